@@ -1,0 +1,100 @@
+//! What the supervisor tells the server, and the names of the files the two and the backends share.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What to do with a text that has more tokens than the model's context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLongText {
+    /// Keep the first tokens and the end-of-text token, as the reference does.
+    #[default]
+    Truncate,
+    /// Fail.
+    Error,
+}
+
+/// The server's settings. The supervisor writes them to the server's standard input, one JSON object a line: the first
+/// line before the server starts to listen, another one after each reload of PostgreSQL's configuration. The end of
+/// standard input ends the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folders that are searched for models, in this order.
+    pub model_roots: Vec<PathBuf>,
+    /// The ONNX Runtime library.
+    pub onnxruntime_library: PathBuf,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Which of a model's files to use: `auto`, `fp32`, `fp16`, …
+    pub precision: String,
+    /// Threads of one inference on the CPU and of decoding; 0 means one for each core.
+    pub threads: u32,
+    /// Most items in one run of a model.
+    pub max_batch: u32,
+    /// What to do with a text over the model's context length.
+    pub on_long_text: OnLongText,
+    /// Longest encoded picture in bytes.
+    pub max_image_bytes: u64,
+    /// Most pixels of a decoded picture.
+    pub max_image_pixels: u64,
+    /// End the process after so many seconds without a request; 0 means never.
+    pub idle_timeout_s: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            model_roots: Vec::new(),
+            onnxruntime_library: PathBuf::from("libonnxruntime.so"),
+            device: "auto".to_owned(),
+            precision: "auto".to_owned(),
+            threads: 0,
+            max_batch: 32,
+            on_long_text: OnLongText::Truncate,
+            max_image_bytes: 64 << 20,
+            max_image_pixels: 89_478_485,
+            idle_timeout_s: 0,
+        }
+    }
+}
+
+/// Where the processes of one cluster meet. The folder is named relative to the data directory, which is the working
+/// directory of every PostgreSQL process: a Unix socket's path may have 107 bytes at most, a data directory's more.
+/// Its prefix is the one that pg_basebackup and pg_rewind leave out.
+pub struct SocketPaths;
+
+impl SocketPaths {
+    /// The folder, mode 0700.
+    pub const DIRECTORY: &str = "pgsql_tmp_clip_search";
+    /// The server's socket, mode 0600.
+    pub const SOCKET: &str = "pgsql_tmp_clip_search/server.sock";
+    /// Locked by the supervisor as long as it lives; holds its process id.
+    pub const LOCK: &str = "pgsql_tmp_clip_search/supervisor.lock";
+    /// A [`SupervisorState`] as JSON.
+    pub const STATE: &str = "pgsql_tmp_clip_search/supervisor.json";
+}
+
+/// What the supervisor is doing, for backends that find no server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SupervisorState {
+    /// The server was started; it listens or soon will.
+    Running,
+    /// The server ended and will be started again.
+    BackingOff {
+        /// How it ended.
+        reason: String,
+        /// Milliseconds between its end and the next start.
+        delay_ms: u64,
+    },
+    /// The server cannot be started; it is tried again after the delay.
+    CannotStart {
+        /// The program.
+        program: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The server ended because nobody asked it anything; it starts again when somebody does.
+    Idle,
+}

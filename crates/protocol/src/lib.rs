@@ -1,0 +1,30 @@
+//! The wire between a PostgreSQL backend and `clip-search-server`: frames and the messages inside them.
+//!
+//! Both sides run on one machine and, but for the minutes of an upgrade, come from one release. The frame header and
+//! the handshake ([`Hello`]) are therefore the only parts that have to stay readable for ever: they let either side say
+//! which release the other one is. Everything after them may change with [`VERSION`].
+//!
+//! ```text
+//! server → client   Hello                     once, on connecting
+//! client → server   Request  ─┐
+//! server → client   Response ─┘               any number of times, one at a time
+//! ```
+//!
+//! A client that goes away (cancelled, killed, disconnected) closes the socket; that is how the server learns that
+//! nobody waits for the answer any more.
+
+mod config;
+mod frame;
+mod message;
+
+pub use config::{Config, OnLongText, SocketPaths, SupervisorState};
+pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
+pub use message::{
+    EmbedRequest, Embedding, ErrorClass, Failure, Hello, Items, ModelInfo, Request, Response, ServerStatus,
+};
+
+/// The version of everything behind the handshake. Raise it with every change of a message.
+pub const VERSION: u16 = 1;
+
+/// The release both sides were built from, as `X.Y.Z`.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,179 @@
+//! The messages: what is asked, what is answered, and how a failure is described.
+
+use serde::{Deserialize, Serialize};
+
+/// The server's first words on every connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`crate::VERSION`] of the server.
+    pub protocol: u16,
+    /// [`crate::RELEASE`] of the server.
+    pub release: String,
+    /// Process id of the server.
+    pub pid: u32,
+}
+
+impl Hello {
+    /// The greeting of this build.
+    pub fn of_this_process() -> Self {
+        Self { protocol: crate::VERSION, release: crate::RELEASE.to_owned(), pid: std::process::id() }
+    }
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Embed texts or pictures.
+    Embed(EmbedRequest),
+    /// List the installed models.
+    Models,
+    /// Describe the server process.
+    Status,
+}
+
+/// Items to embed with one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmbedRequest {
+    /// `owner/name` of the model.
+    pub model: String,
+    /// What to embed.
+    pub items: Items,
+}
+
+/// The items of one request, all of one modality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Items {
+    /// UTF-8 texts.
+    Texts(Vec<String>),
+    /// Encoded pictures (JPEG, PNG, …).
+    Images(Vec<serde_bytes::ByteBuf>),
+}
+
+impl Items {
+    /// The number of items.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.len(),
+            Self::Images(images) => images.len(),
+        }
+    }
+
+    /// Whether there is nothing to embed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An L2-normalised float32 vector of the model's dimension.
+pub type Embedding = Vec<f32>;
+
+/// What the server answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    /// One result for each item of an [`EmbedRequest`], in order.
+    Embeddings(Vec<Result<Embedding, Failure>>),
+    /// The answer to [`Request::Models`].
+    Models(Vec<ModelInfo>),
+    /// The answer to [`Request::Status`].
+    Status(Box<ServerStatus>),
+    /// The request failed as a whole.
+    Failed(Failure),
+}
+
+/// Why something failed, in the terms of a PostgreSQL error report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Decides the SQLSTATE.
+    pub class: ErrorClass,
+    /// The fact.
+    pub message: String,
+    /// What else is known.
+    pub detail: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Classes of failure. The extension maps each to one SQLSTATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ErrorClass {
+    /// The bytes are not a picture that can be decoded.
+    BadImage,
+    /// A known picture format that this build does not decode.
+    UnsupportedImage,
+    /// The input is over a configured limit.
+    LimitExceeded,
+    /// A model name that is not of the form `owner/name`.
+    InvalidModelName,
+    /// No such model is installed.
+    NoSuchModel,
+    /// The model's files are malformed or incomplete.
+    BadModel,
+    /// The configured device cannot be had.
+    DeviceUnavailable,
+    /// The ONNX Runtime library is missing or unusable.
+    RuntimeUnavailable,
+    /// The server is out of memory.
+    OutOfMemory,
+    /// The server has more to do than it accepts.
+    Busy,
+    /// The request was given up.
+    Cancelled,
+    /// The two sides do not understand each other.
+    Protocol,
+    /// Anything that should not happen.
+    Internal,
+}
+
+/// A row of `clip_models()`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// `owner/name`.
+    pub name: String,
+    /// Length of its vectors.
+    pub dimension: Option<u32>,
+    /// Height and width of the picture that the vision tower sees, in pixels.
+    pub image_size: Option<(u32, u32)>,
+    /// Longest text in tokens, start and end included.
+    pub context_length: Option<u32>,
+    /// Which of the model's files is used: `fp32`, `fp16`, …
+    pub precision: Option<String>,
+    /// The device that is configured: `auto`, `cpu`, `cuda:0`.
+    pub device: String,
+    /// The execution provider that the loaded sessions really got.
+    pub execution_provider: Option<String>,
+    /// The towers in memory: none, `text`, `vision` or both.
+    pub loaded: Vec<String>,
+    /// Size of the model's directory in bytes.
+    pub size_bytes: Option<u64>,
+    /// Hash of the files that determine the vectors.
+    pub fingerprint: Option<String>,
+    /// Why the model cannot be used, where it cannot.
+    pub error: Option<String>,
+}
+
+/// The row of `clip_server_status()`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Process id of the server.
+    pub pid: u32,
+    /// Seconds since the server started.
+    pub uptime_s: f64,
+    /// [`crate::RELEASE`] of the server.
+    pub release: String,
+    /// Version of the ONNX Runtime library, once it is loaded.
+    pub onnxruntime_version: Option<String>,
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+    /// Embed requests answered since the start, failed ones included.
+    pub requests: u64,
+    /// Texts embedded since the start.
+    pub texts: u64,
+    /// Pictures embedded since the start.
+    pub images: u64,
+    /// Runs of a model since the start; one run embeds a batch.
+    pub batches: u64,
+    /// Failed requests and failed items since the start.
+    pub errors: u64,
+    /// Connections open now.
+    pub connections: u32,
+}

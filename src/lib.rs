@@ -1,0 +1,2 @@
+//! CLIP search inside PostgreSQL.
+::pgrx::pg_module_magic!();
