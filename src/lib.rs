@@ -1,2 +1,34 @@
-//! CLIP search inside PostgreSQL.
-::pgrx::pg_module_magic!();
+//! CLIP search inside PostgreSQL: the extension's shared library.
+//!
+//! Everything here calls Postgres and nothing else does. A backend stays thin: no threads, no ONNX Runtime, no image
+//! decoder, no network. It sends what is to be embedded to `clip-search-server` and waits on its latch.
+//!
+//! ```text
+//! functions  what SQL calls            → memo, client, vector
+//! client     backend → server          → protocol; asks the supervisor for a server where none listens
+//! supervisor background worker         starts, watches, reconfigures and ends the server
+//! settings   clip_search.* settings
+//! errors     failure → SQLSTATE, DETAIL, HINT
+//! vector     the layout of pgvector's datum
+//! ```
+
+mod client;
+mod errors;
+mod functions;
+mod memo;
+mod settings;
+mod supervisor;
+mod vector;
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("clip_search needs panic = \"unwind\": Postgres errors cross Rust frames as panics");
+
+::pgrx::pg_module_magic!(name, version);
+
+/// Called once by Postgres when the library is loaded, in the postmaster or in a backend.
+#[pgrx::pg_guard]
+#[allow(non_snake_case)]
+pub extern "C-unwind" fn _PG_init() {
+    settings::register();
+    supervisor::register_if_preloading();
+}

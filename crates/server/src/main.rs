@@ -1,1 +1,68 @@
-fn main(){}
+//! `clip-search-server`: runs CLIP models for the PostgreSQL cluster that started it.
+//!
+//! The supervisor, a background worker of `clip_search`, starts it with its settings on standard input; the end of
+//! standard input ends it. To run it by hand:
+//!
+//! ```sh
+//! (echo '{"model_roots": ["models"], "onnxruntime_library": "libonnxruntime.so"}'; cat) \
+//!     | clip-search-server --socket /tmp/clip.sock
+//! ```
+
+use clap::Parser;
+use clip_search_server::{Service, listen, log_warning, process};
+use protocol::Config;
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Parser)]
+#[command(version, about = "Inference server of clip_search. Settings are read from standard input, one JSON object a line.")]
+struct Arguments {
+    /// Unix socket to listen on; made anew, with mode 0600.
+    #[arg(long)]
+    socket: PathBuf,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    process::settle();
+    let mut lines = std::io::stdin().lock().lines();
+    let Some(Ok(first)) = lines.next() else { process::leave(process::STATUS_DONE) };
+    let config = match parse(&first) {
+        Ok(config) => config,
+        Err(reason) => {
+            log_warning!("{reason}");
+            process::leave(process::STATUS_FAILED);
+        }
+    };
+    drop(lines);
+    let service = Arc::new(Service::new(config));
+    follow_standard_input(Arc::clone(&service));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log_warning!("could not start threads: {error}");
+            process::leave(process::STATUS_FAILED);
+        }
+    };
+    let ended = runtime.block_on(listen(&arguments.socket, service));
+    log_warning!("could not listen on \"{}\": {ended}", arguments.socket.display());
+    process::leave(process::STATUS_FAILED);
+}
+
+fn parse(line: &str) -> Result<Config, String> {
+    serde_json::from_str(line).map_err(|error| format!("malformed settings: {error}"))
+}
+
+/// Takes further settings, and leaves when nobody can send any: the supervisor is gone.
+fn follow_standard_input(service: Arc<Service>) {
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            match parse(&line) {
+                Ok(config) => service.reconfigure(config),
+                Err(reason) => log_warning!("{reason}"),
+            }
+        }
+        process::leave(process::STATUS_DONE);
+    });
+}

@@ -1,0 +1,198 @@
+//! What can go wrong, one variant for each thing a caller can act on.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of this crate. The text states the fact; what to do about it is for the caller to say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name is not `owner/name`.
+    #[error("\"{name}\" is not a model name (owner/name)")]
+    InvalidModelName {
+        /// The text that was given, shortened and with control characters escaped.
+        name: String,
+    },
+    /// No model root has a directory of this name.
+    #[error("model \"{name}\" is not installed in {}", show_paths(.roots))]
+    NoSuchModel {
+        /// Name of the model.
+        name: String,
+        /// The directories that were searched.
+        roots: Vec<PathBuf>,
+    },
+    /// The model has no ONNX files of this precision.
+    #[error("model \"{model}\" has no {precision} files, only {}", .available.join(", "))]
+    NoSuchPrecision {
+        /// Name of the model.
+        model: String,
+        /// The precision that was asked for.
+        precision: String,
+        /// The precisions that the model has.
+        available: Vec<String>,
+    },
+    /// A file of the model cannot be read, is malformed, or asks for something that is not supported.
+    #[error("{file} of model \"{model}\" cannot be used: {reason}")]
+    BadModel {
+        /// Name of the model.
+        model: String,
+        /// The file, relative to the model's directory.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The text has more tokens than the model reads, and truncation was not asked for.
+    #[error("text has {tokens} tokens, the model reads {context_length}")]
+    TextTooLong {
+        /// Tokens of the text, start and end tokens included.
+        tokens: usize,
+        /// Tokens that the model reads, start and end tokens included.
+        context_length: usize,
+    },
+    /// The tokenizer failed on a text.
+    #[error("model \"{model}\" cannot tokenize the text: {reason}")]
+    Tokenize {
+        /// Name of the model.
+        model: String,
+        /// What the tokenizer said.
+        reason: String,
+    },
+
+    /// The bytes are not a picture in a known format.
+    #[error("{} not a picture in a known format", describe_bytes(*.bytes, .starts))]
+    NotAnImage {
+        /// Number of bytes.
+        bytes: usize,
+        /// The first few bytes in hexadecimal.
+        starts: String,
+    },
+    /// The picture's format, or a feature of it, is known but cannot be decoded.
+    #[error("{format} picture is of a kind that is not supported: {reason}")]
+    UnsupportedImage {
+        /// Name of the format.
+        format: String,
+        /// What is not supported.
+        reason: String,
+    },
+    /// The picture is damaged or truncated.
+    #[error("{format} picture is corrupt: {reason}")]
+    CorruptImage {
+        /// Name of the format.
+        format: String,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The picture has too many bytes.
+    #[error("picture has {bytes} bytes, more than {max}")]
+    ImageTooLarge {
+        /// Number of bytes.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The picture's header says that it has too many pixels.
+    #[error("picture is {width} x {height}, more than {max} pixels")]
+    TooManyPixels {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The limit on width times height.
+        max: u64,
+    },
+
+    /// The ONNX Runtime library cannot be opened.
+    #[error("ONNX Runtime library {} cannot be used: {reason}", .path.display())]
+    RuntimeLibrary {
+        /// The library.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The text is not a device.
+    #[error("\"{value}\" is not a device (auto, cpu, cuda, cuda:N)")]
+    InvalidDevice {
+        /// The text that was given.
+        value: String,
+    },
+    /// The text is not a precision.
+    #[error("\"{value}\" is not a precision ({})", crate::Precision::names())]
+    InvalidPrecision {
+        /// The text that was given.
+        value: String,
+    },
+    /// The device that was asked for cannot be had.
+    #[error("device {device} is not available: {reason}")]
+    DeviceUnavailable {
+        /// The device.
+        device: String,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// ONNX Runtime failed while running the model.
+    #[error("model \"{model}\" failed: {reason}")]
+    Inference {
+        /// Name of the model.
+        model: String,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// Memory, of the machine or of the device, ran out while loading or running the model.
+    #[error("model \"{model}\" ran out of memory: {reason}")]
+    OutOfMemory {
+        /// Name of the model.
+        model: String,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// The model answered with a vector that cannot be normalised.
+    #[error("model \"{model}\" answered with a vector that {reason}")]
+    BadEmbedding {
+        /// Name of the model.
+        model: String,
+        /// What is wrong with the vector.
+        reason: String,
+    },
+    /// The caller cancelled the request.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// True where the picture is at fault: other pictures of the same request may be fine.
+    pub fn is_about_picture(&self) -> bool {
+        matches!(
+            self,
+            Error::NotAnImage { .. }
+                | Error::UnsupportedImage { .. }
+                | Error::CorruptImage { .. }
+                | Error::ImageTooLarge { .. }
+                | Error::TooManyPixels { .. }
+        )
+    }
+}
+
+/// Text for messages: at most `max` characters, control characters escaped.
+pub(crate) fn shorten(text: &str, max: usize) -> String {
+    let mut shown: String = text.chars().take(max).flat_map(char::escape_debug).collect();
+    if text.chars().nth(max).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn show_paths(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    if shown.is_empty() { "any model directory (none is set)".to_owned() } else { shown.join(", ") }
+}
+
+fn describe_bytes(bytes: usize, starts: &str) -> String {
+    match bytes {
+        0 => "0 bytes are".to_owned(),
+        1 => format!("1 byte ({starts}) is"),
+        _ => format!("{bytes} bytes (starting {starts}) are"),
+    }
+}

@@ -1,0 +1,182 @@
+//! Encoded bytes to 8-bit RGB, with the meaning of PIL's `Image.open(…).convert("RGB")`.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::error::{ImageError, LimitErrorKind};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+
+use super::jpeg;
+use crate::error::{Error, Result, shorten};
+
+/// The formats that are decoded, with their names in messages.
+pub const FORMATS: [(ImageFormat, &str); 10] = [
+    (ImageFormat::Jpeg, "JPEG"),
+    (ImageFormat::Png, "PNG"),
+    (ImageFormat::Gif, "GIF"),
+    (ImageFormat::WebP, "WebP"),
+    (ImageFormat::Bmp, "BMP"),
+    (ImageFormat::Tiff, "TIFF"),
+    (ImageFormat::Pnm, "PNM"),
+    (ImageFormat::Ico, "ICO"),
+    (ImageFormat::Tga, "TGA"),
+    (ImageFormat::Qoi, "QOI"),
+];
+
+/// What a decoder may take beside the picture itself: tables, one row of tiles, a compressed block.
+const DECODER_SCRATCH: u64 = 64 << 20;
+/// Most bytes that a decoder may take for a pixel: the picture and a copy, with four channels of 16 bits.
+const BYTES_PER_PIXEL: u64 = 16;
+
+/// Bounds on a picture, checked before it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of the encoded picture.
+    pub max_bytes: usize,
+    /// Most pixels, width times height. Decoding takes up to 8 bytes for each, usually 3 or 4.
+    pub max_pixels: u64,
+}
+
+impl Default for Limits {
+    /// 64 MiB, and the 89,478,485 pixels from which on PIL warns of a decompression bomb.
+    fn default() -> Limits {
+        Limits { max_bytes: 64 << 20, max_pixels: 89_478_485 }
+    }
+}
+
+/// What becomes of transparent pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transparency {
+    /// The alpha channel is left out and the colours below it show, as with PIL's `convert("RGB")`, and so with
+    /// OpenAI's CLIP, open_clip, and transformers before it composited.
+    #[default]
+    Drop,
+    /// The picture is laid on white, as transformers 5.23's `convert_to_rgb` does.
+    White,
+}
+
+/// Decodes a picture, leaving out its alpha channel. The first frame of an animation is taken; the orientation that
+/// EXIF may state is not applied.
+///
+/// # Errors
+/// [`Error::NotAnImage`], [`Error::UnsupportedImage`], [`Error::CorruptImage`], [`Error::ImageTooLarge`],
+/// [`Error::TooManyPixels`].
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
+    decode_with(bytes, limits, Transparency::Drop)
+}
+
+/// [`decode`] with a choice of what becomes of transparent pixels.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_with(bytes: &[u8], limits: &Limits, transparency: Transparency) -> Result<RgbImage> {
+    if bytes.len() > limits.max_bytes {
+        return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });
+    }
+    let (format, name) = format_of(bytes).ok_or_else(|| not_an_image(bytes))?;
+    // Decoders of ten formats see whatever users upload: a bug in one costs one picture, not the process.
+    let decoded = catch_unwind(AssertUnwindSafe(|| read(bytes, format, name, limits)));
+    let picture = decoded.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(corrupt(name, &format!("the decoder gave up ({})", said.unwrap_or("panic"))))
+    })?;
+    // EXIF orientation has its place here, on `picture`, before the colours.
+    Ok(to_rgb(picture, transparency))
+}
+
+/// The format by its first bytes. TGA has none that are its own, but its version 2 ends with a signature.
+fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
+    let guessed = image::guess_format(bytes).ok();
+    let is_tga = || bytes.ends_with(b"TRUEVISION-XFILE.\0");
+    let format = guessed.or_else(|| is_tga().then_some(ImageFormat::Tga))?;
+    FORMATS.into_iter().find(|(known, _)| *known == format)
+}
+
+fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<DynamicImage> {
+    let failed = |error| failure(name, error);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(memory(limits.max_pixels));
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > limits.max_pixels {
+        return Err(Error::TooManyPixels { width, height, max: limits.max_pixels });
+    }
+    if pixels == 0 {
+        return Err(corrupt(name, &format!("it is {width} x {height} pixels")));
+    }
+    if format == ImageFormat::Jpeg {
+        jpeg::check_complete(bytes).map_err(|reason| corrupt(name, &reason))?;
+    }
+    decoder.set_limits(memory(pixels)).map_err(failed)?;
+    DynamicImage::from_decoder(decoder).map_err(failed)
+}
+
+/// The memory that a decoder may take for so many pixels. Not all decoders heed it, so the dimensions are checked too.
+fn memory(pixels: u64) -> image::Limits {
+    let mut limits = image::Limits::no_limits();
+    limits.max_alloc = Some(pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(DECODER_SCRATCH));
+    limits
+}
+
+fn failure(name: &str, error: ImageError) -> Error {
+    let format = name.to_owned();
+    match error {
+        ImageError::Unsupported(error) => Error::UnsupportedImage { format, reason: shorten(&error.to_string(), 200) },
+        ImageError::Limits(error) if !matches!(error.kind(), LimitErrorKind::DimensionError) => {
+            Error::UnsupportedImage { format, reason: "decoding takes too much memory".to_owned() }
+        }
+        error => corrupt(name, &error.to_string()),
+    }
+}
+
+fn corrupt(name: &str, reason: &str) -> Error {
+    Error::CorruptImage { format: name.to_owned(), reason: shorten(reason, 200) }
+}
+
+fn not_an_image(bytes: &[u8]) -> Error {
+    let starts: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Error::NotAnImage { bytes: bytes.len(), starts: starts.join(" ") }
+}
+
+/// The colours as PIL has them. It reads 16 bits per channel by leaving out the lower byte.
+fn to_rgb(picture: DynamicImage, transparency: Transparency) -> RgbImage {
+    let (width, height) = (picture.width(), picture.height());
+    let high = |value: u16| (value >> 8) as u8;
+    let under = |colour: u8, alpha: u8| match transparency {
+        Transparency::Drop => colour,
+        Transparency::White => over_white(colour, alpha),
+    };
+    let gray = |value: u8| [value; 3];
+    let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
+    match &picture {
+        DynamicImage::ImageRgb8(_) => return picture.into_rgb8(),
+        DynamicImage::ImageLuma8(p) => rgb.extend(p.iter().flat_map(|&v| gray(v))),
+        DynamicImage::ImageLuma16(p) => rgb.extend(p.iter().flat_map(|&v| gray(gray16(v)))),
+        DynamicImage::ImageLumaA8(p) => rgb.extend(p.pixels().flat_map(|p| gray(under(p.0[0], p.0[1])))),
+        DynamicImage::ImageLumaA16(p) => {
+            rgb.extend(p.pixels().flat_map(|p| gray(under(high(p.0[0]), high(p.0[1])))));
+        }
+        DynamicImage::ImageRgba8(p) => {
+            rgb.extend(p.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]].map(|v| under(v, p.0[3]))));
+        }
+        DynamicImage::ImageRgb16(p) => rgb.extend(p.iter().map(|&v| high(v))),
+        DynamicImage::ImageRgba16(p) => {
+            rgb.extend(p.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]].map(|v| under(high(v), high(p.0[3])))));
+        }
+        _ => return picture.into_rgb8(),
+    }
+    RgbImage::from_raw(width, height, rgb).expect("three bytes were pushed for each pixel")
+}
+
+/// PIL's `convert("RGB")` of its 16-bit gray mode cuts off what does not fit in 8 bits.
+fn gray16(value: u16) -> u8 {
+    value.min(255) as u8
+}
+
+/// PIL's `alpha_composite` on opaque white: fixed point with 7 extra bits.
+fn over_white(colour: u8, alpha: u8) -> u8 {
+    let (colour, alpha) = (u32::from(colour), u32::from(alpha));
+    let sum = (colour * alpha + 255 * (255 - alpha)) * 128 + (128 << 7);
+    ((((sum >> 8) + sum) >> 8) >> 7) as u8
+}

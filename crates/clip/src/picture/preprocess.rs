@@ -1,0 +1,105 @@
+//! Pictures to the input of the image tower, as transformers' `CLIPImageProcessorPil`.
+
+use image::RgbImage;
+use ndarray::{Array3, s};
+
+use super::decode::{Limits, Transparency, decode_with};
+use super::resize::{self, Axis};
+use crate::error::Result;
+use crate::spec::{ImageSpec, ModelSpec, Resize};
+
+/// Makes the image tower's input. Shared between threads.
+#[derive(Debug, Clone)]
+pub struct Preprocessor {
+    spec: ImageSpec,
+    transparency: Transparency,
+    /// The input value of each 8-bit value, for each channel: rescaled and normalised.
+    values: [[f32; 256]; 3],
+}
+
+impl Preprocessor {
+    /// The preprocessing of a model, with [`Transparency::Drop`].
+    pub fn new(spec: &ModelSpec) -> Preprocessor {
+        let values = values(&spec.image);
+        Preprocessor { spec: spec.image.clone(), transparency: Transparency::Drop, values }
+    }
+
+    /// The same with another treatment of transparent pixels.
+    pub fn with_transparency(self, transparency: Transparency) -> Preprocessor {
+        Preprocessor { transparency, ..self }
+    }
+
+    /// Decodes a picture and makes the image tower's input of it: (3, height, width), red, green, blue.
+    ///
+    /// # Errors
+    /// Those of [`crate::decode`].
+    pub fn run(&self, bytes: &[u8], limits: &Limits) -> Result<Array3<f32>> {
+        Ok(self.input(&decode_with(bytes, limits, self.transparency)?))
+    }
+
+    /// The image tower's input from a decoded picture: (3, height, width), red, green, blue.
+    pub fn input(&self, picture: &RgbImage) -> Array3<f32> {
+        let (height, width) = (self.spec.height, self.spec.width);
+        let (resized_width, resized_height) = self.resized_size(picture);
+        let (x, left) = axis(picture.width(), resized_width, width);
+        let (y, top) = axis(picture.height(), resized_height, height);
+        let part = resize::resize(picture, x, y, self.spec.filter);
+
+        // What a crop has beyond the picture is zero before rescaling and normalising.
+        let mut input = Array3::from_shape_fn((3, height as usize, width as usize), |(c, _, _)| self.values[c][0]);
+        let (part_width, part_height) = (part.width() as usize, part.height() as usize);
+        for channel in 0..3 {
+            let mut window = input.slice_mut(s![channel, top..top + part_height, left..left + part_width]);
+            let values = &self.values[channel];
+            for (value, pixel) in window.iter_mut().zip(part.as_raw().chunks_exact(3)) {
+                *value = values[usize::from(pixel[channel])];
+            }
+        }
+        input
+    }
+
+    /// Width and height after resizing, before cropping. The shorter side is exact and the longer cut to an integer,
+    /// after transformers' `get_resize_output_image_size`.
+    fn resized_size(&self, picture: &RgbImage) -> (u64, u64) {
+        let (width, height) = picture.dimensions();
+        match self.spec.resize {
+            None => (width.into(), height.into()),
+            Some(Resize::Exact { height, width }) => (width.into(), height.into()),
+            Some(Resize::ShortestEdge(edge)) => {
+                let longer = |long: u32, short: u32| (f64::from(edge) * f64::from(long) / f64::from(short)) as u64;
+                if width <= height {
+                    (edge.into(), longer(height, width))
+                } else {
+                    (longer(width, height), edge.into())
+                }
+            }
+        }
+    }
+}
+
+/// The part of a resized side that a centre crop to `wanted` keeps, and where in the crop it starts. After transformers'
+/// `center_crop`: an odd rest goes to the right and bottom where it is cut, to the left and top where it is filled.
+fn axis(input: u32, resized: u64, wanted: u32) -> (Axis, usize) {
+    let resized_signed = resized as i64;
+    let start = (resized_signed - i64::from(wanted)).div_euclid(2);
+    let first = start.max(0);
+    let last = (start + i64::from(wanted)).min(resized_signed);
+    let axis = Axis { input, output: resized, start: first as u64, length: (last - first) as u32 };
+    (axis, (first - start) as usize)
+}
+
+/// The reference rescales in double precision, keeps single, and normalises in single.
+fn values(spec: &ImageSpec) -> [[f32; 256]; 3] {
+    std::array::from_fn(|channel| {
+        std::array::from_fn(|level| {
+            let value = match spec.rescale {
+                Some(factor) => (level as f64 * factor) as f32,
+                None => level as f32,
+            };
+            match &spec.normalize {
+                Some(normalize) => (value - normalize.mean[channel] as f32) / normalize.std[channel] as f32,
+                None => value,
+            }
+        })
+    })
+}

@@ -1,0 +1,30 @@
+//! The two towers of a model as ONNX Runtime sessions.
+
+mod graph;
+mod text;
+mod vision;
+
+pub use text::TextTower;
+pub use vision::VisionTower;
+
+use crate::device::{Device, Precision};
+
+/// How a tower is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionOptions {
+    /// Where it runs.
+    pub device: Device,
+    /// Threads that work on one operator; 0 is one per core that this process may use.
+    pub threads: usize,
+    /// Which of the model's files is loaded.
+    pub precision: Precision,
+}
+
+impl SessionOptions {
+    fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}

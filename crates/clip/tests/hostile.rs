@@ -1,0 +1,153 @@
+//! Bytes that are not a picture, or a bad one, and texts of all kinds.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use clip::{Error, Limits, LongText, Preprocessor, Tokenizer, decode};
+use common::*;
+use proptest::prelude::*;
+
+fn error(bytes: &[u8]) -> Error {
+    let error = decode(bytes, &Limits::default()).expect_err("was decoded");
+    assert!(error.is_about_picture(), "{error}");
+    assert!(error.to_string().len() < 300, "{error}");
+    error
+}
+
+#[test]
+fn what_is_no_picture() {
+    assert_eq!(error(b"").to_string(), "0 bytes are not a picture in a known format");
+    assert_eq!(error(b"x").to_string(), "1 byte (78) is not a picture in a known format");
+    let text = error(b"Lorem ipsum dolor sit amet");
+    assert_eq!(text.to_string(), "26 bytes (starting 4c 6f 72 65 6d 20 69 70) are not a picture in a known format");
+    for bytes in
+        [&b"%PDF-1.7"[..], b"<svg xmlns=''/>", b"\x7fELF\x02\x01\x01\0", b"PK\x03\x04", &[0; 1000], &[255; 1000]]
+    {
+        assert!(matches!(error(bytes), Error::NotAnImage { .. }), "{bytes:?}");
+    }
+}
+
+#[test]
+fn truncated_pictures_of_every_format() {
+    for image in golden().images {
+        let bytes = picture(&image.file);
+        let whole = decode(&bytes, &Limits::default()).unwrap();
+        for length in (1..20).map(|part| bytes.len() * part / 20) {
+            match decode(&bytes[..length], &Limits::default()) {
+                Err(error) => assert!(error.is_about_picture(), "{}: {error}", image.file),
+                // Only something behind the pixels was cut off.
+                Ok(part) => assert_eq!(part, whole, "{} from {length} of {} bytes", image.file, bytes.len()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_truncated_jpeg_says_where() {
+    let bytes = picture("photo_420.jpg");
+    let cut = &bytes[..bytes.len() - 100];
+    let text = error(cut).to_string();
+    assert_eq!(text, format!("JPEG picture is corrupt: it is truncated after {} bytes", cut.len()));
+}
+
+/// A PNG header that promises so many pixels, and no data.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = picture("tiny.png");
+    bytes[16..20].copy_from_slice(&width.to_be_bytes());
+    bytes[20..24].copy_from_slice(&height.to_be_bytes());
+    let mut crc = !0u32;
+    for byte in &bytes[12..29] {
+        crc ^= u32::from(*byte);
+        (0..8).for_each(|_| crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 });
+    }
+    bytes[29..33].copy_from_slice(&(!crc).to_be_bytes());
+    bytes
+}
+
+#[test]
+fn limits_are_checked_on_the_header() {
+    let started = Instant::now();
+    let max = Limits::default().max_pixels;
+    for (width, height) in [(100_000, 100_000), (9_460, 9_460), (89_478_486, 1)] {
+        assert_eq!(error(&png_header(width, height)), Error::TooManyPixels { width, height, max });
+    }
+    // A single row of it is too much for the decoder.
+    assert!(matches!(error(&png_header(0x7fff_ffff, 1)), Error::UnsupportedImage { .. }));
+    // Within the limit, but nothing behind the header.
+    assert!(matches!(error(&png_header(5_000, 5_000)), Error::CorruptImage { .. }));
+    assert!(matches!(error(&png_header(0, 5)), Error::CorruptImage { .. }));
+    // A BMP and a GIF likewise.
+    let mut bmp = picture("photo.bmp");
+    bmp[18..22].copy_from_slice(&60_000i32.to_le_bytes());
+    bmp[22..26].copy_from_slice(&60_000i32.to_le_bytes());
+    assert!(matches!(error(&bmp), Error::TooManyPixels { .. }));
+    let mut gif = picture("photo.gif");
+    gif[6..10].copy_from_slice(&[0xff; 4]);
+    assert!(matches!(error(&gif), Error::TooManyPixels { .. }));
+    assert!(started.elapsed() < Duration::from_secs(5));
+
+    let bytes = picture("wide.png");
+    let exactly = Limits { max_bytes: bytes.len(), max_pixels: 97 * 50 };
+    assert!(decode(&bytes, &exactly).is_ok());
+    let few_bytes = Limits { max_bytes: bytes.len() - 1, ..exactly };
+    let wanted = Error::ImageTooLarge { bytes: bytes.len(), max: bytes.len() - 1 };
+    assert_eq!(decode(&bytes, &few_bytes).unwrap_err(), wanted);
+    let few_pixels = Limits { max_pixels: 97 * 50 - 1, ..exactly };
+    let wanted = Error::TooManyPixels { width: 97, height: 50, max: 97 * 50 - 1 };
+    assert_eq!(decode(&bytes, &few_pixels).unwrap_err(), wanted);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the bytes are, decoding ends with a picture or with an error about the picture.
+    #[test]
+    fn damaged_pictures(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let images = golden().images;
+        let mut bytes = picture(&which.get(&images).file);
+        for (at, value) in changes {
+            let at = at.index(bytes.len().min(200));
+            bytes[at] = value;
+        }
+        if cut.index(2) == 0 {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20 };
+        match Preprocessor::new(&spec()).run(&bytes, &limits) {
+            Ok(input) => prop_assert!(input.iter().all(|value| value.is_finite())),
+            Err(error) => prop_assert!(error.is_about_picture(), "{}", error),
+        }
+    }
+
+    /// Whatever the text is, it has a start, an end, and at most the context's number of tokens.
+    #[test]
+    fn any_text(text in "\\PC{0,120}|[a-z ]{0,200}|(.|\n){0,60}") {
+        thread_local!(static TOKENIZER: Tokenizer = Tokenizer::load(&spec()).unwrap());
+        let spec = spec();
+        let ids = TOKENIZER.with(|tokenizer| tokenizer.encode(&text, LongText::Truncate)).unwrap();
+        prop_assert!((2..=77).contains(&ids.len()));
+        prop_assert_eq!((ids.first().copied(), ids.last().copied()), (spec.tokens.bos, spec.tokens.eos));
+    }
+}
+
+#[test]
+fn long_texts_take_time_in_proportion() {
+    let tokenizer = Tokenizer::load(&spec()).unwrap();
+    let time = |text: &str| {
+        let started = Instant::now();
+        assert_eq!(tokenizer.encode(text, LongText::Truncate).unwrap().len(), 77);
+        started.elapsed()
+    };
+    for piece in ["a photo of a cat ", "x", "photo", "1", "!", "猫", "e\u{301}", "👩‍👧", "a\u{200b}", "'s"] {
+        let short = piece.repeat(50_000 / piece.chars().count());
+        let (one, eight) = (time(&short), time(&short.repeat(8)));
+        println!("{piece:?}: {one:?} for 50,000 characters, {eight:?} for 400,000");
+        assert!(eight < one * 32 + Duration::from_millis(500), "{piece:?}: {one:?}, {eight:?}");
+        assert!(one < Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,70 @@
+//! What a [`clip::Error`] means to a client: its class, and what to do about it.
+
+use clip::Error;
+use protocol::{ErrorClass, Failure};
+
+/// Describes an error for the client.
+pub(crate) fn of(error: &Error) -> Failure {
+    use ErrorClass as Class;
+    let (class, hint) = match error {
+        Error::InvalidModelName { .. } => (
+            Class::InvalidModelName,
+            Some("A model's name is its path below clip_search.model_dir, such as openai/clip-vit-base-patch32."),
+        ),
+        Error::NoSuchModel { .. } => (
+            Class::NoSuchModel,
+            Some("SELECT name FROM clip_models() lists what is installed; clip_search.model_dir is where models go."),
+        ),
+        Error::NoSuchPrecision { .. } | Error::InvalidPrecision { .. } => {
+            (Class::BadModel, Some("Set clip_search.precision to one of them, or to auto."))
+        }
+        Error::BadModel { .. } => (Class::BadModel, Some("Download the model again, with all of its files.")),
+        Error::TextTooLong { .. } => {
+            (Class::LimitExceeded, Some("Shorten the text, or set clip_search.on_long_text to truncate."))
+        }
+        Error::Tokenize { .. } => (Class::Internal, None),
+        Error::NotAnImage { .. } => {
+            (Class::BadImage, Some("Pass the bytes of a picture file: JPEG, PNG, GIF, WebP, BMP, TIFF, …"))
+        }
+        Error::UnsupportedImage { .. } => (Class::UnsupportedImage, Some("Convert the picture to JPEG or PNG.")),
+        Error::CorruptImage { .. } => {
+            (Class::BadImage, Some("The file is damaged or was cut short; upload it again."))
+        }
+        Error::ImageTooLarge { .. } => {
+            (Class::LimitExceeded, Some("Scale the picture down, or raise clip_search.max_image_bytes."))
+        }
+        Error::TooManyPixels { .. } => {
+            (Class::LimitExceeded, Some("Scale the picture down, or raise clip_search.max_image_pixels."))
+        }
+        Error::RuntimeLibrary { .. } => (
+            Class::RuntimeUnavailable,
+            Some("Run make install, or set clip_search.onnxruntime_library to the path of libonnxruntime.so."),
+        ),
+        Error::InvalidDevice { .. } => (Class::DeviceUnavailable, Some("Correct clip_search.device.")),
+        Error::DeviceUnavailable { .. } => (
+            Class::DeviceUnavailable,
+            Some("Set clip_search.device to auto or cpu, or clip_search.onnxruntime_library to a build with CUDA."),
+        ),
+        Error::Inference { .. } => (Class::Internal, None),
+        Error::OutOfMemory { .. } => (
+            Class::OutOfMemory,
+            Some("Lower clip_search.max_batch, or use a smaller model or a machine with more memory."),
+        ),
+        Error::BadEmbedding { .. } => {
+            (Class::BadModel, Some("The model's files may be damaged, or its precision too low for this device."))
+        }
+        Error::Cancelled => (Class::Cancelled, None),
+        _ => (Class::Internal, None),
+    };
+    let message = match error {
+        // Where models lie on the disk is the administrator's business.
+        Error::NoSuchModel { name, .. } => format!("model \"{name}\" is not installed"),
+        other => other.to_string(),
+    };
+    Failure { class, message, detail: None, hint: hint.map(str::to_owned) }
+}
+
+/// A failure of the server itself.
+pub(crate) fn internal(message: impl Into<String>) -> Failure {
+    Failure { class: ErrorClass::Internal, message: message.into(), detail: None, hint: None }
+}

@@ -1,0 +1,131 @@
+//! Decoding and tokenizing, on a pool of threads beside the device's.
+
+use crate::models::Model;
+use clip::{Array3, Error, Limits, LongText, Result};
+use protocol::{Config, Items, OnLongText};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tokio::sync::oneshot;
+
+/// Texts up to this many bytes are tokenized where they are: it takes less time than handing them over.
+const SHORT_TEXT: usize = 512;
+
+/// What a tower takes.
+pub(crate) enum Input {
+    /// Token ids, start and end included, not padded.
+    Ids(Vec<u32>),
+    /// Pixels of shape (3, height, width), normalised.
+    Pixels(Array3<f32>),
+}
+
+/// The threads that prepare.
+pub(crate) struct Pool(rayon::ThreadPool);
+
+impl Pool {
+    /// A pool of so many threads; 0 means one for each core.
+    pub(crate) fn new(threads: u32) -> std::result::Result<Self, rayon::ThreadPoolBuildError> {
+        let threads = if threads == 0 { num_cpus::get() } else { threads as usize };
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("prepare-{index}"))
+            .build()
+            .map(Self)
+    }
+
+    /// Prepares a run of items. Where the future is dropped, what has not begun is left undone.
+    pub(crate) async fn prepare(&self, model: &Arc<Model>, items: Items, config: &Config) -> Vec<Result<Input>> {
+        let abandoned = DropFlag::default();
+        let mut waiting = Vec::with_capacity(items.len());
+        let limits =
+            Limits { max_bytes: config.max_image_bytes as usize, max_pixels: config.max_image_pixels };
+        let long = match config.on_long_text {
+            OnLongText::Truncate => LongText::Truncate,
+            OnLongText::Error => LongText::Error,
+        };
+        match items {
+            Items::Texts(texts) => {
+                for text in texts {
+                    let short = text.len() <= SHORT_TEXT;
+                    let model = Arc::clone(model);
+                    let work = move || model.tokenizer.encode(&text, long).map(Input::Ids);
+                    waiting.push(if short { Waiting::Done(guarded(work)) } else { self.spawn(work, &abandoned) });
+                }
+            }
+            Items::Images(images) => {
+                for image in images {
+                    let model = Arc::clone(model);
+                    let work = move || model.preprocessor.run(&image, &limits).map(Input::Pixels);
+                    waiting.push(self.spawn(work, &abandoned));
+                }
+            }
+        }
+        let mut inputs = Vec::with_capacity(waiting.len());
+        for one in waiting {
+            inputs.push(one.result().await);
+        }
+        inputs
+    }
+
+    fn spawn(&self, work: impl FnOnce() -> Result<Input> + Send + 'static, abandoned: &DropFlag) -> Waiting {
+        let (reply, answer) = oneshot::channel();
+        let abandoned = Arc::clone(&abandoned.0);
+        self.0.spawn(move || {
+            let result = if abandoned.load(Relaxed) { Err(Error::Cancelled) } else { guarded(work) };
+            // Nobody listens where the request was given up.
+            let _ = reply.send(result);
+        });
+        Waiting::For(answer)
+    }
+}
+
+/// A panic fails the item, never the server.
+fn guarded(work: impl FnOnce() -> Result<Input>) -> Result<Input> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()))
+}
+
+fn panicked() -> Error {
+    Error::CorruptImage { format: "this".to_owned(), reason: "the decoder failed on it".to_owned() }
+}
+
+enum Waiting {
+    Done(Result<Input>),
+    For(oneshot::Receiver<Result<Input>>),
+}
+
+impl Waiting {
+    async fn result(self) -> Result<Input> {
+        match self {
+            Self::Done(result) => result,
+            Self::For(answer) => answer.await.unwrap_or_else(|_| Err(panicked())),
+        }
+    }
+}
+
+/// Raised when the future that holds it is dropped.
+#[derive(Default)]
+struct DropFlag(Arc<AtomicBool>);
+
+impl Drop for DropFlag {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+impl Input {
+    /// The token ids of a text.
+    pub(crate) fn ids(&self) -> Option<&[u32]> {
+        match self {
+            Self::Ids(ids) => Some(ids),
+            Self::Pixels(_) => None,
+        }
+    }
+
+    /// The pixels of a picture.
+    pub(crate) fn pixels(&self) -> Option<clip::ArrayView3<'_, f32>> {
+        match self {
+            Self::Ids(_) => None,
+            Self::Pixels(pixels) => Some(pixels.view()),
+        }
+    }
+}

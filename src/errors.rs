@@ -1,0 +1,193 @@
+//! Every error of the extension, and the one table that gives each its SQLSTATE, DETAIL and HINT.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
+use protocol::{ErrorClass, Failure};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Result of the extension.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between SQL and the server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server answered with a failure.
+    #[error("{}", .0.message)]
+    Server(Failure),
+    /// One element of an array failed; counted from 1, NULL elements included.
+    #[error("{}", .failure.message)]
+    Element {
+        /// Position in the array.
+        index: usize,
+        /// What the server said of it.
+        failure: Failure,
+    },
+    /// A picture over `clip_search.max_image_bytes`, found before it was sent.
+    #[error("picture has {bytes} bytes, more than {max}")]
+    ImageTooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The request does not fit into a message.
+    #[error("request of {0} bytes is too long")]
+    RequestTooLong(usize),
+    /// An array of more than one dimension.
+    #[error("array must have one dimension, not {0}")]
+    ArrayDimensions(usize),
+    /// The connection broke, and broke again after a new attempt.
+    #[error("lost the connection to clip-search-server")]
+    Lost(String),
+    /// The server is of another release than this library.
+    #[error("clip-search-server is of release {theirs}, this session's library of {ours}", ours = protocol::RELEASE)]
+    Mismatch {
+        /// The server's release.
+        theirs: String,
+    },
+    /// No answer in time.
+    #[error("clip-search-server did not answer within {} ms", .0.as_millis())]
+    NoAnswer(Duration),
+    /// No server listens, and none came up in time.
+    #[error("clip-search-server did not start within {} ms", .waited.as_millis())]
+    NotStarted {
+        /// How long we waited.
+        waited: Duration,
+        /// What the supervisor says.
+        detail: String,
+    },
+    /// The server's program cannot be executed.
+    #[error("could not start \"{}\": {reason}", .program.display())]
+    CannotStart {
+        /// The program.
+        program: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// No slot for the supervisor.
+    #[error("no background worker slot is free for the supervisor of clip-search-server")]
+    NoWorkerSlot,
+    /// No supervisor runs, so nothing can be restarted.
+    #[error("no supervisor of clip-search-server is running")]
+    NoSupervisor,
+    /// A file of the cluster's own, such as the folder of the socket.
+    #[error("could not {action}: {reason}")]
+    File {
+        /// What was tried, with the file's name.
+        action: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The `vector` type is not what this library knows.
+    #[error("unexpected vector of {0} dimensions")]
+    VectorDimension(usize),
+}
+
+impl Error {
+    /// Raises the error in Postgres.
+    pub fn raise(self) -> ! {
+        ErrorReport::from(self).report(PgLogLevel::ERROR);
+        unreachable!("ERROR does not return")
+    }
+}
+
+/// Raises the error, or gives the value.
+pub fn or_raise<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| error.raise())
+}
+
+fn sqlstate(class: ErrorClass) -> Code {
+    match class {
+        ErrorClass::BadImage => Code::ERRCODE_INVALID_BINARY_REPRESENTATION,
+        ErrorClass::UnsupportedImage => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+        ErrorClass::LimitExceeded => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        ErrorClass::InvalidModelName => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        ErrorClass::NoSuchModel => Code::ERRCODE_UNDEFINED_OBJECT,
+        ErrorClass::BadModel => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        ErrorClass::DeviceUnavailable | ErrorClass::RuntimeUnavailable => Code::ERRCODE_SYSTEM_ERROR,
+        ErrorClass::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
+        ErrorClass::Busy => Code::ERRCODE_INSUFFICIENT_RESOURCES,
+        ErrorClass::Cancelled => Code::ERRCODE_QUERY_CANCELED,
+        ErrorClass::Protocol => Code::ERRCODE_PROTOCOL_VIOLATION,
+        ErrorClass::Internal => Code::ERRCODE_INTERNAL_ERROR,
+    }
+}
+
+impl From<Error> for ErrorReport {
+    #[track_caller]
+    fn from(error: Error) -> Self {
+        let fact = error.to_string();
+        let report = |code, detail: Option<String>, hint: Option<&str>| {
+            let mut report = ErrorReport::new(code, fact.clone(), "clip_search");
+            if let Some(detail) = detail {
+                report = report.set_detail(detail);
+            }
+            if let Some(hint) = hint {
+                report = report.set_hint(hint);
+            }
+            report
+        };
+        match error {
+            Error::Server(failure) => report(sqlstate(failure.class), failure.detail, failure.hint.as_deref()),
+            Error::Element { index, failure } => {
+                let mut detail = format!("This is element {index} of the array.");
+                if let Some(more) = failure.detail {
+                    detail = format!("{detail} {more}");
+                }
+                report(sqlstate(failure.class), Some(detail), failure.hint.as_deref())
+            }
+            Error::ImageTooLarge { .. } => report(
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                None,
+                Some("Scale the picture down, or raise clip_search.max_image_bytes."),
+            ),
+            Error::RequestTooLong(_) => {
+                report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, None, Some("Pass fewer or smaller items at a time."))
+            }
+            Error::ArrayDimensions(_) => {
+                report(Code::ERRCODE_ARRAY_ELEMENT_ERROR, None, Some("Pass a list, such as ARRAY['a', 'b']."))
+            }
+            Error::Lost(reason) => report(
+                Code::ERRCODE_CONNECTION_FAILURE,
+                Some(reason),
+                Some("The server is being restarted; run the statement again. The server log says why it ended."),
+            ),
+            Error::Mismatch { .. } => report(
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                None,
+                Some(
+                    "After an upgrade, run SELECT clip_restart_server() as a superuser, and reconnect sessions that are \
+                     older than the upgrade.",
+                ),
+            ),
+            Error::NoAnswer(_) => report(
+                Code::ERRCODE_INSUFFICIENT_RESOURCES,
+                None,
+                Some("Try again when there is less to do, ask for fewer items, or raise clip_search.request_timeout."),
+            ),
+            Error::NotStarted { detail, .. } => report(
+                Code::ERRCODE_CONNECTION_FAILURE,
+                Some(detail),
+                Some("See the server log, and raise clip_search.start_timeout if the machine is slow."),
+            ),
+            Error::CannotStart { .. } => report(
+                Code::ERRCODE_SYSTEM_ERROR,
+                None,
+                Some("Run make install for this PostgreSQL, or correct clip_search.server_program."),
+            ),
+            Error::NoWorkerSlot => report(
+                Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+                None,
+                Some("Raise max_worker_processes, or add clip_search to shared_preload_libraries."),
+            ),
+            Error::NoSupervisor => report(
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                None,
+                Some("The next call of clip_embed_text starts it."),
+            ),
+            Error::File { .. } => report(Code::ERRCODE_IO_ERROR, None, None),
+            Error::VectorDimension(_) => report(Code::ERRCODE_INTERNAL_ERROR, None, None),
+        }
+    }
+}

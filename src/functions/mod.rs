@@ -1,0 +1,34 @@
+//! What SQL calls. `sql/clip_search--*.sql` declares each function; the names there and here are the same.
+
+mod embed;
+mod server;
+
+use crate::errors::{Result, or_raise};
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
+
+/// Exports a function in the version-1 calling convention.
+///
+/// pgrx's own macro maps SQL types to Rust types; here it would need a type for `vector[]`, whose OID differs between
+/// databases, and would convert text before its encoding has been looked at.
+macro_rules! sql_function {
+    ($name:ident, $info:ident, $body:expr) => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $info() -> *const pgrx::pg_sys::Pg_finfo_record {
+            const RECORD: pgrx::pg_sys::Pg_finfo_record = pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        #[pgrx::pg_guard]
+        pub unsafe extern "C-unwind" fn $name(call: pgrx::pg_sys::FunctionCallInfo) -> pgrx::pg_sys::Datum {
+            $crate::functions::run(call, $body)
+        }
+    };
+}
+pub(crate) use sql_function;
+
+fn run(call: FunctionCallInfo, body: impl FnOnce(FunctionCallInfo) -> Result<Datum>) -> Datum {
+    or_raise(body(call))
+}

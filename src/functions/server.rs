@@ -1,0 +1,85 @@
+//! `clip_models`, `clip_server_status`, `clip_restart_server`.
+
+use super::sql_function;
+use crate::errors::or_raise;
+use crate::{client, settings, supervisor};
+use pgrx::datum::Interval;
+use pgrx::prelude::*;
+
+sql_function!(clip_restart_server, pg_finfo_clip_restart_server, |_| supervisor::restart()
+    .map(|()| pg_sys::Datum::from(true)));
+
+/// The installed models. A model that cannot be used has a row too, with the reason in `error`.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn clip_models() -> TableIterator<
+    'static,
+    (
+        name!(name, String),
+        name!(is_default, bool),
+        name!(dimension, Option<i32>),
+        name!(image_size, Option<String>),
+        name!(context_length, Option<i32>),
+        name!(precision, Option<String>),
+        name!(device, String),
+        name!(execution_provider, Option<String>),
+        name!(loaded, Vec<String>),
+        name!(size_bytes, Option<i64>),
+        name!(fingerprint, Option<String>),
+        name!(error, Option<String>),
+    ),
+> {
+    let default = settings::model();
+    let number = |value: Option<u32>| value.map(|value| value as i32);
+    TableIterator::new(or_raise(client::models()).into_iter().map(move |model| {
+        (
+            model.name.clone(),
+            model.name == default,
+            number(model.dimension),
+            model.image_size.map(|(height, width)| format!("{width}x{height}")),
+            number(model.context_length),
+            model.precision,
+            model.device,
+            model.execution_provider,
+            model.loaded,
+            model.size_bytes.map(|bytes| bytes as i64),
+            model.fingerprint,
+            model.error,
+        )
+    }))
+}
+
+/// The server process.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn clip_server_status() -> TableIterator<
+    'static,
+    (
+        name!(pid, i32),
+        name!(uptime, Interval),
+        name!(version, String),
+        name!(onnxruntime_version, Option<String>),
+        name!(resident_bytes, i64),
+        name!(connections, i32),
+        name!(requests, i64),
+        name!(texts, i64),
+        name!(images, i64),
+        name!(batches, i64),
+        name!(errors, i64),
+    ),
+> {
+    let status = or_raise(client::status());
+    TableIterator::once((
+        status.pid as i32,
+        Interval::from_seconds(status.uptime_s),
+        status.release,
+        status.onnxruntime_version,
+        status.resident_bytes as i64,
+        status.connections as i32,
+        status.requests as i64,
+        status.texts as i64,
+        status.images as i64,
+        status.batches as i64,
+        status.errors as i64,
+    ))
+}

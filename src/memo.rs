@@ -1,0 +1,55 @@
+//! The backend's memo of its latest embeddings.
+//!
+//! A plan may evaluate `clip_embed_text('…')` once for each row (a sequential scan with a STABLE function in ORDER BY
+//! does). The memo makes that one inference, whatever the plan. It is small: it is not the cache of the server, it only
+//! has to hold what one statement asks again and again.
+
+use lru::LruCache;
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+/// 64 vectors of 512 dimensions are 128 KiB.
+const ENTRIES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+thread_local! {
+    static MEMO: RefCell<LruCache<Key, Rc<[f32]>>> = RefCell::new(LruCache::new(ENTRIES));
+}
+
+/// BLAKE3 of everything that decides the vector: model, modality, input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The key of one input.
+    pub fn new(model: &str, modality: Modality, input: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        // The length keeps `("ab", "c")` and `("a", "bc")` apart.
+        hasher.update(&[modality as u8]).update(&model.len().to_le_bytes()).update(model.as_bytes()).update(input);
+        Self(hasher.finalize().into())
+    }
+}
+
+/// What is embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modality {
+    /// A text.
+    Text = 0,
+    /// A picture.
+    Image = 1,
+}
+
+/// The remembered vector, if there is one.
+pub fn get(key: &Key) -> Option<Rc<[f32]>> {
+    MEMO.with_borrow_mut(|memo| memo.get(key).cloned())
+}
+
+/// Remembers a vector, forgetting the least recently used one where there is no room.
+pub fn put(key: Key, vector: Rc<[f32]>) {
+    MEMO.with_borrow_mut(|memo| memo.put(key, vector));
+}
+
+/// Forgets everything: another server answers, or its settings have changed.
+pub fn clear() {
+    MEMO.with_borrow_mut(LruCache::clear);
+}

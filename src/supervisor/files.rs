@@ -1,0 +1,73 @@
+//! The files by which supervisor and backends know of each other, below the data directory.
+
+use crate::errors::{Error, Result};
+use protocol::{SocketPaths, SupervisorState};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+
+/// The supervisor's lock, held until this is dropped or the process ends.
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock and writes our process id into the file; `None` where another supervisor holds it.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn take() -> Result<Option<Self>> {
+        let failed = |error: std::io::Error| Error::File {
+            action: format!("lock \"{}\"", SocketPaths::LOCK),
+            reason: error.to_string(),
+        };
+        match DirBuilder::new().mode(0o700).create(SocketPaths::DIRECTORY) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(error)),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(SocketPaths::LOCK)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+        write!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Some(Self { _file: file }))
+    }
+}
+
+/// The process id of the supervisor that runs now.
+pub fn holder() -> Option<i32> {
+    let mut file = File::open(SocketPaths::LOCK).ok()?;
+    // Whoever can share the lock sees that nobody holds it.
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {}
+        _ => return None,
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Lets backends know what the supervisor is doing. What cannot be written is not worth ending for: backends then
+/// report that the server did not start, without the reason.
+pub fn publish(state: &SupervisorState) {
+    let text = serde_json::to_string(state).expect("a state is plain data");
+    let draft = format!("{}.new", SocketPaths::STATE);
+    if let Err(error) = fs::write(&draft, text).and_then(|()| fs::rename(&draft, SocketPaths::STATE)) {
+        pgrx::warning!("clip_search: could not write \"{}\": {error}", SocketPaths::STATE);
+    }
+}
+
+/// What the supervisor last said, if anything.
+pub fn state() -> Option<SupervisorState> {
+    serde_json::from_str(&fs::read_to_string(SocketPaths::STATE).ok()?).ok()
+}

@@ -1,0 +1,81 @@
+//! The datum of pgvector's `vector` type. Nobody else in this library knows its layout.
+//!
+//! ```text
+//! byte  0            4        6        8
+//!       ┌────────────┬────────┬────────┬──────────────────┐
+//!       │ varlena    │ dim    │ unused │ float4 × dim     │
+//!       │ header u32 │ i16    │ 0      │                  │
+//!       └────────────┴────────┴────────┴──────────────────┘
+//! ```
+
+use crate::errors::{Error, Result};
+use pgrx::pg_sys;
+
+/// Most dimensions that pgvector allows.
+const MAX_DIM: usize = 16_000;
+
+#[repr(C)]
+struct Header {
+    varlena: u32,
+    dim: i16,
+    unused: i16,
+}
+
+const _: () = assert!(size_of::<Header>() == 8 && align_of::<Header>() == 4);
+
+/// Makes a `vector` in the current memory context.
+///
+/// # Errors
+/// [`Error::VectorDimension`] where pgvector would not accept it.
+pub fn to_datum(values: &[f32]) -> Result<pg_sys::Datum> {
+    if values.is_empty() || values.len() > MAX_DIM {
+        return Err(Error::VectorDimension(values.len()));
+    }
+    let size = size_of::<Header>() + size_of_val(values);
+    // SAFETY: palloc returns `size` bytes aligned for any type, or raises; header and values fill exactly that size, and
+    // the two ranges do not overlap with `values`, which is Rust's.
+    unsafe {
+        let start = pg_sys::palloc(size).cast::<u8>();
+        pgrx::set_varsize_4b(start.cast(), size as i32);
+        let header = start.cast::<Header>();
+        (*header).dim = values.len() as i16;
+        (*header).unused = 0;
+        std::ptr::copy_nonoverlapping(values.as_ptr(), start.add(size_of::<Header>()).cast::<f32>(), values.len());
+        Ok(pg_sys::Datum::from(start))
+    }
+}
+
+/// Makes a `vector[]` of one dimension in the current memory context; `None` becomes NULL.
+///
+/// # Errors
+/// As [`to_datum`].
+pub fn to_array_datum(values: &[Option<&[f32]>], element: pg_sys::Oid) -> Result<pg_sys::Datum> {
+    if values.is_empty() {
+        // SAFETY: makes an array without elements in the current memory context.
+        return Ok(unsafe { pg_sys::construct_empty_array(element) }.into());
+    }
+    let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
+    let mut datums = Vec::with_capacity(values.len());
+    for value in values {
+        datums.push(value.map_or(Ok(pg_sys::Datum::null()), to_datum)?);
+    }
+    let (mut length, mut by_value, mut align) = (0, false, 0);
+    let (mut dims, mut lower) = ([values.len() as i32], [1]);
+    // SAFETY: the pointers are to arrays of the lengths that are passed (one dimension), valid during the calls, and
+    // construct_md_array copies the elements. The element type exists: it is the function's declared result.
+    unsafe {
+        pg_sys::get_typlenbyvalalign(element, &mut length, &mut by_value, &mut align);
+        let array = pg_sys::construct_md_array(
+            datums.as_mut_ptr(),
+            nulls.as_mut_ptr(),
+            1,
+            dims.as_mut_ptr(),
+            lower.as_mut_ptr(),
+            element,
+            length.into(),
+            by_value,
+            align,
+        );
+        Ok(array.into())
+    }
+}
