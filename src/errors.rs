@@ -36,7 +36,7 @@ pub enum Error {
     RequestTooLong(usize),
     /// An array of more than one dimension.
     #[error("array must have one dimension, not {0}")]
-    ArrayDimensions(usize),
+    ArrayDimensions(i32),
     /// The connection broke, and broke again after a new attempt.
     #[error("lost the connection to clip-search-server")]
     Lost(String),

@@ -4,6 +4,7 @@
 //! does). The memo makes that one inference, whatever the plan. It is small: it is not the cache of the server, it only
 //! has to hold what one statement asks again and again.
 
+use crate::settings;
 use lru::LruCache;
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -16,7 +17,7 @@ thread_local! {
     static MEMO: RefCell<LruCache<Key, Rc<[f32]>>> = RefCell::new(LruCache::new(ENTRIES));
 }
 
-/// BLAKE3 of everything that decides the vector: model, modality, input.
+/// BLAKE3 of everything that decides the vector: settings as of their last reload, model, modality, input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key([u8; 32]);
 
@@ -24,8 +25,11 @@ impl Key {
     /// The key of one input.
     pub fn new(model: &str, modality: Modality, input: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
-        // The length keeps `("ab", "c")` and `("a", "bc")` apart.
-        hasher.update(&[modality as u8]).update(&model.len().to_le_bytes()).update(model.as_bytes()).update(input);
+        hasher.update(&[modality as u8]).update(&settings::loaded_at().to_le_bytes());
+        for part in [model.as_bytes(), input] {
+            // The length keeps `("ab", "c")` and `("a", "bc")` apart.
+            hasher.update(&part.len().to_le_bytes()).update(part);
+        }
         Self(hasher.finalize().into())
     }
 }
@@ -49,7 +53,7 @@ pub fn put(key: Key, vector: Rc<[f32]>) {
     MEMO.with_borrow_mut(|memo| memo.put(key, vector));
 }
 
-/// Forgets everything: another server answers, or its settings have changed.
+/// Forgets everything: another server answers, perhaps with other files.
 pub fn clear() {
     MEMO.with_borrow_mut(LruCache::clear);
 }

@@ -219,6 +219,13 @@ pub fn server_program() -> PathBuf {
     path(&PROGRAM).unwrap_or_else(|| package_dir().join("clip-search-server"))
 }
 
+/// When this process last read the configuration files, in microseconds. A vector that was made before may have been
+/// made under other settings.
+pub fn loaded_at() -> i64 {
+    // SAFETY: a number that only this process writes, while it reads its configuration.
+    unsafe { pgrx::pg_sys::PgReloadTime }
+}
+
 /// The server's settings as they are now.
 pub fn server_config() -> Config {
     let mut model_roots: Vec<PathBuf> = path(&MODEL_DIR).into_iter().collect();

@@ -3,6 +3,7 @@
 use crate::errors::{Error, Result};
 use pgrx::pg_sys;
 use protocol::{FrameError, HEADER_LEN, Header, Hello, Kind, Response, SocketPaths};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -70,14 +71,10 @@ impl Connection {
     /// `Ok(Err(_))` where nobody listens; otherwise [`Error::Mismatch`] or [`Error::Lost`].
     pub fn open(deadline: &Deadline) -> Result<io::Result<Self>> {
         let descriptor = ExternalDescriptor::acquire();
-        // The server's queue of connections is long, and connecting to a Unix socket waits for nothing else.
-        let stream = match UnixStream::connect(SocketPaths::SOCKET) {
+        let stream = match connect_without_waiting() {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
         };
-        if let Err(error) = stream.set_nonblocking(true) {
-            return Ok(Err(error));
-        }
         let mut connection = Self { stream, _descriptor: descriptor };
         let hello: Hello = match connection.receive(Kind::Hello, deadline) {
             Ok(hello) => hello,
@@ -144,6 +141,15 @@ impl Connection {
             _ => Err(Error::Lost(format!("The operating system says: {error}."))),
         }
     }
+}
+
+/// Connects, or fails at once: where the server's queue of connections is full, a blocking call would wait where no
+/// interrupt reaches it.
+fn connect_without_waiting() -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(SocketPaths::SOCKET)?)?;
+    Ok(socket.into())
 }
 
 /// Tells Postgres about a descriptor that it did not open, so that it keeps count.

@@ -43,7 +43,12 @@ fn embed_array(call: FunctionCallInfo, modality: Modality) -> Result<Datum> {
     // SAFETY: the SQL declaration makes argument 0 a text[] or bytea[], and STRICT keeps NULL away. The function's
     // result type is vector[], whose element type exists.
     let (array, element) = unsafe {
-        let array = Array::<Datum>::from_datum(pgrx::pg_getarg_datum_raw(call, 0), false).expect("not NULL");
+        let datum = pg_sys::pg_detoast_datum(pgrx::pg_getarg_datum_raw(call, 0).cast_mut_ptr());
+        let dimensions = (*datum.cast::<pg_sys::ArrayType>()).ndim;
+        if dimensions > 1 {
+            return Err(Error::ArrayDimensions(dimensions));
+        }
+        let array = Array::<Datum>::from_datum(datum.into(), false).expect("not NULL");
         let result = pg_sys::get_func_rettype((*(*call).flinfo).fn_oid);
         (array, pg_sys::get_element_type(result))
     };

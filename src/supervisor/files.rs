@@ -38,6 +38,8 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+        // What the last supervisor said is not true of this one.
+        let _ = fs::remove_file(SocketPaths::STATE);
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         write!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Some(Self { _file: file }))

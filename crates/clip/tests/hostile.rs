@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
 
 use clip::{Error, Limits, LongText, Preprocessor, Tokenizer, decode};
 use common::*;
@@ -44,6 +43,16 @@ fn truncated_pictures_of_every_format() {
 }
 
 #[test]
+fn the_formats_are_those_that_are_compiled_in() {
+    let mut compiled: Vec<_> = image::ImageFormat::all().filter(image::ImageFormat::reading_enabled).collect();
+    let mut listed: Vec<_> = clip::FORMATS.iter().map(|(format, _)| *format).collect();
+    let name = |format: &image::ImageFormat| format!("{format:?}");
+    compiled.sort_by_key(name);
+    listed.sort_by_key(name);
+    assert_eq!(listed, compiled);
+}
+
+#[test]
 fn a_truncated_jpeg_says_where() {
     let bytes = picture("photo_420.jpg");
     let cut = &bytes[..bytes.len() - 100];
@@ -67,7 +76,6 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
 
 #[test]
 fn limits_are_checked_on_the_header() {
-    let started = Instant::now();
     let max = Limits::default().max_pixels;
     for (width, height) in [(100_000, 100_000), (9_460, 9_460), (89_478_486, 1)] {
         assert_eq!(error(&png_header(width, height)), Error::TooManyPixels { width, height, max });
@@ -85,7 +93,6 @@ fn limits_are_checked_on_the_header() {
     let mut gif = picture("photo.gif");
     gif[6..10].copy_from_slice(&[0xff; 4]);
     assert!(matches!(error(&gif), Error::TooManyPixels { .. }));
-    assert!(started.elapsed() < Duration::from_secs(5));
 
     let bytes = picture("wide.png");
     let exactly = Limits { max_bytes: bytes.len(), max_pixels: 97 * 50 };
@@ -136,18 +143,13 @@ proptest! {
 }
 
 #[test]
-fn long_texts_take_time_in_proportion() {
+fn long_texts_end() {
+    // Not timed: a tokenizer that took time by the square of a word's length would be at this for hours.
     let tokenizer = Tokenizer::load(&spec()).unwrap();
-    let time = |text: &str| {
-        let started = Instant::now();
-        assert_eq!(tokenizer.encode(text, LongText::Truncate).unwrap().len(), 77);
-        started.elapsed()
-    };
     for piece in ["a photo of a cat ", "x", "photo", "1", "!", "猫", "e\u{301}", "👩‍👧", "a\u{200b}", "'s"] {
-        let short = piece.repeat(50_000 / piece.chars().count());
-        let (one, eight) = (time(&short), time(&short.repeat(8)));
-        println!("{piece:?}: {one:?} for 50,000 characters, {eight:?} for 400,000");
-        assert!(eight < one * 32 + Duration::from_millis(500), "{piece:?}: {one:?}, {eight:?}");
-        assert!(one < Duration::from_secs(2));
+        for characters in [50_000, 400_000] {
+            let text = piece.repeat(characters / piece.chars().count());
+            assert_eq!(tokenizer.encode(&text, LongText::Truncate).unwrap().len(), 77, "{piece:?}");
+        }
     }
 }

@@ -47,6 +47,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     let listener = UnixListener::bind(&draft)?;
+    std::fs::set_permissions(&draft, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     std::fs::rename(&draft, path)?;
     Ok(listener)
 }

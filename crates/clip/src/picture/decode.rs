@@ -49,20 +49,21 @@ impl Default for Limits {
 pub enum Transparency {
     /// The alpha channel is left out and the colours below it show, as with PIL's `convert("RGB")`, and so with
     /// OpenAI's CLIP, open_clip, and transformers before it composited.
-    #[default]
     Drop,
-    /// The picture is laid on white, as transformers 5.23's `convert_to_rgb` does.
+    /// The picture is laid on white, as the reference's `convert_to_rgb` (transformers 5.23) does, and as people see it
+    /// on a page: what colours lie below transparent pixels is an accident of the program that wrote the file.
+    #[default]
     White,
 }
 
-/// Decodes a picture, leaving out its alpha channel. The first frame of an animation is taken; the orientation that
+/// Decodes a picture, laying it on white where it is transparent. The first frame of an animation is taken; the orientation that
 /// EXIF may state is not applied.
 ///
 /// # Errors
 /// [`Error::NotAnImage`], [`Error::UnsupportedImage`], [`Error::CorruptImage`], [`Error::ImageTooLarge`],
 /// [`Error::TooManyPixels`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
-    decode_with(bytes, limits, Transparency::Drop)
+    decode_with(bytes, limits, Transparency::default())
 }
 
 /// [`decode`] with a choice of what becomes of transparent pixels.

@@ -18,10 +18,10 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
-    /// The preprocessing of a model, with [`Transparency::Drop`].
+    /// The preprocessing of a model, with [`Transparency::White`].
     pub fn new(spec: &ModelSpec) -> Preprocessor {
         let values = values(&spec.image);
-        Preprocessor { spec: spec.image.clone(), transparency: Transparency::Drop, values }
+        Preprocessor { spec: spec.image.clone(), transparency: Transparency::default(), values }
     }
 
     /// The same with another treatment of transparent pixels.

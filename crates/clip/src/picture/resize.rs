@@ -49,9 +49,9 @@ pub(super) fn resize(picture: &RgbImage, x: Axis, y: Axis, filter: Filter) -> Rg
     RgbImage::from_raw(x.length, y.length, done).expect("the passes made length by length pixels")
 }
 
-/// Pillow takes the columns first where the height shrinks by more than twice what the width does; so it does since
-/// version 13, while older ones always take the rows first. The order matters because of the 8 bits in between: by a
-/// level or two in photos, by more in noise. (Found by trying; it holds for all of some 400 sizes.)
+/// Pillow 13 takes the columns first where the height shrinks by more than twice what the width does; Pillow 12 always
+/// takes the rows first. The order matters because of the 8 bits in between: by a level or so in photos, by up to 26 in
+/// noise. (Found by trying Pillow 13.0 on 404 sizes, limits included, and Pillow 12.3 on some of them.)
 fn is_vertical_first(x: Axis, y: Axis) -> bool {
     let shrinks_by = |axis: Axis| i128::from(axis.input) - i128::from(axis.output);
     shrinks_by(y) > 0 && shrinks_by(y) > 2 * shrinks_by(x)

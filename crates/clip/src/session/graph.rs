@@ -169,7 +169,7 @@ fn open(
         match provider {
             _ if is_out_of_memory(&said) => inference(spec, &said),
             Provider::Cuda(number) if is_about_cuda(&said) => unavailable(number, &said),
-            _ => spec.bad(file, said),
+            _ => spec.bad(file, shorten(&said, 1000)),
         }
     })
 }

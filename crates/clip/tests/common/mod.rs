@@ -32,6 +32,14 @@ pub struct GoldenImage {
     pub embedding_on_white: Option<Vec<f32>>,
 }
 
+impl GoldenImage {
+    /// What CLIPModel makes of it behind CLIPImageProcessorPil, which lays transparent pictures on white; `embedding` is
+    /// what it makes of `convert("RGB")`.
+    pub fn of_the_processor(&self) -> &Vec<f32> {
+        self.embedding_on_white.as_ref().unwrap_or(&self.embedding)
+    }
+}
+
 pub fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

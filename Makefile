@@ -1,0 +1,113 @@
+# clip_search. `make help` lists the targets.
+#
+# Not PGXS: `make setup` and `make help` have to work before there is a pg_config to include it from.
+
+PG_CONFIG ?= pg_config
+CARGO     ?= cargo
+INSTALL   ?= install
+
+export PG_CONFIG CARGO
+
+# Asked when they are used, for the same reason.
+PG_MAJOR  = $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+pkglibdir = $(shell $(PG_CONFIG) --pkglibdir)
+sharedir  = $(shell $(PG_CONFIG) --sharedir)
+
+EXTENSION_LIBRARY = target/release/libclip_search.so
+SERVER            = target/release/clip-search-server
+DEMO              = target/release/clip-search-demo
+RUNTIME           = target/setup/onnxruntime
+
+EXTENSION_DIR = $(DESTDIR)$(sharedir)/extension
+MODEL_ROOT    = $(DESTDIR)$(sharedir)/clip_search/models
+# Beside the library and not on anybody's PATH: only the supervisor starts the server.
+SERVER_DIR    = $(DESTDIR)$(pkglibdir)/clip_search
+
+RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
+REGRESS    = $(basename $(notdir $(wildcard tests/sql/*.sql)))
+PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
+
+.PHONY: all install install-files uninstall installcheck setup test bench demo demo-program clean-demo clean help FORCE
+.DELETE_ON_ERROR:
+
+all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
+
+# `cargo` runs only if a file changed or PG_CONFIG means another PostgreSQL, so that `sudo make install` after `make`
+# copies files and compiles nothing as root.
+$(EXTENSION_LIBRARY): $(RUST_FILES) target/make/postgres
+	PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" $(CARGO) build --release --locked --target-dir target \
+	    -p clip_search --no-default-features --features pg$(PG_MAJOR)
+	@touch $@
+
+$(SERVER): $(RUST_FILES)
+	$(CARGO) build --release --locked --target-dir target -p clip-search-server
+	@touch $@
+
+$(DEMO): Cargo.toml Cargo.lock $(shell find demo -type f)
+	$(CARGO) build --release --locked --target-dir target -p clip-search-demo
+	@touch $@
+
+# Changes when PG_CONFIG means another PostgreSQL than the one that was built for.
+target/make/postgres: FORCE
+	@command -v $(PG_CONFIG) >/dev/null || \
+	    { echo "make: PG_CONFIG=$(PG_CONFIG): there is no such program. Run \"make setup\", or set PG_CONFIG." >&2; exit 1; }
+	@mkdir -p $(@D)
+	@{ command -v $(PG_CONFIG); $(PG_CONFIG) --version; } >$@.new
+	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+
+install: all                                        ## install into the PostgreSQL of PG_CONFIG; honours DESTDIR
+	@$(MAKE) --no-print-directory install-files
+
+# What `install` copies, without looking whether it is up to date.
+install-files:
+	@test -f $(RUNTIME)/libonnxruntime.so || \
+	    { echo "make: there is no $(RUNTIME)/libonnxruntime.so. Run \"make setup\" first." >&2; exit 1; }
+	$(INSTALL) -d '$(EXTENSION_DIR)' '$(SERVER_DIR)' '$(MODEL_ROOT)'
+	$(INSTALL) -m 755 $(EXTENSION_LIBRARY) '$(DESTDIR)$(pkglibdir)/clip_search.so'
+	$(INSTALL) -m 644 clip_search.control $(wildcard sql/clip_search--*.sql) '$(EXTENSION_DIR)'
+	$(INSTALL) -m 755 $(SERVER) $(wildcard $(RUNTIME)/libonnxruntime*.so) '$(SERVER_DIR)'
+	$(INSTALL) -m 644 $(RUNTIME)/LICENSE '$(SERVER_DIR)/onnxruntime-LICENSE'
+	$(INSTALL) -m 644 $(RUNTIME)/ThirdPartyNotices.txt '$(SERVER_DIR)/onnxruntime-ThirdPartyNotices.txt'
+	cd models && find . -type f -exec $(INSTALL) -D -m 644 '{}' '$(abspath_models)/{}' \;
+
+# The last line above runs in models/; a relative DESTDIR has to mean the same there.
+abspath_models = $(abspath $(MODEL_ROOT))
+
+uninstall:                                          ## remove what install put there
+	rm -f '$(DESTDIR)$(pkglibdir)/clip_search.so'
+	rm -f '$(EXTENSION_DIR)'/clip_search.control '$(EXTENSION_DIR)'/clip_search--*.sql
+	rm -rf '$(SERVER_DIR)' '$(MODEL_ROOT)/clip-search'
+	rmdir '$(MODEL_ROOT)' '$(dir $(MODEL_ROOT))' 2>/dev/null || true
+
+installcheck:                                       ## regression tests, on the server that PGHOST and PGPORT name
+	@mkdir -p target/regress
+	$(PG_REGRESS) --bindir='$(shell $(PG_CONFIG) --bindir)' --inputdir=tests --outputdir=target/regress \
+	    --dbname=clip_search_regression $(REGRESS)
+
+setup:                                              ## install what is missing; nothing the second time
+	@scripts/setup
+
+test: setup                                         ## everything: unit, regression and cluster tests
+	@scripts/test
+
+bench: setup                                        ## latency and memory beside bare ONNX Runtime
+	@$(MAKE) --no-print-directory all
+	@scripts/ensure-installed
+	@benches/run
+
+# MODEL=owner/name, MODEL_DIR=folder, IMAGES=folder and QUERIES=file take the user's own.
+demo: setup                                         ## search emoji, or with MODEL= and IMAGES= your own pictures
+	@$(MAKE) --no-print-directory all demo-program
+	@scripts/ensure-installed
+	@scripts/demo
+
+demo-program: $(DEMO)
+
+clean-demo:                                         ## stop the demo's cluster and remove all of the demo
+	@scripts/demo --clean
+
+clean:                                              ## remove what was built; keep what setup fetched
+	rm -rf target/debug target/release target/make target/regress target/stage
+
+help:                                               ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# What the scripts share. Sourced, never run; changes into the repository.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT" || exit 1
+
+# The name of the script that sources this, for its messages.
+SELF=$(basename "$0")
+
+say() { printf '%s: %s\n' "$SELF" "$*"; }
+
+warn() { printf '%s: %s\n' "$SELF" "$*" >&2; }
+
+# die FACT [HINT...]
+die() {
+    printf '%s: %s\n' "$SELF" "$1" >&2
+    shift
+    local hint
+    for hint in "$@"; do printf '  %s\n' "$hint" >&2; done
+    exit 1
+}
+
+# at_least VERSION WANTED
+at_least() { [[ $(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]; }
+
+# run_logged LOG COMMAND...: keeps the output in a file, and shows its end when the command fails.
+run_logged() {
+    local log=$1
+    shift
+    mkdir -p "$(dirname "$log")"
+    "$@" >"$log" 2>&1 || {
+        local status=$?
+        tail -n 30 "$log" >&2
+        warn "\"$*\" failed with status $status; all of its output is in $log"
+        return "$status"
+    }
+}
+
+# Sets SUDO to what makes one command run as root: nothing as root, sudo where it asks for no password. Fails otherwise.
+# shellcheck disable=SC2034
+SUDO=()
+read_sudo() {
+    SUDO=()
+    ((EUID == 0)) && return 0
+    command -v sudo >/dev/null && sudo -n true 2>/dev/null || return 1
+    # shellcheck disable=SC2034
+    SUDO=(sudo)
+}

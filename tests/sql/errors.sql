@@ -1,0 +1,67 @@
+-- Malformed input first: each error with its SQLSTATE, message, detail and hint.
+SET clip_search.model = 'clip-search/emoji';
+CREATE FUNCTION report(statement text, OUT state text, OUT message text, OUT detail text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    message := 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+END $$;
+\x on
+\pset format unaligned
+
+-- Model names
+SELECT name, (report(format('SELECT clip_embed_text(''a'', %L)', name))).* FROM unnest(ARRAY[
+    '', ' ', 'small', '../../etc', '/etc/passwd', 'clip-search/../clip-search', 'a/b/c', E'a/b\n', 'clip-search/emoji/', './clip-search/emoji']) name;
+SELECT * FROM report($$SELECT clip_embed_text('a', repeat('a', 300) || '/b')$$);
+SELECT * FROM report($$SELECT clip_embed_text('a', 'no/such')$$);
+SELECT * FROM report($$SELECT clip_embed_image('a', 'no/such')$$);
+SELECT * FROM report($$SELECT clip_embed_texts(ARRAY['a'], 'no/such')$$);
+SELECT * FROM report($$SELECT clip_embed_images(ARRAY['a'::bytea], 'no/such')$$);
+SET clip_search.model = 'no/such';
+SELECT * FROM report($$SELECT clip_embed_text('a')$$);
+SET clip_search.model = '';
+SELECT * FROM report($$SELECT clip_embed_text('a')$$);
+SET clip_search.model = 'clip-search/emoji';
+
+-- Pictures
+SELECT * FROM report($$SELECT clip_embed_image('')$$);
+SELECT * FROM report($$SELECT clip_embed_image('x')$$);
+SELECT * FROM report($$SELECT clip_embed_image('This is a text, not a picture.')$$);
+SELECT * FROM report($$SELECT clip_embed_image(substr(image, 1, 40)) FROM pixel$$);
+SELECT * FROM report($$SELECT clip_embed_image(substr(image, 1, 8)) FROM pixel$$);
+-- A PNG whose header says 60,000 x 60,000 pixels
+SELECT * FROM report($$SELECT clip_embed_image('\x89504e470d0a1a0a0000000d494844520000ea600000ea6008020000000fb0e2150000000a494441540000000000000000000000000000')$$);
+-- A picture over clip_search.max_image_bytes
+SELECT * FROM report($$SELECT clip_embed_image(convert_to(repeat('x', 67108865), 'UTF8'))$$);
+-- The element at fault is named; NULL elements count.
+SELECT * FROM report($$SELECT clip_embed_images(ARRAY[image, NULL, 'x']) FROM pixel$$);
+SELECT * FROM report($$SELECT clip_embed_images(ARRAY[[image, image]]) FROM pixel$$);
+SELECT * FROM report($$SELECT clip_embed_texts(ARRAY[['a'], ['b']])$$);
+
+-- Settings: what changes a vector is not for a session to change.
+SELECT * FROM report($$SET clip_search.device = 'cpu'$$);
+SELECT * FROM report($$SET clip_search.precision = 'fp16'$$);
+SELECT * FROM report($$SET clip_search.on_long_text = 'error'$$);
+SELECT * FROM report($$SET clip_search.max_image_bytes = 10$$);
+SELECT * FROM report($$SET clip_search.model_dir = '/'$$);
+SELECT * FROM report($$SET clip_search.request_timeout = -1$$);
+SELECT * FROM report($$SET clip_search.no_such_setting = 1$$);
+
+-- Privileges
+CREATE ROLE clip_search_nobody;
+GRANT EXECUTE ON FUNCTION report TO clip_search_nobody;
+SET ROLE clip_search_nobody;
+SELECT * FROM report($$SELECT clip_restart_server()$$);
+SELECT * FROM report($$SELECT * FROM clip_server_status()$$);
+SELECT * FROM report($$SHOW clip_search.model_dir$$);
+SELECT vector_dims(clip_embed_text('allowed'));
+SELECT count(*) > 0 AS allowed FROM clip_models();
+RESET ROLE;
+GRANT pg_monitor TO clip_search_nobody;
+SET ROLE clip_search_nobody;
+SELECT count(*) AS allowed FROM clip_server_status();
+RESET ROLE;
+DROP OWNED BY clip_search_nobody;
+DROP ROLE clip_search_nobody;
+DROP FUNCTION report;
