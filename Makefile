@@ -24,7 +24,7 @@ MODEL_ROOT    = $(DESTDIR)$(sharedir)/clip_search/models
 SERVER_DIR    = $(DESTDIR)$(pkglibdir)/clip_search
 
 RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
-REGRESS    = $(basename $(notdir $(wildcard tests/sql/*.sql)))
+REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
 
 .PHONY: all install install-files uninstall installcheck setup test bench demo demo-program clean-demo clean help FORCE

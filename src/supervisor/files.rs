@@ -4,11 +4,16 @@ use crate::errors::{Error, Result};
 use protocol::{SocketPaths, SupervisorState};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::time::Duration;
+
+/// A backend that asks who holds the lock holds it itself for a moment; another supervisor holds it for longer.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The supervisor's lock, held until this is dropped or the process ends.
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -33,16 +38,31 @@ impl Lock {
             .mode(0o600)
             .open(SocketPaths::LOCK)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        let mut tries = LOCK_TRIES;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if tries == 0 => return Ok(None),
+                Err(TryLockError::WouldBlock) => tries -= 1,
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            std::thread::sleep(LOCK_PAUSE);
         }
         // What the last supervisor said is not true of this one.
         let _ = fs::remove_file(SocketPaths::STATE);
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         write!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Some(Self { _file: file }))
+        Ok(Some(Self { file }))
+    }
+}
+
+impl Lock {
+    /// Whether the lock file is still the one that is locked. Where somebody has removed it, backends find no supervisor
+    /// and start another.
+    pub fn is_current(&self) -> bool {
+        let ours = self.file.metadata().map(|file| (file.dev(), file.ino()));
+        let there = fs::metadata(SocketPaths::LOCK).map(|file| (file.dev(), file.ino()));
+        matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
     }
 }
 

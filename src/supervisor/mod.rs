@@ -26,7 +26,7 @@ fn builder() -> BackgroundWorkerBuilder {
         .set_type(WORKER_TYPE)
         .set_library("clip_search")
         .set_function("clip_search_supervisor_main")
-        .enable_shmem_access(None)
+        .enable_spi_access()
         // A standby answers queries too: embedding only reads.
         .set_start_time(BgWorkerStartTime::ConsistentState)
         .set_restart_time(Some(Duration::from_secs(1)))

@@ -29,8 +29,15 @@ pub extern "C-unwind" fn clip_search_supervisor_main(_argument: pg_sys::Datum) {
         SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGINT | SignalWakeFlags::SIGCHLD,
     );
     attach_wake_handler();
+    // To no database: it makes the worker visible in pg_stat_activity, and pg_terminate_backend able to reach it.
+    BackgroundWorker::connect_worker_to_spi(None, None);
     match or_raise(Lock::take()) {
-        Some(_lock) => Supervisor::new().run(),
+        Some(lock) => {
+            Supervisor::new(lock).run();
+            // Status 0 would make the postmaster forget the worker. While it shuts down, it starts none again.
+            // SAFETY: the end of this process, outside of any transaction; the server has been stopped.
+            unsafe { pg_sys::proc_exit(1) }
+        }
         // Another one was faster.
         None => pgrx::debug1!("clip_search: a supervisor is already running"),
     }
@@ -65,19 +72,25 @@ enum Phase {
 }
 
 struct Supervisor {
+    lock: Lock,
     phase: Phase,
     config: Config,
     delay: Duration,
 }
 
 impl Supervisor {
-    fn new() -> Self {
-        Self { phase: Phase::Waiting { until: Instant::now() }, config: settings::server_config(), delay: FIRST_DELAY }
+    fn new(lock: Lock) -> Self {
+        Self { lock, phase: Phase::Waiting { until: Instant::now() }, config: settings::server_config(), delay: FIRST_DELAY }
     }
 
-    /// Runs until Postgres asks it to end. The server ends with it: [`Server`] stops its process when dropped.
+    /// Runs until Postgres asks it to end, or somebody has taken its lock file away. The server ends with it: [`Server`]
+    /// stops its process when dropped.
     fn run(mut self) {
         loop {
+            if matches!(self.phase, Phase::Waiting { .. }) && !self.lock.is_current() {
+                pgrx::log!("clip_search: the supervisor's lock file is gone, making way for another supervisor");
+                break;
+            }
             self.step();
             self.wait();
             if BackgroundWorker::sigterm_received() {

@@ -17,8 +17,11 @@ pub enum OnLongText {
 /// The server's settings. The supervisor writes them to the server's standard input, one JSON object a line: the first
 /// line before the server starts to listen, another one after each reload of PostgreSQL's configuration. The end of
 /// standard input ends the server.
+///
+/// During an upgrade, the supervisor of one release starts the server of another: what is missing has its default, and
+/// what is unknown is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
     /// Folders that are searched for models, in this order.
     pub model_roots: Vec<PathBuf>,

@@ -7,6 +7,7 @@ use protocol::{
     encode,
 };
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,6 +24,7 @@ pub async fn listen(path: &Path, service: Arc<Service>) -> io::Error {
     };
     tokio::spawn(leave_on_signal(path.to_owned()));
     tokio::spawn(leave_when_idle(path.to_owned(), Arc::clone(&service)));
+    tokio::spawn(leave_when_removed(path.to_owned()));
     log_info!("ready to accept connections, release {}", protocol::RELEASE);
     loop {
         match listener.accept().await {
@@ -47,7 +49,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     let listener = UnixListener::bind(&draft)?;
-    std::fs::set_permissions(&draft, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&draft, path)?;
     Ok(listener)
 }
@@ -73,6 +75,21 @@ async fn leave_when_idle(socket: std::path::PathBuf, service: Arc<Service>) {
         second.tick().await;
         if service.is_idle_for_too_long() {
             leave(&socket, process::STATUS_IDLE);
+        }
+    }
+}
+
+/// Somebody has removed the socket, or put another in its place: nobody new can find this process, so another one is to
+/// be started.
+async fn leave_when_removed(socket: std::path::PathBuf) {
+    let identity = |path: &Path| std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let ours = identity(&socket);
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        second.tick().await;
+        if identity(&socket) != ours {
+            log_warning!("the socket was removed, leaving");
+            process::leave(process::STATUS_FAILED);
         }
     }
 }

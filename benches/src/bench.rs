@@ -1,0 +1,76 @@
+//! Measures clip_search beside what it is compared with, all in one run: a text query beside the bare ONNX Runtime call,
+//! a connection that embedded beside an idle one, pictures in arrays beside pictures one by one.
+//!
+//! Figures of one run can be compared with each other, not with those of another machine or another hour: the report
+//! gives differences and ratios. Exits with status 1 where a limit is broken.
+
+mod latency;
+mod memory;
+mod pictures;
+mod report;
+mod samples;
+mod target;
+mod texts;
+
+use clap::Parser;
+use report::Report;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use target::Target;
+
+/// Measures clip_search in the cluster that PGHOST and PGPORT name. It needs the extension to be installed there.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of the server's Unix socket.
+    #[arg(long, env = "PGHOST")]
+    host: PathBuf,
+    /// Port, which is a part of the socket's name.
+    #[arg(long, env = "PGPORT", default_value_t = 5432)]
+    port: u16,
+    /// A superuser.
+    #[arg(long, env = "PGUSER", default_value = "postgres")]
+    user: String,
+    /// Database; the extensions are created in it where they are missing.
+    #[arg(long, env = "PGDATABASE", default_value = "postgres")]
+    database: String,
+    /// Model, as owner/name.
+    #[arg(long, env = "MODEL")]
+    model: String,
+    /// Folder of models that the bare call loads it from.
+    #[arg(long, env = "MODEL_DIR")]
+    model_dir: PathBuf,
+    /// ONNX Runtime library of the bare call.
+    #[arg(long, env = "ONNXRUNTIME_LIBRARY")]
+    onnxruntime_library: PathBuf,
+    /// Texts that are timed.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(20..))]
+    rounds: u32,
+    /// Connections of each kind.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    /// Pictures that are embedded in each way.
+    #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(4..))]
+    pictures: u32,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("clip-search-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all limits are kept.
+fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let mut target = Target::connect(arguments)?;
+    let mut report = Report::default();
+    target.describe();
+    latency::measure(&mut target, arguments.rounds, &mut report)?;
+    memory::measure(&mut target, arguments.connections, &mut report)?;
+    pictures::measure(&mut target, arguments.pictures)?;
+    Ok(report.print_limits())
+}

@@ -1,0 +1,87 @@
+//! What is measured: a cluster with the extension, and the same model loaded into this process.
+
+use crate::Arguments;
+use anyhow::{Context, bail};
+use clip::{Device, ModelName, ModelSpec, Precision, Runtime, SessionOptions, TextTower, Tokenizer};
+use postgres::{Client, Config, NoTls};
+use std::str::FromStr;
+
+/// The cluster and the bare model.
+pub struct Target {
+    config: Config,
+    /// The connection that everything is timed on.
+    pub client: Client,
+    /// The bare text tower, with the precision, device and threads that the server uses.
+    pub tower: TextTower,
+    /// The model's tokenizer.
+    pub tokenizer: Tokenizer,
+    about: String,
+}
+
+impl Target {
+    /// Connects, has the server load the model, and loads it here in the same way.
+    ///
+    /// # Errors
+    /// What PostgreSQL or ONNX Runtime say.
+    pub fn connect(arguments: &Arguments) -> anyhow::Result<Self> {
+        let mut config = Config::new();
+        config.host_path(&arguments.host).port(arguments.port).user(&arguments.user).dbname(&arguments.database);
+        let mut client = config.connect(NoTls).context("connecting to PostgreSQL")?;
+        client
+            .batch_execute("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS clip_search CASCADE")?;
+        config.options(&format!("-c clip_search.model={}", arguments.model));
+        let mut client = config.connect(NoTls)?;
+        client.execute("SELECT clip_embed_text('warm'), clip_embed_image($1)", &[&crate::pictures::picture(0)?])?;
+
+        let row = client.query_one(
+            "SELECT precision, execution_provider, dimension, current_setting('clip_search.threads')::int,
+                    current_setting('server_version'), onnxruntime_version
+               FROM clip_models(), clip_server_status() WHERE name = $1",
+            &[&arguments.model],
+        )?;
+        let (precision, provider): (&str, &str) = (row.get(0), row.get(1));
+        let (dimension, threads): (i32, i32) = (row.get(2), row.get(3));
+        let options = SessionOptions {
+            device: Device::from_str(provider)?,
+            threads: threads as usize,
+            precision: Precision::from_str(precision)?,
+        };
+        let name = ModelName::parse(&arguments.model)?;
+        let spec = ModelSpec::read(&arguments.model_dir.join(name.as_str()), &name)?;
+        let runtime = Runtime::init(&arguments.onnxruntime_library)?;
+        if runtime.version() != row.get::<_, &str>(5) {
+            bail!("the server runs ONNX Runtime {}, this process {}", row.get::<_, &str>(5), runtime.version());
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let about = format!(
+            "{name}, {dimension} dimensions, {precision} on {provider}, {} threads of {cores} cores; ONNX Runtime {}, \
+             PostgreSQL {}",
+            if threads == 0 { cores } else { threads as usize },
+            runtime.version(),
+            row.get::<_, &str>(4),
+        );
+        Ok(Self {
+            config,
+            client,
+            tower: TextTower::load(&spec, &options, &runtime)?,
+            tokenizer: Tokenizer::load(&spec)?,
+            about,
+        })
+    }
+
+    /// Says what is measured, and how busy the machine is.
+    pub fn describe(&self) {
+        println!("{}", self.about);
+        if let Ok(load) = std::fs::read_to_string("/proc/loadavg") {
+            println!("load average of the last minute: {}", load.split(' ').next().unwrap_or("?"));
+        }
+    }
+
+    /// Another connection.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub fn connect_again(&self) -> anyhow::Result<Client> {
+        self.config.connect(NoTls).context("connecting to PostgreSQL")
+    }
+}

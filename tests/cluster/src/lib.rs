@@ -1,0 +1,22 @@
+//! Throwaway PostgreSQL clusters, and what tests ask of them.
+//!
+//! ```text
+//! installation  the PostgreSQL that PG_CONFIG names, and the user that it runs as
+//! cluster       one data directory, socket and postmaster; gone when dropped
+//! process       other processes: find, signal
+//! sql           what the tests say in SQL
+//! ```
+//!
+//! Each test has a cluster of its own, so tests may kill, stop and reconfigure it. A missing installation fails the
+//! tests and says what to do; it never skips them.
+
+mod cluster;
+mod installation;
+mod process;
+mod sql;
+
+pub use cluster::{Builder, Cluster, DIMENSION, MODEL, StopMode};
+pub use process::{Process, wait_until};
+pub use sql::{
+    Counters, backend_pid, cosine, counters, embed_image, embed_text, embed_text_with, explain, picture, refusal,
+};

@@ -1,0 +1,83 @@
+//! Other processes, and waiting for something to become true.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A process that this one did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process(pub i32);
+
+impl Process {
+    /// Ends it, whatever it does.
+    pub fn kill(self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Asks it to end.
+    pub fn terminate(self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Makes it stand still, so that it never answers.
+    pub fn freeze(self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Undoes [`Process::freeze`].
+    pub fn thaw(self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(self, signal: Signal) {
+        let pid = Pid::from_raw(self.0).expect("a process id is not 0");
+        // One that has just ended by itself is no failure of the test.
+        let _ = kill_process(pid, signal);
+    }
+
+    /// Whether it still runs; one that has ended but was not reaped does not.
+    pub fn runs(self) -> bool {
+        !self.arguments().is_empty()
+    }
+
+    fn folder(self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.0))
+    }
+
+    /// Its command line; empty for one that has ended.
+    fn arguments(self) -> Vec<String> {
+        let line = fs::read(self.folder().join("cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0)
+            .filter(|word| !word.is_empty())
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect()
+    }
+
+    /// Processes with this working directory whose command line is accepted.
+    pub(crate) fn find(working_directory: &Path, accept: impl Fn(&[String]) -> bool) -> Vec<Self> {
+        let mut found: Vec<Self> = fs::read_dir("/proc")
+            .expect("/proc")
+            .filter_map(|entry| Some(Self(entry.ok()?.file_name().to_str()?.parse().ok()?)))
+            .filter(|process| {
+                fs::read_link(process.folder().join("cwd")).is_ok_and(|folder| folder == working_directory)
+                    && accept(&process.arguments())
+            })
+            .collect();
+        found.sort();
+        found
+    }
+}
+
+/// Asks again and again until the answer is yes.
+///
+/// # Panics
+/// Where it is still no after `limit`.
+pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

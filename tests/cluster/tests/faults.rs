@@ -1,0 +1,193 @@
+//! The server dies: at rest, under a request, again and again. No session of Postgres may notice more than an ERROR.
+
+use cluster_tests::{Cluster, DIMENSION, backend_pid, counters, embed_text, refusal, wait_until};
+use std::thread;
+use std::time::Duration;
+
+#[test]
+fn killed_while_idle() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "before").unwrap();
+    let old = cluster.server();
+    old.kill();
+    wait_until("the server is gone", Duration::from_secs(5), || !old.runs());
+    assert_eq!(embed_text(&mut client, "after").unwrap().len(), DIMENSION);
+    let new = cluster.server();
+    assert_ne!(new, old);
+    assert_eq!(counters(&mut client).pid, new.0);
+    assert!(cluster.log().contains("clip-search-server was terminated by signal 9"));
+    cluster.assert_sessions_survived();
+}
+
+#[test]
+fn killed_under_a_request() {
+    let cluster = Cluster::preloaded();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "warm").unwrap();
+    let backend = backend_pid(&mut client);
+    let old = cluster.server();
+    old.freeze();
+    let request = thread::spawn(move || {
+        let result = embed_text(&mut client, "under way");
+        (client, result)
+    });
+    cluster.wait_for_waiting(backend);
+    old.kill();
+    let (mut client, result) = request.join().unwrap();
+    assert_eq!(result.expect("sent once more to the new server").len(), DIMENSION);
+    assert_ne!(cluster.server(), old);
+    assert_eq!(backend_pid(&mut client), backend);
+    assert_eq!(embed_text(&mut client, "the next").unwrap().len(), DIMENSION);
+    cluster.assert_sessions_survived();
+}
+
+#[test]
+fn killed_twice_under_the_same_request() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "warm").unwrap();
+    let backend = backend_pid(&mut client);
+    let first = cluster.server();
+    first.freeze();
+    let request = thread::spawn(move || {
+        let result = embed_text(&mut client, "under way");
+        (client, result)
+    });
+    cluster.wait_for_waiting(backend);
+    first.kill();
+    // Whether this finds the request in the second server or just before or after is a matter of luck.
+    cluster.server_after(first).kill();
+    let (mut client, result) = request.join().unwrap();
+    match result {
+        Ok(vector) => assert_eq!(vector.len(), DIMENSION),
+        error => {
+            let error = refusal(error);
+            assert_eq!(error.code().code(), "08006");
+            assert!(error.hint().is_some());
+        }
+    }
+    assert_eq!(embed_text(&mut client, "the next").unwrap().len(), DIMENSION);
+    cluster.assert_sessions_survived();
+}
+
+/// The second server is frozen before it can answer, so the request has certainly lost both.
+#[test]
+fn lost_twice_is_a_connection_failure() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "warm").unwrap();
+    let backend = backend_pid(&mut client);
+    // A server whose model takes for ever: the second one waits for a pipe in place of the model's file.
+    let model = cluster.models().join("golden/small/onnx/text_model.onnx");
+    std::fs::rename(&model, model.with_extension("aside")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg("--mode=666").arg(&model).status().unwrap();
+    assert!(made.success());
+    let first = cluster.server();
+    first.freeze();
+    let request = thread::spawn(move || {
+        let result = embed_text(&mut client, "under way");
+        (client, result)
+    });
+    cluster.wait_for_waiting(backend);
+    first.kill();
+    let second = cluster.server_after(first);
+    cluster.wait_for_log("ready to accept connections");
+    let mut witness = cluster.connect();
+    wait_until("the request has reached the second server", Duration::from_secs(10), || {
+        counters(&mut witness).connections >= 2
+    });
+    second.kill();
+    std::fs::remove_file(&model).unwrap();
+    std::fs::rename(model.with_extension("aside"), &model).unwrap();
+    let (mut client, result) = request.join().unwrap();
+    if let Err(error) = &result {
+        assert_eq!(error.code().map(|code| code.code()), Some("08006"), "{error:?}");
+    }
+    assert_eq!(embed_text(&mut client, "the next").unwrap().len(), DIMENSION);
+    cluster.assert_sessions_survived();
+}
+
+#[test]
+fn restarts_back_off() {
+    let cluster = Cluster::preloaded();
+    let mut server = cluster.server();
+    for delay in [50, 100, 200] {
+        server.kill();
+        cluster.wait_for_log(&format!("was terminated by signal 9; starting it again in {delay} ms"));
+        server = cluster.server_after(server);
+    }
+    assert_eq!(embed_text(&mut cluster.connect(), "x").unwrap().len(), DIMENSION);
+    cluster.assert_sessions_survived();
+}
+
+/// Twenty sessions in the middle of requests lose their server at once.
+#[test]
+fn killed_under_many_sessions() {
+    let cluster = Cluster::on_demand();
+    embed_text(&mut cluster.connect(), "warm").unwrap();
+    let server = cluster.server();
+    let sessions: Vec<_> = (0..20)
+        .map(|session| {
+            let mut client = cluster.connect();
+            thread::spawn(move || {
+                (0..20).map(|step| embed_text(&mut client, &format!("{session} {step}"))).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    server.kill();
+    for session in sessions {
+        for result in session.join().unwrap() {
+            assert_eq!(result.expect("one loss is made good").len(), DIMENSION);
+        }
+    }
+    cluster.assert_sessions_survived();
+}
+
+/// What is attached to shared memory takes the sessions with it, as in any PostgreSQL; the server must not stay.
+#[test]
+fn supervisor_killed() {
+    let cluster = Cluster::on_demand();
+    embed_text(&mut cluster.connect(), "warm").unwrap();
+    let old = cluster.server();
+    cluster.supervisor().kill();
+    wait_until("the old server leaves", Duration::from_secs(10), || !old.runs());
+    cluster.wait_for_log("all server processes terminated; reinitializing");
+    wait_until("the cluster accepts sessions", Duration::from_secs(20), || {
+        cluster.psql().args(["-c", "SELECT 1"]).output().unwrap().status.success()
+    });
+    assert_eq!(embed_text(&mut cluster.connect(), "after").unwrap().len(), DIMENSION);
+    assert_ne!(cluster.server(), old);
+}
+
+#[test]
+fn supervisor_terminated_on_demand() {
+    supervisor_terminated(&Cluster::on_demand());
+}
+
+#[test]
+fn supervisor_terminated_preloaded() {
+    supervisor_terminated(&Cluster::preloaded());
+}
+
+fn supervisor_terminated(cluster: &Cluster) {
+    let mut client = cluster.connect();
+    embed_text(&mut client, "warm").unwrap();
+    let old = cluster.server();
+    cluster.supervisor().terminate();
+    wait_until("the server ends with its supervisor", Duration::from_secs(10), || !old.runs());
+    assert_eq!(embed_text(&mut client, "after").unwrap().len(), DIMENSION);
+    assert_ne!(cluster.server(), old);
+    cluster.supervisor();
+    cluster.assert_sessions_survived();
+}
+
+/// A cluster that preloads the library has a server without anybody's asking, also after its supervisor was ended.
+#[test]
+fn preloaded_supervisor_comes_back_by_itself() {
+    let cluster = Cluster::preloaded();
+    let old = cluster.server();
+    cluster.supervisor().terminate();
+    let new = cluster.server_after(old);
+    assert_ne!(new, old);
+}

@@ -1,0 +1,232 @@
+//! The settings: who may set them, and that each takes effect when it says so.
+
+use cluster_tests::{
+    Cluster, DIMENSION, MODEL, cosine, counters, embed_image, embed_text, embed_text_with, picture, refusal, wait_until,
+};
+use postgres::Client;
+use postgres::error::DbError;
+use std::time::Duration;
+
+const TAKES_EFFECT: Duration = Duration::from_secs(10);
+
+/// The SQLSTATE and all of an error once a reload has made `ask` fail.
+fn refused_after_reload<T: std::fmt::Debug>(mut ask: impl FnMut() -> Result<T, postgres::Error>) -> DbError {
+    let mut error = None;
+    wait_until("the setting takes effect", TAKES_EFFECT, || {
+        let result = ask();
+        if result.is_err() {
+            error = Some(refusal(result));
+        }
+        error.is_some()
+    });
+    error.unwrap()
+}
+
+fn execution_provider(client: &mut Client) -> Option<String> {
+    let query = "SELECT execution_provider FROM clip_models() WHERE name = $1";
+    client.query_one(query, &[&MODEL]).unwrap().get(0)
+}
+
+#[test]
+fn server_wide_settings_are_not_per_session() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "load the library").unwrap();
+    for (setting, value) in [
+        ("device", "cpu"),
+        ("precision", "fp32"),
+        ("on_long_text", "error"),
+        ("threads", "1"),
+        ("max_batch", "1"),
+        ("max_image_bytes", "1000"),
+        ("max_image_pixels", "1000"),
+        ("server_idle_timeout", "10"),
+        ("model_dir", "/"),
+        ("onnxruntime_library", "/"),
+        ("server_program", "/"),
+    ] {
+        let error = refusal(client.batch_execute(&format!("SET clip_search.{setting} = '{value}'")));
+        assert_eq!(error.code().code(), "55P02", "{setting}");
+    }
+    for (setting, value) in [("model", MODEL), ("request_timeout", "10s"), ("start_timeout", "10s")] {
+        client.batch_execute(&format!("SET clip_search.{setting} = '{value}'")).unwrap();
+    }
+}
+
+#[test]
+fn prefix_is_reserved() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "load the library").unwrap();
+    assert!(client.batch_execute("SET clip_search.modle = 'x'").is_err());
+}
+
+#[test]
+fn model_is_per_session() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let expected = embed_text(&mut client, "x").unwrap();
+    client.batch_execute("SET clip_search.model = 'no/such'").unwrap();
+    let error = refusal(embed_text(&mut client, "x"));
+    assert_eq!(error.code().code(), "42704", "{error:?}");
+    assert!(error.message().contains("no/such") && error.hint().is_some(), "{error:?}");
+    assert_eq!(embed_text_with(&mut client, "x", MODEL).unwrap(), expected);
+    for name in ["../../etc", "/etc/passwd", "", "golden", "golden/small/onnx", "golden/../golden/small", "a/b\u{e9}"] {
+        client.query("SELECT set_config('clip_search.model', $1, false)", &[&name]).unwrap();
+        let code = refusal(embed_text(&mut client, "x")).code().code().to_owned();
+        assert!(["22023", "42704"].contains(&&*code), "{name:?}: {code}");
+    }
+}
+
+#[test]
+fn max_image_bytes() {
+    let cluster = Cluster::on_demand();
+    let image = picture("photo_444.jpg");
+    embed_image(&mut cluster.connect(), &image).unwrap();
+    cluster.reconfigure(&[("clip_search.max_image_bytes", "100")]);
+    let error = refused_after_reload(|| embed_image(&mut cluster.connect(), &image));
+    assert_eq!(error.code().code(), "54000");
+    assert!(error.hint().unwrap().contains("clip_search.max_image_bytes"));
+}
+
+#[test]
+fn max_image_pixels() {
+    let cluster = Cluster::on_demand();
+    let image = picture("photo_444.jpg");
+    let server = {
+        embed_image(&mut cluster.connect(), &image).unwrap();
+        cluster.server()
+    };
+    cluster.reconfigure(&[("clip_search.max_image_pixels", "100")]);
+    let error = refused_after_reload(|| embed_image(&mut cluster.connect(), &image));
+    assert_eq!(error.code().code(), "54000");
+    assert!(error.hint().unwrap().contains("clip_search.max_image_pixels"));
+    assert_eq!(cluster.server(), server, "a reload keeps the server");
+}
+
+#[test]
+fn on_long_text() {
+    let cluster = Cluster::on_demand();
+    let long = "apple ".repeat(2000);
+    embed_text(&mut cluster.connect(), &long).unwrap();
+    cluster.reconfigure(&[("clip_search.on_long_text", "error")]);
+    let error = refused_after_reload(|| embed_text(&mut cluster.connect(), &long));
+    assert_eq!(error.code().code(), "54000");
+    assert!(error.hint().unwrap().contains("clip_search.on_long_text"));
+    embed_text(&mut cluster.connect(), "apple").unwrap();
+}
+
+#[test]
+fn threads_and_max_batch() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let query = "SELECT v::real[] FROM unnest(clip_embed_texts(ARRAY['a', 'b b', 'c', 'd', 'e'])) v";
+    let vectors = |client: &mut Client| -> Vec<Vec<f32>> {
+        client.query(query, &[]).unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    let before = vectors(&mut client);
+    let server = cluster.server();
+    cluster.reconfigure(&[("clip_search.threads", "1"), ("clip_search.max_batch", "2")]);
+    cluster.wait_for_log("took new settings; models are loaded anew");
+    let after = vectors(&mut client);
+    assert_eq!(after.len(), 5);
+    assert!(before.iter().zip(&after).all(|(one, other)| cosine(one, other) > 0.99999));
+    assert_eq!(cluster.server(), server, "a reload keeps the server");
+}
+
+#[test]
+fn precision() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let full = embed_text(&mut client, "a red apple").unwrap();
+    cluster.reconfigure(&[("clip_search.precision", "fp16")]);
+    let mut half = full.clone();
+    wait_until("the setting takes effect", TAKES_EFFECT, || {
+        half = embed_text(&mut cluster.connect(), "a red apple").unwrap();
+        half != full
+    });
+    assert!(cosine(&full, &half) > 0.999);
+    wait_until("a session with the old vector in its memo gives the new one", TAKES_EFFECT, || {
+        embed_text(&mut client, "a red apple").unwrap() == half
+    });
+    cluster.reconfigure(&[("clip_search.precision", "int4")]);
+    let error = refused_after_reload(|| embed_text(&mut cluster.connect(), "a red apple"));
+    assert_eq!(error.code().code(), "55000", "{error:?}");
+    assert!(error.hint().unwrap().contains("clip_search.precision"), "{error:?}");
+}
+
+#[test]
+fn model_dir() {
+    let cluster = Cluster::on_demand();
+    embed_text(&mut cluster.connect(), "x").unwrap();
+    cluster.reconfigure(&[("clip_search.model_dir", "/nonexistent")]);
+    let error = refused_after_reload(|| embed_text(&mut cluster.connect(), "x"));
+    assert_eq!(error.code().code(), "42704", "{error:?}");
+    let models = cluster.models();
+    cluster.reconfigure(&[("clip_search.model_dir", models.to_str().unwrap())]);
+    wait_until("the models are found again", TAKES_EFFECT, || embed_text(&mut cluster.connect(), "x").is_ok());
+}
+
+#[test]
+fn server_idle_timeout() {
+    let cluster = Cluster::builder().set("clip_search.server_idle_timeout", 1).start();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "x").unwrap();
+    for text in ["y", "z"] {
+        wait_until("the server ends for want of work", Duration::from_secs(10), || cluster.servers().is_empty());
+        assert_eq!(cluster.supervisors().len(), 1);
+        assert_eq!(embed_text(&mut client, text).unwrap().len(), DIMENSION);
+        assert_eq!(cluster.servers().len(), 1);
+    }
+    cluster.reconfigure(&[("clip_search.server_idle_timeout", "0")]);
+    cluster.assert_sessions_survived();
+}
+
+#[test]
+fn restart_of_an_idle_server() {
+    let cluster = Cluster::builder().set("clip_search.server_idle_timeout", 1).start();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "x").unwrap();
+    wait_until("the server ends for want of work", Duration::from_secs(10), || cluster.servers().is_empty());
+    client.query("SELECT clip_restart_server()", &[]).unwrap();
+    cluster.server();
+    assert_eq!(embed_text(&mut client, "y").unwrap().len(), DIMENSION);
+}
+
+/// With the library for the CPU, which is what `make install` installs.
+#[test]
+fn device() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    embed_text(&mut client, "auto").unwrap();
+    assert_eq!(execution_provider(&mut client).as_deref(), Some("cpu"));
+
+    cluster.reconfigure(&[("clip_search.device", "cuda")]);
+    let error = refused_after_reload(|| embed_text(&mut cluster.connect(), "cuda"));
+    assert_eq!(error.code().code(), "58000", "{error:?}");
+    let message = error.message().to_lowercase();
+    assert!(message.contains("cuda"), "{error:?}");
+    assert!(error.hint().unwrap().contains("clip_search.device"), "{error:?}");
+
+    cluster.reconfigure(&[("clip_search.device", "nonsense")]);
+    wait_until("the setting takes effect", TAKES_EFFECT, || {
+        let error = refusal(embed_text(&mut cluster.connect(), "nonsense"));
+        assert!(error.hint().is_some(), "{error:?}");
+        error.message().contains("nonsense")
+    });
+
+    cluster.reconfigure(&[("clip_search.device", "cpu")]);
+    wait_until("the setting takes effect", TAKES_EFFECT, || embed_text(&mut cluster.connect(), "cpu").is_ok());
+    assert_eq!(execution_provider(&mut client).as_deref(), Some("cpu"));
+    cluster.assert_sessions_survived();
+}
+
+/// A new session may ask before anybody else has; its settings are those of the cluster.
+#[test]
+fn reload_before_the_first_call() {
+    let cluster = Cluster::on_demand();
+    cluster.reconfigure(&[("clip_search.max_image_pixels", "100")]);
+    let error = refused_after_reload(|| embed_image(&mut cluster.connect(), &picture("photo_444.jpg")));
+    assert_eq!(error.code().code(), "54000");
+    assert_eq!(counters(&mut cluster.connect()).images, 0);
+}

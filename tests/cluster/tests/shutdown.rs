@@ -1,0 +1,76 @@
+//! However the cluster ends, no clip-search-server stays behind.
+
+use cluster_tests::{Cluster, StopMode, backend_pid, embed_text, wait_until};
+use std::thread;
+use std::time::Duration;
+
+fn assert_none_stays(cluster: &Cluster) {
+    wait_until("no clip-search-server stays behind", Duration::from_secs(5), || cluster.servers().is_empty());
+    cluster.assert_sessions_survived();
+}
+
+fn stopped(preload: bool, mode: StopMode) {
+    let cluster = Cluster::builder().preload(preload).start();
+    embed_text(&mut cluster.connect(), "x").unwrap();
+    cluster.server();
+    cluster.stop(mode);
+    assert_none_stays(&cluster);
+}
+
+#[test]
+fn smart() {
+    stopped(true, StopMode::Smart);
+    stopped(false, StopMode::Smart);
+}
+
+#[test]
+fn fast() {
+    stopped(true, StopMode::Fast);
+    stopped(false, StopMode::Fast);
+}
+
+#[test]
+fn immediate() {
+    stopped(true, StopMode::Immediate);
+    stopped(false, StopMode::Immediate);
+}
+
+#[test]
+fn fast_under_a_request_to_a_server_that_stands_still() {
+    let cluster = Cluster::on_demand();
+    embed_text(&mut cluster.connect(), "warm").unwrap();
+    let server = cluster.server();
+    server.freeze();
+    let mut client = cluster.connect();
+    let backend = backend_pid(&mut client);
+    let request = thread::spawn(move || embed_text(&mut client, "never answered"));
+    cluster.wait_for_waiting(backend);
+    cluster.stop(StopMode::Fast);
+    assert!(request.join().unwrap().is_err());
+    assert_none_stays(&cluster);
+}
+
+#[test]
+fn immediate_while_the_server_works() {
+    let cluster = Cluster::preloaded();
+    let mut client = cluster.connect();
+    let backend = backend_pid(&mut client);
+    let request = thread::spawn(move || {
+        client.batch_execute("SELECT clip_embed_texts(array_agg('text ' || i)) FROM generate_series(1, 200000) i")
+    });
+    cluster.wait_for_waiting(backend);
+    cluster.stop(StopMode::Immediate);
+    assert!(request.join().unwrap().is_err());
+    assert_none_stays(&cluster);
+}
+
+#[test]
+fn postmaster_killed() {
+    for preload in [true, false] {
+        let cluster = Cluster::builder().preload(preload).start();
+        embed_text(&mut cluster.connect(), "x").unwrap();
+        cluster.server();
+        cluster.postmaster().kill();
+        assert_none_stays(&cluster);
+    }
+}
