@@ -6,7 +6,9 @@
 -- Embeddings
 --
 -- All are STRICT (NULL in, NULL out) and L2-normalised. COST is per call: a call costs milliseconds, so the planner should
--- filter by everything else first, and take an index where there is one.
+-- filter by everything else first, and take an index where there is one. A text is usually the same for all rows of a
+-- query and then embedded once, which the planner cannot know: its COST is kept low enough that a search of some ten
+-- thousand rows is not compiled (jit_above_cost).
 --
 -- The forms without a model use the setting clip_search.model and are STABLE. The forms with a model are IMMUTABLE, so
 -- that generated columns and expression indexes can use them: the same bytes and the same model directory give the same
@@ -16,13 +18,13 @@
 
 CREATE FUNCTION clip_embed_text(text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_text'
-    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION clip_embed_text(text) IS
     'embedding of a text with the model that clip_search.model names';
 
 CREATE FUNCTION clip_embed_text(text, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_text'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION clip_embed_text(text, text) IS
     'embedding of a text with a model';
 

@@ -15,7 +15,7 @@ SELECT status.texts - counted.texts AS inferences FROM clip_server_status() AS s
 DROP TABLE counted;
 
 -- What the functions are declared as
-SELECT proname, pg_get_function_identity_arguments(oid) AS arguments, provolatile, proisstrict, proparallel, procost > 1000 AS costly
+SELECT proname, pg_get_function_identity_arguments(oid) AS arguments, provolatile, proisstrict, proparallel, procost > 100 AS costly
 FROM pg_proc WHERE proname LIKE 'clip\_%' ORDER BY 1, 2;
 SELECT proname FROM pg_proc WHERE proname LIKE 'clip\_%' AND proacl IS NOT NULL ORDER BY 1;
 SELECT count(*) AS without_comment FROM pg_proc WHERE proname LIKE 'clip\_%' AND obj_description(oid, 'pg_proc') IS NULL;

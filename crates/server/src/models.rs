@@ -211,12 +211,15 @@ impl Models {
         }
         let slot = self.slots.lock().expect("no panic while held").get(name).cloned();
         if let Some(model) = slot.as_ref().and_then(|slot| slot.get()) {
+            let mut providers = Vec::new();
             for modality in [Modality::Text, Modality::Vision] {
                 if let Some(tower) = model.cell(modality).get() {
                     info.loaded.push(modality.name().to_owned());
-                    info.execution_provider = Some(tower.provider.to_string());
+                    providers.push(tower.provider.to_string());
                 }
             }
+            providers.dedup();
+            info.execution_provider = (!providers.is_empty()).then(|| providers.join(", "));
         }
         info
     }

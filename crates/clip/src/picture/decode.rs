@@ -123,7 +123,7 @@ fn memory(pixels: u64) -> image::Limits {
 fn failure(name: &str, error: ImageError) -> Error {
     let format = name.to_owned();
     match error {
-        ImageError::Unsupported(error) => Error::UnsupportedImage { format, reason: shorten(&error.to_string(), 200) },
+        ImageError::Unsupported(error) => Error::UnsupportedImage { format, reason: shorten(error.to_string().trim_end(), 200) },
         ImageError::Limits(error) if !matches!(error.kind(), LimitErrorKind::DimensionError) => {
             Error::UnsupportedImage { format, reason: "decoding takes too much memory".to_owned() }
         }
@@ -132,7 +132,7 @@ fn failure(name: &str, error: ImageError) -> Error {
 }
 
 fn corrupt(name: &str, reason: &str) -> Error {
-    Error::CorruptImage { format: name.to_owned(), reason: shorten(reason, 200) }
+    Error::CorruptImage { format: name.to_owned(), reason: shorten(reason.trim_end(), 200) }
 }
 
 fn not_an_image(bytes: &[u8]) -> Error {
