@@ -55,6 +55,22 @@ class Emoji:
         return set(words_of(text))
 
 
+def parts_of(words: set[str], vocabulary: set[str]) -> set[str]:
+    """The halves of compounds, so that a sailboat is a boat: the second half has to be a word that is said of an emoji."""
+    parts = set()
+    for word in words:
+        for cut in range(3, len(word) - 3):
+            if word[cut:] in vocabulary:
+                parts |= {word[:cut], word[cut:]}
+    return parts
+
+
+def inflections(word: str) -> list[str]:
+    """Forms in which people type a word."""
+    stem = word[:-1] if word.endswith("e") else word
+    return [word + "s", stem + "ing", stem + "ed", stem + "y", stem + "er"]
+
+
 def words_of(text: str) -> list[str]:
     return [word for word in re.findall(r"[\w']+", text.lower()) if word not in STOP]
 

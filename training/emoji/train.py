@@ -44,11 +44,14 @@ class Captions:
 
     def __init__(self, emoji: list[data.Emoji]):
         self.emoji = emoji
-        vocabulary = sorted(set().union(*(one.words for one in emoji)))
+        vocabulary = set().union(*(one.words for one in emoji))
+        self.words = [sorted(one.words | data.parts_of(one.words, vocabulary)) for one in emoji]
+        vocabulary = sorted(set().union(*self.words))
         self.index = {word: i for i, word in enumerate(vocabulary)}
+        self.bases = {form: word for word in vocabulary for form in data.inflections(word) if form not in self.index}
         self.matrix = torch.zeros(len(emoji), len(vocabulary), dtype=torch.bool)
-        for row, one in zip(self.matrix, emoji):
-            row[[self.index[word] for word in one.words]] = True
+        for row, words in zip(self.matrix, self.words):
+            row[[self.index[word] for word in words]] = True
 
     def name(self, i: int) -> str:
         return self.emoji[i].name.lower()
@@ -65,6 +68,9 @@ class Captions:
             # Words of the name alone: "red apple" is also an apple.
             words = self.name(i).split()
             text = " ".join(sorted(random.sample(words, random.randint(1, len(words))), key=words.index))
+        if random.random() < 0.25:
+            words = random.sample(self.words[i], min(len(self.words[i]), random.choice([1, 2, 2])))
+            text = " ".join(random.choice(data.inflections(word)) if random.random() < 0.3 else word for word in words)
         if random.random() < 0.15:
             text = random.choice(["a {}", "the {}", "a photo of a {}", "a picture of a {}", "emoji of {}"]).format(text)
         return text
@@ -73,7 +79,8 @@ class Captions:
         """bool (texts, emoji). Words that are said of no emoji ("photo") do not count."""
         rows = []
         for text in texts:
-            ids = [self.index[word] for word in data.words_of(text) if word in self.index and word not in ("photo", "picture", "emoji")]
+            words = [self.bases.get(word, word) for word in data.words_of(text)]
+            ids = [self.index[word] for word in words if word in self.index and word not in ("photo", "picture", "emoji")]
             rows.append(self.matrix[:, ids].all(1) if ids else torch.zeros(len(self.emoji), dtype=torch.bool))
         return torch.stack(rows)
 
@@ -251,6 +258,9 @@ def main():
     random.seed(arguments.seed), np.random.seed(arguments.seed), torch.manual_seed(arguments.seed)
 
     emoji, pictures = data.load(arguments.cache)
+    # For the Rust program of the demo, whose own selection is tested against it.
+    listed = "".join(f"{one.code_points}\t{one.name}\n" for one in emoji)
+    Path(__file__).with_name("emoji.txt").write_text(listed)
     captions = Captions(emoji)
     tokenizer = make_tokenizer(emoji)
     model = make_model(tokenizer)

@@ -1,0 +1,145 @@
+//! The gallery: one HTML file with the queries and their pictures in it, and nothing outside it.
+
+use crate::picture::preview;
+use crate::progress::number;
+use crate::report::milliseconds;
+use crate::search::{Answer, Hit};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::collections::HashMap;
+
+/// Pictures shown of one answer.
+const SHOWN: usize = 24;
+
+/// What the gallery says besides the answers.
+pub struct About {
+    /// The model's name.
+    pub model: String,
+    /// What the pictures are.
+    pub source: String,
+    /// How many they are.
+    pub pictures: usize,
+    /// The command line that opens the database.
+    pub psql: String,
+}
+
+/// The whole page. `images` has the encoded pictures of the hits by id.
+pub fn page(about: &About, answers: &[Answer], images: &HashMap<i64, Vec<u8>>) -> String {
+    let uris = images.iter().map(|(id, image)| (*id, data_uri(image))).collect();
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "clip_search: " (about.model) }
+                style { (PreEscaped(include_str!("gallery.css"))) }
+            }
+            body {
+                header {
+                    h1 { "clip_search" }
+                    p { (number(about.pictures)) " pictures (" (about.source) "), searched by SQL with " code { (about.model) } "." }
+                }
+                main { @for answer in answers { (section(answer, &uris)) } }
+                footer {
+                    p { "To go on by hand:" }
+                    pre { code { (about.psql) } }
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn section(answer: &Answer, uris: &HashMap<i64, Option<String>>) -> Markup {
+    let more = answer.hits.len().saturating_sub(SHOWN);
+    html! {
+        section {
+            h2 { (answer.title) " " small { (answer.kind) ", " (milliseconds(answer.took)) } }
+            div class="pictures" {
+                @if let Some(picture) = &answer.picture { (figure(picture, uris, true)) }
+                @for hit in answer.hits.iter().take(SHOWN) { (figure(hit, uris, false)) }
+            }
+            @if answer.hits.is_empty() { p { "Nothing is similar enough." } }
+            @if more > 0 { p { "… and " (number(more)) " more." } }
+            pre { code { (answer.sql) } }
+        }
+    }
+}
+
+fn figure(hit: &Hit, uris: &HashMap<i64, Option<String>>, is_query: bool) -> Markup {
+    html! {
+        figure class=[is_query.then_some("query")] {
+            @match uris.get(&hit.id).and_then(Option::as_ref) {
+                Some(uri) => img src=(uri) alt=(hit.name) loading="lazy";,
+                None => div class="blank" { "no preview" },
+            }
+            figcaption {
+                span class="name" { (hit.name) }
+                @if is_query {
+                    span class="similarity" { "searched with" }
+                } @else {
+                    span class="similarity" { (format!("{:.3}", hit.similarity)) " · " (hit.id) }
+                }
+            }
+        }
+    }
+}
+
+fn data_uri(image: &[u8]) -> Option<String> {
+    preview(image).map(|picture| format!("data:{};base64,{}", picture.media_type, STANDARD.encode(picture.bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn about() -> About {
+        About { model: "a/b".into(), source: "a <folder>".into(), pictures: 1391, psql: "psql -d demo".into() }
+    }
+
+    fn png() -> Vec<u8> {
+        let mut out = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(2, 2).write_to(&mut out, image::ImageFormat::Png).unwrap();
+        out.into_inner()
+    }
+
+    #[test]
+    fn everything_is_inside_and_escaped() {
+        let hit = |id, name: &str| Hit { id, name: name.to_owned(), similarity: 0.25 };
+        let answer = Answer {
+            kind: "image → image",
+            title: "<script>alert(1)</script>".into(),
+            picture: Some(hit(1, "query")),
+            sql: "SELECT 1 < 2;".into(),
+            hits: vec![hit(2, "a \"cat\" & <dog>"), hit(3, "unreadable")],
+            took: Duration::from_millis(1),
+        };
+        let images = HashMap::from([(1, png()), (2, png()), (3, b"no picture".to_vec())]);
+        let page = page(&about(), &[answer], &images);
+        assert!(!page.contains("<script") && !page.contains("<dog>") && !page.contains("<folder>"));
+        assert!(page.contains("a &quot;cat&quot; &amp; &lt;dog&gt;"));
+        assert!(page.contains("SELECT 1 &lt; 2;"));
+        assert_eq!(page.matches("data:image/png;base64,").count(), 2);
+        assert_eq!(page.matches("no preview").count(), 1);
+        for outside in ["http:", "https:", "src=\"/", "url("] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn an_empty_answer_says_so() {
+        let answer = Answer {
+            kind: "text → image, threshold",
+            title: "nothing".into(),
+            picture: None,
+            sql: String::new(),
+            hits: Vec::new(),
+            took: Duration::ZERO,
+        };
+        assert!(page(&about(), &[answer], &HashMap::new()).contains("Nothing is similar enough."));
+    }
+}

@@ -1,0 +1,120 @@
+//! Pictures made ready: for the emoji model, and small for the gallery.
+
+use anyhow::Result;
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, Rgba, RgbaImage, imageops};
+use std::io::Cursor;
+
+/// A picture up to this many bytes is shown as it is.
+const SMALL_BYTES: usize = 48 * 1024;
+/// Longest side of a picture made small, in pixels: sharp on a phone, where a picture is some 120 points wide.
+const SMALL_SIDE: u32 = 360;
+
+/// A picture that is shown in the gallery.
+pub struct Preview {
+    /// Such as `image/png`.
+    pub media_type: &'static str,
+    /// The encoded picture.
+    pub bytes: Vec<u8>,
+}
+
+/// A PNG on plain white, square, with the drawing in the middle: what the model `clip-search/emoji` was trained on.
+///
+/// # Errors
+/// It is not a picture.
+pub fn square_on_white(encoded: &[u8]) -> Result<Vec<u8>> {
+    let drawing = image::load_from_memory(encoded)?.into_rgba8();
+    let side = drawing.width().max(drawing.height());
+    let mut square = RgbaImage::from_pixel(side, side, Rgba([255; 4]));
+    let (left, top) = ((side - drawing.width()) / 2, (side - drawing.height()) / 2);
+    imageops::overlay(&mut square, &drawing, left.into(), top.into());
+    let mut out = Cursor::new(Vec::new());
+    DynamicImage::from(square).into_rgb8().write_to(&mut out, ImageFormat::Png)?;
+    Ok(out.into_inner())
+}
+
+/// What the gallery shows: small pictures as they are, others made small; `None` where this build cannot decode it.
+pub fn preview(encoded: &[u8]) -> Option<Preview> {
+    let format = image::guess_format(encoded).ok()?;
+    let shown_by_browsers =
+        matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP);
+    if shown_by_browsers && encoded.len() <= SMALL_BYTES {
+        return Some(Preview { media_type: format.to_mime_type(), bytes: encoded.to_vec() });
+    }
+    let mut decoder = ImageReader::with_format(Cursor::new(encoded), format).into_decoder().ok()?;
+    let orientation = decoder.orientation().ok()?;
+    let mut picture = DynamicImage::from_decoder(decoder).ok()?;
+    picture.apply_orientation(orientation);
+    if picture.width().max(picture.height()) > SMALL_SIDE {
+        picture = picture.thumbnail(SMALL_SIDE, SMALL_SIDE);
+    }
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, 82).encode_image(&flat(&picture)).ok()?;
+    Some(Preview { media_type: "image/jpeg", bytes })
+}
+
+/// JPEG has no transparency: what was transparent becomes white.
+fn flat(picture: &DynamicImage) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.to_rgb8();
+    }
+    let picture = picture.to_rgba8();
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let [r, g, b, alpha] = picture.get_pixel(x, y).0;
+        let over_white = |value: u8| {
+            let (value, alpha) = (u32::from(value), u32::from(alpha));
+            ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        Rgb([over_white(r), over_white(g), over_white(b)])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut out = Cursor::new(Vec::new());
+        picture.write_to(&mut out, format).unwrap();
+        out.into_inner()
+    }
+
+    #[test]
+    fn squares_are_white_around_and_behind_the_drawing() {
+        let drawing = RgbaImage::from_fn(6, 4, |x, _| if x < 3 { Rgba([200, 0, 0, 255]) } else { Rgba([0; 4]) });
+        let png = square_on_white(&encoded(&drawing.into(), ImageFormat::Png)).unwrap();
+        let square = image::load_from_memory(&png).unwrap();
+        assert_eq!((square.width(), square.height(), square.color()), (6, 6, image::ColorType::Rgb8));
+        let square = square.to_rgb8();
+        assert_eq!(square.get_pixel(0, 0).0, [255; 3]);
+        assert_eq!(square.get_pixel(0, 1).0, [200, 0, 0]);
+        assert_eq!(square.get_pixel(5, 3).0, [255; 3]);
+        assert_eq!(square.get_pixel(0, 5).0, [255; 3]);
+        assert!(square_on_white(b"no picture").is_err());
+    }
+
+    #[test]
+    fn previews_are_small_and_of_a_kind_that_browsers_show() {
+        let small = encoded(&RgbImage::new(20, 10).into(), ImageFormat::Png);
+        let shown = preview(&small).unwrap();
+        assert_eq!((shown.media_type, &shown.bytes), ("image/png", &small));
+
+        let large = RgbImage::from_fn(900, 600, |x, y| Rgb([(x * y) as u8, (x ^ y) as u8, (x + y) as u8]));
+        let shown = preview(&encoded(&large.into(), ImageFormat::Png)).unwrap();
+        assert_eq!(shown.media_type, "image/jpeg");
+        let shown = image::load_from_memory(&shown.bytes).unwrap();
+        assert_eq!((shown.width(), shown.height()), (360, 240));
+
+        let bmp = encoded(&RgbImage::new(4, 4).into(), ImageFormat::Bmp);
+        assert_eq!(preview(&bmp).unwrap().media_type, "image/jpeg");
+        assert!(preview(b"no picture").is_none());
+    }
+
+    #[test]
+    fn transparency_becomes_white() {
+        let clear = RgbaImage::from_pixel(2, 2, Rgba([0, 0, 0, 0]));
+        assert_eq!(flat(&clear.into()).get_pixel(1, 1).0, [255; 3]);
+        let half = RgbaImage::from_pixel(1, 1, Rgba([255, 0, 0, 128]));
+        assert_eq!(flat(&half.into()).get_pixel(0, 0).0, [255, 127, 127]);
+    }
+}

@@ -1,0 +1,50 @@
+//! The bundled model means something: names find their emoji, through the whole of the extension.
+
+use clip_search_demo::emoji::{EmojiFiles, EmojiSource};
+use cluster_tests::Cluster;
+
+/// What docs/demo-model.md promises.
+const RECALL_AT_1: f64 = 0.75;
+const RECALL_AT_5: f64 = 0.95;
+
+const RECALL: &str = "
+    WITH named AS MATERIALIZED (
+        SELECT name.id, name.embedding
+        FROM (SELECT array_agg(id ORDER BY id) AS ids, array_agg(lower(name) ORDER BY id) AS names FROM emoji) AS every,
+             unnest(ids, clip_embed_texts(names, 'clip-search/emoji')) AS name (id, embedding)),
+    ranked AS (
+        SELECT (SELECT count(*) FROM emoji AS other
+                WHERE other.embedding <=> named.embedding < own.embedding <=> named.embedding) AS better
+        FROM named JOIN emoji AS own USING (id))
+    SELECT count(*), avg((better < 1)::int)::float8, avg((better < 5)::int)::float8 FROM ranked";
+
+#[test]
+fn names_find_their_emoji() {
+    let source = EmojiSource::open(&EmojiFiles::default()).expect("the emoji; run `make setup`");
+    assert!((1_300..1_500).contains(&source.emoji().len()), "{} emoji", source.emoji().len());
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE TABLE emoji (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text, image bytea,
+                                 embedding vector(128))",
+        )
+        .unwrap();
+    for part in source.emoji().chunks(100) {
+        let names: Vec<&str> = part.iter().map(|emoji| emoji.name.as_str()).collect();
+        let images: Vec<Vec<u8>> = part.iter().map(|emoji| source.picture(emoji).unwrap()).collect();
+        client
+            .execute(
+                "INSERT INTO emoji (name, image, embedding)
+                     SELECT name, image, clip_embed_image(image, 'clip-search/emoji')
+                     FROM unnest($1::text[], $2::bytea[]) AS part (name, image)",
+                &[&names, &images],
+            )
+            .unwrap();
+    }
+    let row = client.query_one(RECALL, &[]).unwrap();
+    let (count, at_1, at_5): (i64, f64, f64) = (row.get(0), row.get(1), row.get(2));
+    println!("{count} emoji: recall@1 {at_1:.3}, recall@5 {at_5:.3}");
+    assert_eq!(count as usize, source.emoji().len());
+    assert!(at_1 >= RECALL_AT_1 && at_5 >= RECALL_AT_5, "recall@1 {at_1:.3}, recall@5 {at_5:.3}");
+}
