@@ -69,8 +69,8 @@ class Captions:
             words = self.name(i).split()
             text = " ".join(sorted(random.sample(words, random.randint(1, len(words))), key=words.index))
         if random.random() < 0.25:
-            words = random.sample(self.words[i], min(len(self.words[i]), random.choice([1, 2, 2])))
-            text = " ".join(random.choice(data.inflections(word)) if random.random() < 0.3 else word for word in words)
+            text = " ".join(random.sample(self.words[i], min(len(self.words[i]), random.choice([1, 2, 2]))))
+        text = " ".join(random.choice(data.inflections(word)) if random.random() < 0.15 else word for word in text.split())
         if random.random() < 0.15:
             text = random.choice(["a {}", "the {}", "a photo of a {}", "a picture of a {}", "emoji of {}"]).format(text)
         return text
