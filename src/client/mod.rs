@@ -58,8 +58,7 @@ fn unexpected<T>(response: Response) -> Result<T> {
 /// Sends one request and waits for its answer. All requests are idempotent, so a connection that breaks is replaced
 /// and the request sent once more: the server may have been restarted since, or killed under it.
 fn ask(request: &Request) -> Result<Response> {
-    let frame = protocol::encode(Kind::Request, request)
-        .map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
+    let frame = protocol::encode(Kind::Request, request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
     let deadline = Deadline::after(settings::request_timeout());
     for last_try in [false, true] {
         let mut connection = match CONNECTION.take().filter(|connection| connection.is_alive()) {

@@ -161,8 +161,7 @@ fn to_utf8(bytes: &[u8]) -> Vec<u8> {
     let text = CString::new(bytes).expect("a text has no NUL");
     // SAFETY: the string is NUL-terminated and `bytes.len()` long; what comes back is it or a palloc'd string.
     unsafe {
-        let converted =
-            pg_sys::pg_server_to_any(text.as_ptr(), bytes.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
+        let converted = pg_sys::pg_server_to_any(text.as_ptr(), bytes.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
         if std::ptr::eq(converted, text.as_ptr()) {
             return text.into_bytes();
         }

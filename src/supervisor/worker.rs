@@ -80,7 +80,12 @@ struct Supervisor {
 
 impl Supervisor {
     fn new(lock: Lock) -> Self {
-        Self { lock, phase: Phase::Waiting { until: Instant::now() }, config: settings::server_config(), delay: FIRST_DELAY }
+        Self {
+            lock,
+            phase: Phase::Waiting { until: Instant::now() },
+            config: settings::server_config(),
+            delay: FIRST_DELAY,
+        }
     }
 
     /// Runs until Postgres asks it to end, or somebody has taken its lock file away. The server ends with it: [`Server`]
@@ -132,7 +137,8 @@ impl Supervisor {
         let timeout = timeout.map_or(-1, |timeout| timeout.as_millis() as i64 + 1);
         // SAFETY: MyLatch is this process's own, the descriptor is open as long as `self.phase` holds the server.
         unsafe {
-            let fired = pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, fd, timeout, pg_sys::PG_WAIT_EXTENSION);
+            let fired =
+                pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, fd, timeout, pg_sys::PG_WAIT_EXTENSION);
             if fired as u32 & pg_sys::WL_LATCH_SET != 0 {
                 pg_sys::ResetLatch(pg_sys::MyLatch);
             }

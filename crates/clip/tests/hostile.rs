@@ -2,7 +2,6 @@
 
 mod common;
 
-
 use clip::{Error, Limits, LongText, Preprocessor, Tokenizer, decode};
 use common::*;
 use proptest::prelude::*;

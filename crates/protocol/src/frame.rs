@@ -120,8 +120,7 @@ pub fn encode<T: Serialize>(kind: Kind, message: &T) -> Result<Vec<u8>, FrameErr
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&crate::VERSION.to_le_bytes());
     bytes.extend_from_slice(&[kind as u8, 0, 0, 0, 0, 0]);
-    let mut bytes =
-        postcard::to_extend(message, bytes).map_err(|error| FrameError::Payload(error.to_string()))?;
+    let mut bytes = postcard::to_extend(message, bytes).map_err(|error| FrameError::Payload(error.to_string()))?;
     let len = bytes.len() - HEADER_LEN;
     if len > MAX_PAYLOAD {
         return Err(FrameError::TooLong(len));

@@ -27,9 +27,7 @@ pub(crate) fn of(error: &Error) -> Failure {
             (Class::BadImage, Some("Pass the bytes of a picture file: JPEG, PNG, GIF, WebP, BMP, TIFF, …"))
         }
         Error::UnsupportedImage { .. } => (Class::UnsupportedImage, Some("Convert the picture to JPEG or PNG.")),
-        Error::CorruptImage { .. } => {
-            (Class::BadImage, Some("The file is damaged or was cut short; upload it again."))
-        }
+        Error::CorruptImage { .. } => (Class::BadImage, Some("The file is damaged or was cut short; upload it again.")),
         Error::ImageTooLarge { .. } => {
             (Class::LimitExceeded, Some("Scale the picture down, or raise clip_search.max_image_bytes."))
         }

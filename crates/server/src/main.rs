@@ -16,7 +16,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 #[derive(Parser)]
-#[command(version, about = "Inference server of clip_search. Settings are read from standard input, one JSON object a line.")]
+#[command(
+    version,
+    about = "Inference server of clip_search. Settings are read from standard input, one JSON object a line."
+)]
 struct Arguments {
     /// Unix socket to listen on; made anew, with mode 0600.
     #[arg(long)]

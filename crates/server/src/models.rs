@@ -1,10 +1,10 @@
 //! The models in memory. Each tower is loaded when it is first needed, by one request, while others wait for it.
 
+use crate::log_info;
 use clip::{
     Device, Error, ModelName, ModelSpec, Precision, Preprocessor, Provider, Result, Runtime, SessionOptions, TextTower,
     Tokenizer, VisionTower, catalog,
 };
-use crate::log_info;
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -37,8 +37,7 @@ impl Pool {
     pub(crate) async fn prepare(&self, model: &Arc<Model>, items: Items, config: &Config) -> Vec<Result<Input>> {
         let abandoned = DropFlag::default();
         let mut waiting = Vec::with_capacity(items.len());
-        let limits =
-            Limits { max_bytes: config.max_image_bytes as usize, max_pixels: config.max_image_pixels };
+        let limits = Limits { max_bytes: config.max_image_bytes as usize, max_pixels: config.max_image_pixels };
         let long = match config.on_long_text {
             OnLongText::Truncate => LongText::Truncate,
             OnLongText::Error => LongText::Error,

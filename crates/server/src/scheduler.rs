@@ -72,12 +72,8 @@ impl Shared {
 
 impl Scheduler {
     pub(crate) fn start(stats: Arc<Stats>, max_batch: usize) -> Self {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            work: Condvar::new(),
-            stats,
-            max_batch: max_batch.into(),
-        });
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), stats, max_batch: max_batch.into() });
         let device = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("device".to_owned())

@@ -123,7 +123,9 @@ fn memory(pixels: u64) -> image::Limits {
 fn failure(name: &str, error: ImageError) -> Error {
     let format = name.to_owned();
     match error {
-        ImageError::Unsupported(error) => Error::UnsupportedImage { format, reason: shorten(error.to_string().trim_end(), 200) },
+        ImageError::Unsupported(error) => {
+            Error::UnsupportedImage { format, reason: shorten(error.to_string().trim_end(), 200) }
+        }
         ImageError::Limits(error) if !matches!(error.kind(), LimitErrorKind::DimensionError) => {
             Error::UnsupportedImage { format, reason: "decoding takes too much memory".to_owned() }
         }

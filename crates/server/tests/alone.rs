@@ -1,0 +1,190 @@
+//! The server without Postgres: the program as the supervisor runs it, spoken to over its socket.
+
+use protocol::{
+    Config, EmbedRequest, ErrorClass, HEADER_LEN, Header, Hello, Items, Kind, Request, Response, decode, encode,
+};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const MODEL: &str = "golden/small";
+
+fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn config() -> Config {
+    let library = std::env::var_os("CLIP_SEARCH_ONNXRUNTIME_LIBRARY")
+        .map_or_else(|| workspace().join("target/setup/onnxruntime/libonnxruntime.so"), PathBuf::from);
+    assert!(library.is_file(), "{}: there is no such file; run `make setup`", library.display());
+    Config {
+        model_roots: vec![workspace().join("tests/golden/models")],
+        onnxruntime_library: library,
+        device: "cpu".to_owned(),
+        ..Config::default()
+    }
+}
+
+/// A server of one test; killed with it.
+struct Server {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Server {
+    fn start(config: &Config) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_clip-search-server"))
+            .arg("--socket")
+            .arg(folder.path().join("socket"))
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.as_mut().unwrap(), "{}", serde_json::to_string(config).unwrap()).unwrap();
+        Self { child, folder }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let path = self.folder.path().join("socket");
+        let mut stream = until(|| UnixStream::connect(&path).ok());
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let hello: Hello = receive(&mut stream, Kind::Hello);
+        assert_eq!((hello.protocol, hello.release.as_str()), (protocol::VERSION, protocol::RELEASE));
+        assert_eq!(hello.pid, self.child.id());
+        stream
+    }
+
+    fn exit_status(&mut self) -> Option<i32> {
+        until(|| self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn until<T>(mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited for a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn receive<T: serde::de::DeserializeOwned>(stream: &mut UnixStream, kind: Kind) -> T {
+    let mut head = [0; HEADER_LEN];
+    stream.read_exact(&mut head).unwrap();
+    let header = Header::parse(&head).unwrap().expect(kind).unwrap();
+    let mut payload = vec![0; header.len];
+    stream.read_exact(&mut payload).unwrap();
+    decode(&payload).unwrap()
+}
+
+fn ask(stream: &mut UnixStream, request: &Request) -> Response {
+    stream.write_all(&encode(Kind::Request, request).unwrap()).unwrap();
+    receive(stream, Kind::Response)
+}
+
+fn texts(texts: &[&str]) -> Request {
+    let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+    Request::Embed(EmbedRequest { model: MODEL.to_owned(), items: Items::Texts(texts) })
+}
+
+#[test]
+fn a_text_has_the_references_vector() {
+    let golden: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(workspace().join("tests/golden/golden.json")).unwrap()).unwrap();
+    let entry = golden["texts"].as_array().unwrap().iter().find(|entry| entry["text"] == "a dog").unwrap();
+    let expected: Vec<f64> =
+        entry["embedding"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect();
+    let server = Server::start(&config());
+    let Response::Embeddings(found) = ask(&mut server.connect(), &texts(&["a dog"])) else { panic!("no embeddings") };
+    let found = found[0].as_ref().unwrap();
+    let cosine: f64 = found.iter().zip(&expected).map(|(a, b)| f64::from(*a) * b).sum();
+    assert!(cosine >= 0.99999, "{cosine}");
+}
+
+#[test]
+fn one_bad_item_fails_alone() {
+    let server = Server::start(&config());
+    let picture = std::fs::read(workspace().join("tests/golden/pictures/exact.png")).unwrap();
+    let images = [&b"no picture"[..], &picture, b""].map(|bytes| bytes.to_vec().into()).to_vec();
+    let request = Request::Embed(EmbedRequest { model: MODEL.to_owned(), items: Items::Images(images) });
+    let Response::Embeddings(results) = ask(&mut server.connect(), &request) else { panic!("no embeddings") };
+    let class = |index: usize| results[index].as_ref().map(Vec::len).map_err(|failure| failure.class);
+    assert_eq!([class(0), class(1), class(2)], [Err(ErrorClass::BadImage), Ok(32), Err(ErrorClass::BadImage)]);
+}
+
+#[test]
+fn many_clients_get_their_own_answers() {
+    let server = Server::start(&config());
+    let words: Vec<String> = (0..8).map(|number| format!("picture number {number}")).collect();
+    let mut alone = server.connect();
+    let single = |stream: &mut UnixStream, word: &str| {
+        let Response::Embeddings(mut found) = ask(stream, &texts(&[word])) else { panic!("no embeddings") };
+        found.remove(0).unwrap()
+    };
+    let expected: Vec<Vec<f32>> = words.iter().map(|word| single(&mut alone, word)).collect();
+    std::thread::scope(|scope| {
+        for (word, expected) in words.iter().zip(&expected) {
+            let mut stream = server.connect();
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let found = single(&mut stream, word);
+                    let cosine: f32 = found.iter().zip(expected).map(|(a, b)| a * b).sum();
+                    assert!(cosine > 0.99999, "{word}: {cosine}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_malformed_frame_closes_that_connection_only() {
+    let server = Server::start(&config());
+    let (mut good, mut bad) = (server.connect(), server.connect());
+    bad.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let Response::Failed(failure) = receive(&mut bad, Kind::Response) else { panic!("no failure") };
+    assert_eq!(failure.class, ErrorClass::Protocol);
+    // A reset where the server did not read all that was sent.
+    assert!(matches!(bad.read(&mut [0]), Ok(0) | Err(_)), "the connection is closed");
+    assert!(matches!(ask(&mut good, &Request::Models), Response::Models(models) if models.len() == 1));
+}
+
+#[test]
+fn it_leaves_when_standard_input_ends() {
+    let mut server = Server::start(&config());
+    let _connection = server.connect();
+    drop(server.child.stdin.take());
+    assert_eq!(server.exit_status(), Some(0));
+}
+
+#[test]
+fn it_leaves_when_nobody_asks() {
+    let mut server = Server::start(&Config { idle_timeout_s: 1, ..config() });
+    assert_eq!(server.exit_status(), Some(3));
+}
+
+#[test]
+fn malformed_settings_are_refused() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_clip-search-server"))
+        .args(["--socket", "never-made"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"{]\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("malformed settings"));
+}
