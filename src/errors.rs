@@ -31,6 +31,14 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// A text that no model would read to its end.
+    #[error("text has {bytes} bytes, more than {max}")]
+    TextTooLarge {
+        /// Its length in UTF-8.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
     /// The request does not fit into a message.
     #[error("request of {0} bytes is too long")]
     RequestTooLong(usize),
@@ -142,6 +150,11 @@ impl From<Error> for ErrorReport {
                 None,
                 Some("Scale the picture down, or raise clip_search.max_image_bytes."),
             ),
+            Error::TextTooLarge { .. } => report(
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                None,
+                Some("Pass its beginning, such as left(the_text, 1000): a model reads some dozen words."),
+            ),
             Error::RequestTooLong(_) => {
                 report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, None, Some("Pass fewer or smaller items at a time."))
             }
@@ -158,7 +171,7 @@ impl From<Error> for ErrorReport {
                 None,
                 Some(
                     "After an upgrade, run SELECT clip_restart_server() as a superuser, and reconnect sessions that are \
-                     older than the upgrade.",
+                     older than the upgrade; with clip_search in shared_preload_libraries, restart PostgreSQL.",
                 ),
             ),
             Error::NoAnswer(_) => report(

@@ -226,6 +226,13 @@ pub fn loaded_at() -> i64 {
     unsafe { pgrx::pg_sys::PgReloadTime }
 }
 
+/// Whether the configuration was read so short a time ago that the server may not have been told yet.
+pub fn may_be_on_its_way() -> bool {
+    // SAFETY: asks for the time.
+    let now = unsafe { pgrx::pg_sys::GetCurrentTimestamp() };
+    now - loaded_at() < 1_000_000
+}
+
 /// The server's settings as they are now.
 pub fn server_config() -> Config {
     let mut model_roots: Vec<PathBuf> = path(&MODEL_DIR).into_iter().collect();

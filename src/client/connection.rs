@@ -69,6 +69,20 @@ impl Connection {
     /// # Errors
     /// `Ok(Err(_))` where nobody listens; otherwise [`Error::Mismatch`] or [`Error::Lost`].
     pub fn open(deadline: &Deadline) -> Result<io::Result<Self>> {
+        match Self::greet(deadline)? {
+            Ok((_, hello)) if hello.protocol != protocol::VERSION || hello.release != protocol::RELEASE => {
+                Err(Error::Mismatch { theirs: hello.release })
+            }
+            Ok((connection, _)) => Ok(Ok(connection)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Connects and reads the greeting, of whatever release the server is.
+    ///
+    /// # Errors
+    /// `Ok(Err(_))` where nobody listens; otherwise [`Error::Lost`].
+    pub fn greet(deadline: &Deadline) -> Result<io::Result<(Self, Hello)>> {
         let descriptor = ExternalDescriptor::acquire();
         let stream = match connect_without_waiting() {
             Ok(stream) => stream,
@@ -81,10 +95,7 @@ impl Connection {
             Err(Error::Lost(reason)) => return Ok(Err(io::Error::new(ErrorKind::ConnectionReset, reason))),
             Err(error) => return Err(error),
         };
-        if hello.protocol != protocol::VERSION || hello.release != protocol::RELEASE {
-            return Err(Error::Mismatch { theirs: hello.release });
-        }
-        Ok(Ok(connection))
+        Ok(Ok((connection, hello)))
     }
 
     /// Whether the server still holds its end. A server says nothing unasked, so anything to read is the end.

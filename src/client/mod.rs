@@ -26,6 +26,28 @@ pub fn embed(model: String, items: Items) -> Result<Vec<Result<Embedding, Failur
     }
 }
 
+/// Where the server that gave the remembered vectors is gone, forgets them: another one may have other files.
+pub fn forget_if_lost() {
+    match CONNECTION.take() {
+        Some(connection) if connection.is_alive() => CONNECTION.set(Some(connection)),
+        _ => memo::clear(),
+    }
+}
+
+/// Waits until a server other than `old` listens.
+///
+/// # Errors
+/// [`Error::NotStarted`] after `clip_search.start_timeout`, and what connecting may raise.
+pub fn wait_for_another(old: Option<u32>) -> Result<()> {
+    startup::wait_for_another(old)
+}
+
+/// The process id of the server that listens now, if one does.
+pub fn server_pid() -> Result<Option<u32>> {
+    let greeting = Connection::greet(&Deadline::after(Some(settings::start_timeout())))?;
+    Ok(greeting.ok().map(|(_, hello)| hello.pid))
+}
+
 /// The installed models.
 ///
 /// # Errors

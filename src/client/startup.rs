@@ -30,12 +30,16 @@ pub fn connect(request: &Deadline) -> Result<Connection> {
         };
         let waited = began.elapsed();
         match supervisor::holder() {
-            None if launched && waited < SLOT_PATIENCE => {}
-            None => match supervisor::launch() {
-                Launch::Registered => launched = true,
-                Launch::NoSlot if waited > SLOT_PATIENCE => return Err(Error::NoWorkerSlot),
-                Launch::NoSlot => {}
-            },
+            // Once for each call: a supervisor that cannot do its work would fill the table of workers.
+            None if launched => {}
+            None => {
+                supervisor::check_files()?;
+                match supervisor::launch() {
+                    Launch::Registered => launched = true,
+                    Launch::NoSlot if waited > SLOT_PATIENCE => return Err(Error::NoWorkerSlot),
+                    Launch::NoSlot => {}
+                }
+            }
             Some(pid) => match supervisor::state() {
                 Some(SupervisorState::CannotStart { program, reason }) => {
                     return Err(Error::CannotStart { program, reason });
@@ -45,12 +49,33 @@ pub fn connect(request: &Deadline) -> Result<Connection> {
             },
         }
         if waited > limit {
-            let detail = match supervisor::state() {
-                Some(SupervisorState::BackingOff { reason, .. }) => format!("The server {reason}."),
-                _ => format!("Connecting failed: {refused}."),
-            };
-            return Err(Error::NotStarted { waited: limit, detail });
+            return Err(not_started(limit, &refused.to_string()));
         }
         wait(None, request, PAUSE)?;
     }
+}
+
+/// Waits until a server other than `old` listens; see [`super::wait_for_another`].
+pub fn wait_for_another(old: Option<u32>) -> Result<()> {
+    let began = Instant::now();
+    let limit = settings::start_timeout();
+    let forever = Deadline::after(None);
+    loop {
+        match Connection::greet(&Deadline::after(Some(limit)))? {
+            Ok((_, hello)) if Some(hello.pid) != old => return Ok(()),
+            _ if began.elapsed() > limit => return Err(not_started(limit, "the old server still answers")),
+            _ => wait(None, &forever, PAUSE)?,
+        }
+    }
+}
+
+fn not_started(waited: Duration, refused: &str) -> Error {
+    let detail = match supervisor::state() {
+        Some(SupervisorState::BackingOff { reason, .. }) => format!("The server {reason}."),
+        Some(SupervisorState::CannotStart { program, reason }) => {
+            return Error::CannotStart { program, reason };
+        }
+        _ => format!("Connecting failed: {refused}."),
+    };
+    Error::NotStarted { waited, detail }
 }

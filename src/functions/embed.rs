@@ -19,6 +19,10 @@ sql_function!(clip_embed_images, pg_finfo_clip_embed_images, |call| embed_array(
 
 /// Bytes of items after which an array is sent in a further request.
 const REQUEST_BYTES: usize = 64 << 20;
+/// Items after which an array is sent in a further request: each has the whole of `clip_search.request_timeout`.
+const REQUEST_ITEMS: usize = 256;
+/// Longest text in bytes. A model reads 77 tokens of it; the tokenizer has to look at all of it.
+const TEXT_BYTES: usize = 1 << 20;
 
 /// One item's bytes, copied out of Postgres's memory: a wait may end by longjmp, and the datum may be toasted.
 type Input = Vec<u8>;
@@ -29,12 +33,15 @@ fn embed_one(call: FunctionCallInfo, modality: Modality) -> Result<Datum> {
     let input = unsafe { input(pgrx::pg_getarg_datum_raw(call, 0), modality) };
     check_size(&input, modality)?;
     let key = Key::new(&model, modality, &input);
+    client::forget_if_lost();
     if let Some(known) = memo::get(&key) {
         return vector::to_datum(&known);
     }
     let mut answers = client::embed(model, items(vec![input], modality))?;
     let embedding: Rc<[f32]> = answers.pop().expect("one answer for one item").map_err(Error::Server)?.into();
-    memo::put(key, Rc::clone(&embedding));
+    if !settings::may_be_on_its_way() {
+        memo::put(key, Rc::clone(&embedding));
+    }
     vector::to_datum(&embedding)
 }
 
@@ -81,7 +88,7 @@ impl<'a> Pending<'a> {
     }
 
     fn push(&mut self, index: usize, input: Input, results: &mut [Option<Rc<[f32]>>]) -> Result<()> {
-        if self.bytes + input.len() > REQUEST_BYTES {
+        if self.bytes + input.len() > REQUEST_BYTES || self.inputs.len() == REQUEST_ITEMS {
             self.flush(results)?;
         }
         self.bytes += input.len();
@@ -115,11 +122,14 @@ fn items(inputs: Vec<Input>, modality: Modality) -> Items {
 }
 
 fn check_size(input: &Input, modality: Modality) -> Result<()> {
-    let max = settings::max_image_bytes();
-    if modality == Modality::Image && input.len() > max {
-        return Err(Error::ImageTooLarge { bytes: input.len(), max });
+    let bytes = input.len();
+    match modality {
+        Modality::Image if bytes > settings::max_image_bytes() => {
+            Err(Error::ImageTooLarge { bytes, max: settings::max_image_bytes() })
+        }
+        Modality::Text if bytes > TEXT_BYTES => Err(Error::TextTooLarge { bytes, max: TEXT_BYTES }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The model's name: the second argument, or the session's setting.

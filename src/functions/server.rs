@@ -1,13 +1,20 @@
 //! `clip_models`, `clip_server_status`, `clip_restart_server`.
 
 use super::sql_function;
-use crate::errors::or_raise;
+use crate::errors::{Result, or_raise};
 use crate::{client, settings, supervisor};
 use pgrx::datum::Interval;
 use pgrx::prelude::*;
 
-sql_function!(clip_restart_server, pg_finfo_clip_restart_server, |_| supervisor::restart()
-    .map(|()| pg_sys::Datum::from(true)));
+sql_function!(clip_restart_server, pg_finfo_clip_restart_server, |_| restart());
+
+/// Returns when the new server listens: the next statement is its.
+fn restart() -> Result<pg_sys::Datum> {
+    let old = client::server_pid()?;
+    supervisor::restart()?;
+    client::wait_for_another(old)?;
+    Ok(pg_sys::Datum::from(true))
+}
 
 /// The installed models. A model that cannot be used has a row too, with the reason in `error`.
 #[pg_extern(sql = false)]

@@ -41,6 +41,8 @@ impl Server {
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut server = Self { child, stderr, partial: Vec::new(), reaped: false };
         set_nonblocking(server.stderr.as_raw_fd())?;
+        // A server that does not read must not hold up the supervisor, which has a postmaster to obey.
+        set_nonblocking(server.child.stdin.as_ref().expect("stdin is piped and open").as_raw_fd())?;
         // A program that has ended already says why on standard error and by its exit status; see `ended`.
         let _ = server.configure(config);
         Ok(server)

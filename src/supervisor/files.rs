@@ -7,6 +7,29 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::time::Duration;
 
+fn unusable(error: &std::io::Error) -> Error {
+    Error::File { action: format!("lock \"{}\"", SocketPaths::LOCK), reason: error.to_string() }
+}
+
+/// Opens the lock file, and makes it and its folder where they are missing.
+fn open_lock_file() -> Result<File> {
+    match DirBuilder::new().mode(0o700).create(SocketPaths::DIRECTORY) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(unusable(&error)),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(SocketPaths::LOCK).map_err(|error| unusable(&error))
+}
+
+/// Whether a supervisor could take the lock file: found out here, the reason reaches the user and not only the log.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn check_files() -> Result<()> {
+    open_lock_file().map(|_| ())
+}
+
 /// A backend that asks who holds the lock holds it itself for a moment; another supervisor holds it for longer.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
@@ -22,36 +45,21 @@ impl Lock {
     /// # Errors
     /// [`Error::File`].
     pub fn take() -> Result<Option<Self>> {
-        let failed = |error: std::io::Error| Error::File {
-            action: format!("lock \"{}\"", SocketPaths::LOCK),
-            reason: error.to_string(),
-        };
-        match DirBuilder::new().mode(0o700).create(SocketPaths::DIRECTORY) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(error)),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(SocketPaths::LOCK)
-            .map_err(failed)?;
+        let mut file = open_lock_file()?;
         let mut tries = LOCK_TRIES;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if tries == 0 => return Ok(None),
                 Err(TryLockError::WouldBlock) => tries -= 1,
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::Error(error)) => return Err(unusable(&error)),
             }
             std::thread::sleep(LOCK_PAUSE);
         }
         // What the last supervisor said is not true of this one.
         let _ = fs::remove_file(SocketPaths::STATE);
-        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
-        write!(file, "{}", std::process::id()).map_err(failed)?;
+        file.set_len(0).and_then(|()| file.rewind()).map_err(|error| unusable(&error))?;
+        write!(file, "{}", std::process::id()).map_err(|error| unusable(&error))?;
         Ok(Some(Self { file }))
     }
 }

@@ -12,7 +12,7 @@ mod child;
 mod files;
 mod worker;
 
-pub use files::{holder, state};
+pub use files::{check_files, holder, state};
 
 use crate::errors::{Error, Result};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};

@@ -2,7 +2,6 @@
 
 use super::child::{Server, describe};
 use super::files::{self, Lock};
-use crate::errors::or_raise;
 use crate::settings;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys;
@@ -31,15 +30,17 @@ pub extern "C-unwind" fn clip_search_supervisor_main(_argument: pg_sys::Datum) {
     attach_wake_handler();
     // To no database: it makes the worker visible in pg_stat_activity, and pg_terminate_backend able to reach it.
     BackgroundWorker::connect_worker_to_spi(None, None);
-    match or_raise(Lock::take()) {
-        Some(lock) => {
+    match Lock::take() {
+        Ok(Some(lock)) => {
             Supervisor::new(lock).run();
             // Status 0 would make the postmaster forget the worker. While it shuts down, it starts none again.
             // SAFETY: the end of this process, outside of any transaction; the server has been stopped.
             unsafe { pg_sys::proc_exit(1) }
         }
+        // Tried again every second it would fill the log; the next call starts a worker, and says why it cannot.
+        Err(error) => pgrx::warning!("clip_search: {error}"),
         // Another one was faster.
-        None => pgrx::debug1!("clip_search: a supervisor is already running"),
+        Ok(None) => pgrx::debug1!("clip_search: a supervisor is already running"),
     }
 }
 
@@ -220,8 +221,10 @@ impl Supervisor {
         match &mut self.phase {
             Phase::Running { .. } if changed && !same_library => self.restart(),
             Phase::Running { server, .. } if changed => {
-                // A server that is gone is noticed in the next step.
-                let _ = server.configure(&self.config);
+                // Gone, or not reading: another one takes the settings.
+                if server.configure(&self.config).is_err() {
+                    self.restart();
+                }
             }
             // A program that was missing may be there now.
             Phase::Waiting { .. } => self.restart(),

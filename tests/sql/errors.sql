@@ -24,6 +24,9 @@ SET clip_search.model = '';
 SELECT * FROM report($$SELECT clip_embed_text('a')$$);
 SET clip_search.model = 'clip-search/emoji';
 
+-- A text of more than 1 MiB
+SELECT * FROM report($$SELECT clip_embed_text(repeat('a dog ', 200000))$$);
+
 -- Pictures
 SELECT * FROM report($$SELECT clip_embed_image('')$$);
 SELECT * FROM report($$SELECT clip_embed_image('x')$$);

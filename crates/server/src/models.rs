@@ -77,15 +77,19 @@ impl Model {
         }
     }
 
-    /// The tower, loaded if it was not. A failure is not remembered: the next request tries again.
+    /// The tower, loaded if it was not. A failure is not remembered: the next request tries again. The load goes on
+    /// where the request that began it is given up: otherwise a model that loads for longer than people wait would
+    /// never be there, and each of their tries would be one more load.
     pub(crate) async fn tower(self: &Arc<Self>, modality: Modality) -> Result<Arc<Tower>> {
-        let load = async || {
-            let model = Arc::clone(self);
-            spawn_blocking(move || model.load(modality)).await.unwrap_or_else(|panic| {
-                Err(Error::Inference { model: self.spec.name.to_string(), reason: panic.to_string() })
-            })
-        };
-        self.cell(modality).get_or_try_init(load).await.cloned()
+        let model = Arc::clone(self);
+        let loading = tokio::spawn(async move {
+            let load = async || {
+                let loaded = Arc::clone(&model);
+                spawn_blocking(move || loaded.load(modality)).await.unwrap_or_else(|panic| Err(failed(&panic)))
+            };
+            model.cell(modality).get_or_try_init(load).await.cloned()
+        });
+        loading.await.unwrap_or_else(|panic| Err(failed(&panic)))
     }
 
     fn load(&self, modality: Modality) -> Result<Arc<Tower>> {
@@ -132,9 +136,14 @@ fn precision(spec: &ModelSpec, config: &Config) -> Result<Precision> {
     }
 }
 
+/// A task that panicked.
+fn failed(panic: &tokio::task::JoinError) -> Error {
+    Error::Inference { model: "this".to_owned(), reason: panic.to_string() }
+}
+
 type Slot = Arc<OnceCell<Arc<Model>>>;
 
-/// All models that have been asked for since the last change of settings.
+/// All models that have been asked for under one configuration.
 #[derive(Default)]
 pub(crate) struct Models {
     slots: Mutex<HashMap<ModelName, Slot>>,
@@ -157,21 +166,18 @@ impl Models {
                 Arc::clone(self.slots.lock().expect("no panic while held").entry(name.clone()).or_default())
             }
         };
-        let read = async || {
-            let (config, name) = (Arc::clone(config), name.clone());
-            spawn_blocking(move || {
-                let directory = catalog::find(&config.model_roots, &name)?;
-                Model::read(&directory, &name, &config).map(Arc::new)
-            })
-            .await
-            .unwrap_or_else(|panic| Err(Error::Inference { model: "?".to_owned(), reason: panic.to_string() }))
-        };
-        slot.get_or_try_init(read).await.cloned()
-    }
-
-    /// Forgets all models. What is still in use stays until its last request ends.
-    pub(crate) fn clear(&self) {
-        self.slots.lock().expect("no panic while held").clear();
+        let config = Arc::clone(config);
+        let reading = tokio::spawn(async move {
+            let read = async || {
+                let read_model = move || {
+                    let directory = catalog::find(&config.model_roots, &name)?;
+                    Model::read(&directory, &name, &config).map(Arc::new)
+                };
+                spawn_blocking(read_model).await.unwrap_or_else(|panic| Err(failed(&panic)))
+            };
+            slot.get_or_try_init(read).await.cloned()
+        });
+        reading.await.unwrap_or_else(|panic| Err(failed(&panic)))
     }
 
     /// Describes what is installed. Reads files: not for an asynchronous thread.

@@ -11,7 +11,8 @@ pub const STATUS_FAILED: i32 = 1;
 /// Nobody has asked for anything in a long time. The supervisor knows this number.
 pub const STATUS_IDLE: i32 = 3;
 
-/// Undoes what was inherited from Postgres: signal dispositions, blocked signals, open files, file mode mask. Asks the
+/// Undoes what was inherited from Postgres: signal dispositions, blocked signals, open files, file mode mask, and the
+/// soft limit on open files. Asks the
 /// kernel to end this process first where memory runs out, not the postmaster, which protects itself.
 pub fn settle() {
     // SAFETY: called first in main, while there is one thread. The default dispositions replace inherited ones;
@@ -27,6 +28,12 @@ pub fn settle() {
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         libc::umask(0o077);
+        // Each session keeps its connection: the usual soft limit of 1,024 would be theirs too.
+        let mut files = std::mem::zeroed::<libc::rlimit>();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
+            files.rlim_cur = files.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
+        }
         let inherited: Vec<i32> = fs::read_dir("/proc/self/fd")
             .into_iter()
             .flatten()

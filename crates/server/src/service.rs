@@ -14,10 +14,18 @@ use std::time::Duration;
 /// Steps of one request that may wait for the device at a time: one runs, one is ready, one is being prepared.
 const STEPS_AHEAD: usize = 2;
 
+/// What a request works with from its beginning to its end, whatever is reloaded meanwhile.
+#[derive(Clone)]
+struct Settings {
+    config: Arc<Config>,
+    pool: Arc<Pool>,
+    /// Belongs to the configuration: a model that was read under an old one is not found under the new.
+    models: Arc<Models>,
+}
+
 /// Everything but the socket.
 pub struct Service {
-    settings: RwLock<(Arc<Config>, Arc<Pool>)>,
-    models: Arc<Models>,
+    settings: RwLock<Settings>,
     scheduler: Scheduler,
     pub(crate) stats: Arc<Stats>,
 }
@@ -31,34 +39,34 @@ impl Service {
         let pool = Pool::new(config.threads).expect("threads at the start of the process");
         let stats = Arc::new(Stats::new());
         let scheduler = Scheduler::start(Arc::clone(&stats), config.max_batch as usize);
-        Self { settings: RwLock::new((Arc::new(config), Arc::new(pool))), models: Arc::default(), scheduler, stats }
+        let settings = Settings { config: Arc::new(config), pool: Arc::new(pool), models: Arc::default() };
+        Self { settings: RwLock::new(settings), scheduler, stats }
     }
 
     /// Takes new settings; they hold for requests that come after.
     pub fn reconfigure(&self, config: Config) {
-        let (old, old_pool) = self.settings();
-        let pool = if config.threads == old.threads {
-            old_pool
-        } else {
+        let mut settings = self.settings();
+        let old = Arc::clone(&settings.config);
+        if config.threads != old.threads {
             match Pool::new(config.threads) {
-                Ok(pool) => Arc::new(pool),
+                Ok(pool) => settings.pool = Arc::new(pool),
                 Err(error) => {
                     log_warning!("could not start {} threads, keeping the old ones: {error}", config.threads);
-                    old_pool
                 }
             }
-        };
-        self.scheduler.set_max_batch(config.max_batch as usize);
+        }
         let reload = (&config.model_roots, &config.device, &config.precision, config.threads)
             != (&old.model_roots, &old.device, &old.precision, old.threads);
-        *self.settings.write().expect("no panic while held") = (Arc::new(config), pool);
         if reload {
-            self.models.clear();
+            settings.models = Arc::default();
         }
+        self.scheduler.set_max_batch(config.max_batch as usize);
+        settings.config = Arc::new(config);
+        *self.settings.write().expect("no panic while held") = settings;
         log_info!("took new settings{}", if reload { "; models are loaded anew" } else { "" });
     }
 
-    fn settings(&self) -> (Arc<Config>, Arc<Pool>) {
+    fn settings(&self) -> Settings {
         self.settings.read().expect("no panic while held").clone()
     }
 
@@ -79,9 +87,9 @@ impl Service {
     }
 
     async fn embed(&self, request: EmbedRequest) -> Result<Vec<Result<Embedding, Failure>>, Failure> {
-        let (config, pool) = self.settings();
+        let Settings { config, pool, models } = self.settings();
         let fail = |error: clip::Error| failure::of(&error);
-        let model = self.models.get(&request.model, &config).await.map_err(fail)?;
+        let model = models.get(&request.model, &config).await.map_err(fail)?;
         let (modality, counter) = match &request.items {
             Items::Texts(_) => (Modality::Text, &self.stats.texts),
             Items::Images(_) => (Modality::Vision, &self.stats.images),
@@ -138,8 +146,7 @@ impl Service {
     }
 
     async fn list_models(&self) -> Result<Response, Failure> {
-        let (config, _) = self.settings();
-        let models = Arc::clone(&self.models);
+        let Settings { config, models, .. } = self.settings();
         match tokio::task::spawn_blocking(move || models.list(&config)).await {
             Ok(list) => Ok(Response::Models(list)),
             Err(panic) => Err(failure::internal(format!("listing the models failed: {panic}"))),
@@ -165,7 +172,7 @@ impl Service {
 
     /// Whether nobody has asked for anything for as long as the settings allow.
     pub(crate) fn is_idle_for_too_long(&self) -> bool {
-        let limit = self.settings().0.idle_timeout_s;
+        let limit = self.settings().config.idle_timeout_s;
         limit > 0 && self.stats.idle() >= Duration::from_secs(limit.into())
     }
 }
