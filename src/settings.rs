@@ -226,11 +226,11 @@ pub fn loaded_at() -> i64 {
     unsafe { pgrx::pg_sys::PgReloadTime }
 }
 
-/// Whether the configuration was read so short a time ago that the server may not have been told yet.
+/// Whether the configuration was reloaded under this session so short a time ago that the server may not know it yet.
 pub fn may_be_on_its_way() -> bool {
-    // SAFETY: asks for the time.
-    let now = unsafe { pgrx::pg_sys::GetCurrentTimestamp() };
-    now - loaded_at() < 1_000_000
+    // SAFETY: a number that is set once, when the process starts, and the time.
+    let (started, now) = unsafe { (pgrx::pg_sys::MyStartTimestamp, pgrx::pg_sys::GetCurrentTimestamp()) };
+    loaded_at() > started && now - loaded_at() < 1_000_000
 }
 
 /// The server's settings as they are now.
