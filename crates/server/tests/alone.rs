@@ -188,3 +188,18 @@ fn malformed_settings_are_refused() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("malformed settings"));
 }
+
+#[test]
+fn a_load_goes_on_without_its_request() {
+    // Otherwise a model that loads for longer than people wait would never be there.
+    let server = Server::start(&config());
+    let mut other = server.connect();
+    until(|| {
+        // Given up at once; whether the server has begun with it by then is a matter of luck, hence again and again.
+        let mut gone = server.connect();
+        gone.write_all(&encode(Kind::Request, &texts(&["a dog"])).unwrap()).unwrap();
+        drop(gone);
+        let Response::Models(models) = ask(&mut other, &Request::Models) else { panic!("no models") };
+        models[0].loaded.contains(&"text".to_owned()).then_some(())
+    });
+}
