@@ -218,17 +218,15 @@ impl Supervisor {
         let same_library = config.onnxruntime_library == self.config.onnxruntime_library;
         let changed = config != self.config;
         self.config = config;
-        match &mut self.phase {
-            Phase::Running { .. } if changed && !same_library => self.restart(),
-            Phase::Running { server, .. } if changed => {
-                // Gone, or not reading: another one takes the settings.
-                if server.configure(&self.config).is_err() {
-                    self.restart();
-                }
-            }
+        let restart = match &mut self.phase {
+            // A library is opened once in a process. And a server that is gone, or does not read, takes no settings.
+            Phase::Running { server, .. } if changed => !same_library || server.configure(&self.config).is_err(),
             // A program that was missing may be there now.
-            Phase::Waiting { .. } => self.restart(),
-            _ => {}
+            Phase::Waiting { .. } => true,
+            Phase::Running { .. } | Phase::Idle => false,
+        };
+        if restart {
+            self.restart();
         }
     }
 }
