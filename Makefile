@@ -27,7 +27,7 @@ RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
 
-.PHONY: all install install-files uninstall installcheck setup test bench demo demo-program clean-demo clean help FORCE
+.PHONY: all install install-files uninstall installcheck setup setup-tests test bench demo demo-program clean-demo tutorial clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -43,7 +43,7 @@ $(SERVER): $(RUST_FILES)
 	$(CARGO) build --release --locked --target-dir target -p clip-search-server
 	@touch $@
 
-$(DEMO): Cargo.toml Cargo.lock $(shell find demo -type f)
+$(DEMO): Cargo.toml Cargo.lock $(shell find demo crates/gallery -type f)
 	$(CARGO) build --release --locked --target-dir target -p clip-search-demo
 	@touch $@
 
@@ -87,7 +87,10 @@ installcheck:                                       ## regression tests, on the 
 setup:                                              ## install what is missing; nothing the second time
 	@scripts/setup
 
-test: setup                                         ## everything: unit, regression and cluster tests
+setup-tests:                                        ## the same, with Chromium, which only the tests need
+	@scripts/setup --tests
+
+test: setup-tests                                   ## everything: unit, regression and cluster tests, the tutorial
 	@scripts/test
 
 bench: setup                                        ## latency and memory beside bare ONNX Runtime
@@ -106,8 +109,13 @@ demo-program: $(DEMO)
 clean-demo:                                         ## stop the demo's cluster and remove all of the demo
 	@scripts/demo --clean
 
+tutorial: setup                                     ## the code blocks of docs/tutorial.md, run and compared
+	@$(MAKE) --no-print-directory all
+	@scripts/ensure-installed
+	@scripts/tutorial
+
 clean:                                              ## remove what was built; keep what setup fetched
-	rm -rf target/debug target/release target/make target/regress target/stage
+	rm -rf target/debug target/release target/make target/gallery target/regress target/stage
 
 help:                                               ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22

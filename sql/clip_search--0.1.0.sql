@@ -65,6 +65,319 @@ COMMENT ON FUNCTION clip_embed_images(bytea[], text) IS
     'embeddings of many pictures in one request with a model; a NULL element gives NULL';
 
 ------------------------------------------------------------------------------------------------------------------------
+-- Arithmetic on embeddings
+------------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION clip_similarity(a vector, b vector) RETURNS real
+    AS 'MODULE_PATHNAME', 'clip_similarity'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION clip_similarity(vector, vector) IS
+    'cosine similarity, -1 to 1; the same as 1 - (a <=> b)';
+
+CREATE FUNCTION clip_combine(vectors vector[]) RETURNS vector
+    AS 'MODULE_PATHNAME', 'clip_combine'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION clip_combine(vector[]) IS
+    'direction in the middle of several embeddings, of length 1';
+
+CREATE FUNCTION clip_combine(vectors vector[], weights double precision[]) RETURNS vector
+    AS 'MODULE_PATHNAME', 'clip_combine'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION clip_combine(vector[], double precision[]) IS
+    'weighted sum of embeddings, of length 1: "like this one, but red"; a negative weight is "not"';
+
+------------------------------------------------------------------------------------------------------------------------
+-- Zero-shot classification
+--
+-- {} in a template is the place of the label. With templates, a label's embedding is the mean of those of all its
+-- prompts, and template is not used. probability is the softmax of similarity times the model's logit scale (100 where
+-- the model does not state it): it says which of the labels fits best, not whether any does. The labels are embedded
+-- once for all rows of a query. No row for a subject that is NULL.
+------------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION clip_classify(
+        image bytea,
+        labels text[],
+        template text DEFAULT 'a photo of a {}',
+        model text DEFAULT NULL,        -- clip_search.model
+        templates text[] DEFAULT NULL)
+    RETURNS TABLE (label text, probability real, similarity real)
+    AS 'MODULE_PATHNAME', 'clip_classify_image'
+    LANGUAGE C STABLE PARALLEL SAFE COST 50000 ROWS 10;
+COMMENT ON FUNCTION clip_classify(bytea, text[], text, text, text[]) IS
+    'how well each label fits a picture, best first';
+
+CREATE FUNCTION clip_classify(
+        embedding vector,
+        labels text[],
+        template text DEFAULT 'a photo of a {}',
+        model text DEFAULT NULL,        -- the one that the embedding is from; clip_search.model
+        templates text[] DEFAULT NULL)
+    RETURNS TABLE (label text, probability real, similarity real)
+    AS 'MODULE_PATHNAME', 'clip_classify_vector'
+    LANGUAGE C STABLE PARALLEL SAFE COST 10 ROWS 10;
+COMMENT ON FUNCTION clip_classify(vector, text[], text, text, text[]) IS
+    'how well each label fits an embedding, best first';
+
+CREATE FUNCTION clip_best_label(
+        image bytea,
+        labels text[],
+        template text DEFAULT 'a photo of a {}',
+        model text DEFAULT NULL,
+        templates text[] DEFAULT NULL)
+    RETURNS text
+    AS 'MODULE_PATHNAME', 'clip_best_label_image'
+    LANGUAGE C STABLE PARALLEL SAFE COST 50000;
+COMMENT ON FUNCTION clip_best_label(bytea, text[], text, text, text[]) IS
+    'the label that fits a picture best';
+
+CREATE FUNCTION clip_best_label(
+        embedding vector,
+        labels text[],
+        template text DEFAULT 'a photo of a {}',
+        model text DEFAULT NULL,
+        templates text[] DEFAULT NULL)
+    RETURNS text
+    AS 'MODULE_PATHNAME', 'clip_best_label_vector'
+    LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION clip_best_label(vector, text[], text, text, text[]) IS
+    'the label that fits an embedding best; the fastest way to label a table';
+
+------------------------------------------------------------------------------------------------------------------------
+-- Search
+--
+-- Of a table, partitioned table, view, materialized view or foreign table, with the privileges and the row security of
+-- whoever calls. id is the primary key, an object where it has several columns; metadata has the columns that the caller
+-- may read, without the key, vectors and bytea, or those that are listed. filter is an object of columns and values:
+-- equal to a value, one of a list, null. exclude is the id of a row to leave out. Numbers are double precision: a driver
+-- sends its floats as that, and PostgreSQL does not make them real by itself.
+------------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION clip_search(
+        tbl regclass,
+        query text,
+        k integer DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude jsonb DEFAULT NULL,
+        skip integer DEFAULT 0,
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_text'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION clip_search(regclass, text, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+    'the rows of a table that a text describes, most similar first';
+
+CREATE FUNCTION clip_search(
+        tbl regclass,
+        query bytea,
+        k integer DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude jsonb DEFAULT NULL,
+        skip integer DEFAULT 0,
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_image'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION clip_search(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+    'the rows of a table that look like a picture, most similar first';
+
+CREATE FUNCTION clip_search(
+        tbl regclass,
+        query vector,
+        k integer DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude jsonb DEFAULT NULL,
+        skip integer DEFAULT 0)
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_vector'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION clip_search(regclass, vector, integer, double precision, jsonb, text[], name, name, jsonb, integer) IS
+    'the rows of a table that are close to an embedding, most similar first';
+
+CREATE FUNCTION clip_search_json(
+        tbl regclass,
+        query text,
+        k integer DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude jsonb DEFAULT NULL,
+        skip integer DEFAULT 0,
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'clip_search_json_text'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
+COMMENT ON FUNCTION clip_search_json(regclass, text, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+    'the rows of a table that a text describes, as {"matches": [{"id", "score", "metadata"}]}';
+
+CREATE FUNCTION clip_search_json(
+        tbl regclass,
+        query bytea,
+        k integer DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude jsonb DEFAULT NULL,
+        skip integer DEFAULT 0,
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'clip_search_json_image'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
+COMMENT ON FUNCTION clip_search_json(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+    'the rows of a table that look like a picture, as {"matches": [{"id", "score", "metadata"}]}';
+
+CREATE FUNCTION clip_search_json(
+        tbl regclass,
+        query vector,
+        k integer DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude jsonb DEFAULT NULL,
+        skip integer DEFAULT 0)
+    RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'clip_search_json_vector'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
+COMMENT ON FUNCTION clip_search_json(regclass, vector, integer, double precision, jsonb, text[], name, name, jsonb, integer) IS
+    'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
+
+CREATE FUNCTION clip_index_stats(
+        tbl regclass,
+        embedding_column name DEFAULT NULL,
+        exact boolean DEFAULT true)     -- false: what VACUUM and ANALYZE have counted, without reading the table
+    RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'clip_index_stats'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
+COMMENT ON FUNCTION clip_index_stats(regclass, name, boolean) IS
+    'a table''s embeddings and their indexes: dimension, counts, metric, sizes, state';
+
+-- The similarity that a random row of the table exceeds with the probability false_positive_rate. VOLATILE: the sample
+-- is another one each time.
+CREATE FUNCTION clip_suggest_threshold(
+        tbl regclass,
+        sample integer DEFAULT 1000,
+        false_positive_rate double precision DEFAULT 0.001,
+        queries text[] DEFAULT NULL,    -- texts that are searched for; 64 everyday ones
+        embedding_column name DEFAULT NULL,
+        model text DEFAULT NULL)
+    RETURNS TABLE (threshold real, sampled integer, queries_used integer, mean_similarity real, standard_deviation real)
+    AS 'MODULE_PATHNAME', 'clip_suggest_threshold'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
+COMMENT ON FUNCTION clip_suggest_threshold(regclass, integer, double precision, text[], name, text) IS
+    'the least similarity that is worth showing in a search by any text';
+
+CREATE FUNCTION clip_suggest_threshold(
+        tbl regclass,
+        query text,
+        sample integer DEFAULT 1000,
+        false_positive_rate double precision DEFAULT 0.001,
+        embedding_column name DEFAULT NULL,
+        model text DEFAULT NULL)
+    RETURNS TABLE (threshold real, sampled integer, queries_used integer, mean_similarity real, standard_deviation real)
+    AS 'MODULE_PATHNAME', 'clip_suggest_threshold_text'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
+COMMENT ON FUNCTION clip_suggest_threshold(regclass, text, integer, double precision, name, text) IS
+    'the least similarity that is worth showing in a search by this text';
+
+CREATE FUNCTION clip_suggest_threshold(
+        tbl regclass,
+        query vector,
+        sample integer DEFAULT 1000,
+        false_positive_rate double precision DEFAULT 0.001,
+        embedding_column name DEFAULT NULL)
+    RETURNS TABLE (threshold real, sampled integer, queries_used integer, mean_similarity real, standard_deviation real)
+    AS 'MODULE_PATHNAME', 'clip_suggest_threshold_vector'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
+COMMENT ON FUNCTION clip_suggest_threshold(regclass, vector, integer, double precision, name) IS
+    'the least similarity that is worth showing in a search by this embedding';
+
+------------------------------------------------------------------------------------------------------------------------
+-- To look at
+------------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION clip_thumbnail(image bytea, max_side integer DEFAULT 256) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'clip_thumbnail'
+    LANGUAGE C STABLE PARALLEL SAFE COST 50000;
+COMMENT ON FUNCTION clip_thumbnail(bytea, integer) IS
+    'the picture made small, upright: JPEG, or PNG where it has transparent parts';
+
+CREATE FUNCTION clip_gallery_add(internal, image bytea, caption text, similarity real) RETURNS internal
+    AS 'MODULE_PATHNAME', 'clip_gallery_add'
+    LANGUAGE C STABLE PARALLEL SAFE COST 50000;
+COMMENT ON FUNCTION clip_gallery_add(internal, bytea, text, real) IS
+    'part of the aggregate clip_gallery';
+
+CREATE FUNCTION clip_gallery_add(internal, image bytea, caption text, similarity real, title text) RETURNS internal
+    AS 'MODULE_PATHNAME', 'clip_gallery_add'
+    LANGUAGE C STABLE PARALLEL SAFE COST 50000;
+COMMENT ON FUNCTION clip_gallery_add(internal, bytea, text, real, text) IS
+    'part of the aggregate clip_gallery';
+
+CREATE FUNCTION clip_gallery_page(internal) RETURNS text
+    AS 'MODULE_PATHNAME', 'clip_gallery_page'
+    LANGUAGE C STABLE PARALLEL SAFE COST 50000;
+COMMENT ON FUNCTION clip_gallery_page(internal) IS
+    'part of the aggregate clip_gallery';
+
+CREATE AGGREGATE clip_gallery(image bytea, caption text, similarity real)
+    (SFUNC = clip_gallery_add, STYPE = internal, FINALFUNC = clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
+COMMENT ON AGGREGATE clip_gallery(bytea, text, real) IS
+    'one HTML page with the pictures of a query, in its order: \o gallery.html in psql';
+
+CREATE AGGREGATE clip_gallery(image bytea, caption text, similarity real, title text)
+    (SFUNC = clip_gallery_add, STYPE = internal, FINALFUNC = clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
+COMMENT ON AGGREGATE clip_gallery(bytea, text, real, text) IS
+    'one HTML page with the pictures of a query, in its order, with a title';
+
+------------------------------------------------------------------------------------------------------------------------
+-- Pictures by URL
+--
+-- Off unless clip_search.url_fetch is on. Only public addresses are connected to, unless clip_search.url_allow lists
+-- others.
+------------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION clip_fetch_image(url text) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'clip_fetch_image'
+    LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 1000000;
+COMMENT ON FUNCTION clip_fetch_image(text) IS
+    'the picture at an http, https or data URL';
+
+CREATE FUNCTION clip_fetch_images(
+        urls text[],
+        in_order boolean DEFAULT true,  -- false: as they come
+        OUT ordinal integer,            -- place in urls, from 1
+        OUT url text,
+        OUT image bytea,
+        OUT content_type text,          -- as the web server says
+        OUT error text)                 -- why there is no image
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_fetch_images'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 100;
+COMMENT ON FUNCTION clip_fetch_images(text[], boolean) IS
+    'the pictures at many URLs, fetched side by side; one row for each, with the picture or the reason why there is none';
+-- They make the database server send requests into the network, and its memory holds what comes back.
+REVOKE ALL ON FUNCTION clip_fetch_image(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clip_fetch_images(text[], boolean) FROM PUBLIC;
+
+------------------------------------------------------------------------------------------------------------------------
 -- What answers
 ------------------------------------------------------------------------------------------------------------------------
 
@@ -74,6 +387,7 @@ CREATE FUNCTION clip_models(
         OUT dimension integer,
         OUT image_size text,            -- width x height that the vision tower sees, in pixels
         OUT context_length integer,     -- tokens, start and end included
+        OUT logit_scale real,           -- factor on similarities in clip_classify; NULL: not stated, 100 is taken
         OUT "precision" text,
         OUT device text,                -- as configured
         OUT execution_provider text,    -- as obtained: cpu or cuda:N; NULL before the model is loaded

@@ -4,20 +4,30 @@
 //! decoder, no network. It sends what is to be embedded to `clip-search-server` and waits on its latch.
 //!
 //! ```text
-//! functions  what SQL calls            → memo, client, vector
+//! functions  what SQL calls            → all below
+//! search     statements that search a table, and what they have to know of it → spi
+//! labels     labels of a classification, embedded once                        → embedding
+//! embedding  sizes, memo, server                                              → memo, client
 //! client     backend → server          → protocol; asks the supervisor for a server where none listens
 //! supervisor background worker         starts, watches, reconfigures and ends the server
 //! settings   clip_search.* settings
 //! errors     failure → SQLSTATE, DETAIL, HINT
+//! spi        SQL from inside
+//! text       encodings
 //! vector     the layout of pgvector's datum
 //! ```
 
 mod client;
+mod embedding;
 mod errors;
 mod functions;
+mod labels;
 mod memo;
+mod search;
 mod settings;
+mod spi;
 mod supervisor;
+mod text;
 mod vector;
 
 #[cfg(not(panic = "unwind"))]

@@ -4,7 +4,7 @@
 //! get another vector than its neighbour.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
-use protocol::{Config, OnLongText};
+use protocol::{Config, FetchConfig, OnLongText};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -31,6 +31,15 @@ static MAX_IMAGE_BYTES: GucSetting<i32> = GucSetting::<i32>::new(64 << 20);
 static MAX_IMAGE_PIXELS: GucSetting<i32> = GucSetting::<i32>::new(89_478_485);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300_000);
 static START_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+static URL_FETCH: GucSetting<bool> = GucSetting::<bool>::new(false);
+static URL_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static URL_USER_AGENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static URL_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+static URL_CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+static URL_MAX_REDIRECTS: GucSetting<i32> = GucSetting::<i32>::new(5);
+static URL_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(32);
+static URL_CONNECTIONS_PER_HOST: GucSetting<i32> = GucSetting::<i32>::new(4);
+static URL_RETRIES: GucSetting<i32> = GucSetting::<i32>::new(2);
 static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(0);
 
 /// Defines all settings and reserves their prefix.
@@ -38,6 +47,8 @@ pub fn register() {
     register_choices();
     register_limits();
     register_paths();
+    register_fetching();
+    register_fetching_limits();
     reserve_prefix();
 }
 
@@ -181,6 +192,95 @@ fn register_paths() {
     );
 }
 
+fn register_fetching() {
+    GucRegistry::define_bool_guc(
+        c"clip_search.url_fetch",
+        c"Whether pictures are fetched by URL.",
+        c"Whoever may fetch can make the database server send requests. Besides this setting, EXECUTE on \
+          clip_fetch_image and clip_fetch_images has to be granted.",
+        &URL_FETCH,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"clip_search.url_allow",
+        c"Hosts and networks to fetch from although they are not public, separated by commas.",
+        c"Such as images.local, *.cdn.local, 10.1.0.0/16, 127.0.0.1:8080. Without it only public addresses are \
+          connected to: no loopback, private, link-local or metadata address. Takes effect on reload.",
+        &URL_ALLOW,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"clip_search.url_user_agent",
+        c"The User-Agent header of fetches; empty means clip_search/VERSION.",
+        c"Some hosts want to know whom to write to. Takes effect on reload.",
+        &URL_USER_AGENT,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+}
+
+fn register_fetching_limits() {
+    let define = |name, short, long, setting, min, max, flags| {
+        GucRegistry::define_int_guc(name, short, long, setting, min, max, GucContext::Sighup, flags);
+    };
+    define(
+        c"clip_search.url_timeout",
+        c"Longest time for one URL, with its redirects and retries.",
+        c"Takes effect on reload.",
+        &URL_TIMEOUT,
+        1,
+        i32::MAX,
+        GucFlags::UNIT_MS,
+    );
+    define(
+        c"clip_search.url_connect_timeout",
+        c"Longest time for one attempt to connect to a host.",
+        c"Takes effect on reload.",
+        &URL_CONNECT_TIMEOUT,
+        1,
+        i32::MAX,
+        GucFlags::UNIT_MS,
+    );
+    define(
+        c"clip_search.url_max_redirects",
+        c"Most redirects that are followed for one URL.",
+        c"Each is checked like the URL itself. Takes effect on reload.",
+        &URL_MAX_REDIRECTS,
+        0,
+        20,
+        GucFlags::default(),
+    );
+    define(
+        c"clip_search.url_connections",
+        c"Most URLs that the server fetches at a time.",
+        c"Each may hold a picture of clip_search.max_image_bytes in memory. Takes effect on reload.",
+        &URL_CONNECTIONS,
+        1,
+        1024,
+        GucFlags::default(),
+    );
+    define(
+        c"clip_search.url_connections_per_host",
+        c"Most URLs that the server fetches from one host at a time.",
+        c"Raise it for hosts of your own. Takes effect on reload.",
+        &URL_CONNECTIONS_PER_HOST,
+        1,
+        1024,
+        GucFlags::default(),
+    );
+    define(
+        c"clip_search.url_retries",
+        c"Further attempts where a host does not answer, or answers 429 or 5xx.",
+        c"After a pause that doubles, or that the host asks for with Retry-After. Takes effect on reload.",
+        &URL_RETRIES,
+        0,
+        10,
+        GucFlags::default(),
+    );
+}
+
 fn reserve_prefix() {
     // SAFETY: both take a C string and copy what they keep; we are in _PG_init, where Postgres expects the call.
     unsafe {
@@ -212,6 +312,11 @@ pub fn start_timeout() -> Duration {
 /// Longest encoded picture in bytes.
 pub fn max_image_bytes() -> usize {
     MAX_IMAGE_BYTES.get() as usize
+}
+
+/// Whether this session may fetch by URL.
+pub fn url_fetch() -> bool {
+    URL_FETCH.get()
 }
 
 /// The program that the supervisor starts.
@@ -254,6 +359,18 @@ pub fn server_config() -> Config {
         max_image_bytes: MAX_IMAGE_BYTES.get() as u64,
         max_image_pixels: MAX_IMAGE_PIXELS.get() as u64,
         idle_timeout_s: IDLE_TIMEOUT.get() as u32,
+        fetch: FetchConfig {
+            allow: text(&URL_ALLOW),
+            timeout_ms: URL_TIMEOUT.get() as u64,
+            connect_timeout_ms: URL_CONNECT_TIMEOUT.get() as u64,
+            max_redirects: URL_MAX_REDIRECTS.get() as u32,
+            connections: URL_CONNECTIONS.get() as u32,
+            connections_per_host: URL_CONNECTIONS_PER_HOST.get() as u32,
+            retries: URL_RETRIES.get() as u32,
+            user_agent: Some(text(&URL_USER_AGENT))
+                .filter(|agent| !agent.is_empty())
+                .unwrap_or_else(|| FetchConfig::USER_AGENT.to_owned()),
+        },
     }
 }
 

@@ -45,6 +45,25 @@ pub fn to_datum(values: &[f32]) -> Result<pg_sys::Datum> {
     }
 }
 
+/// Copies the values out of a `vector`.
+///
+/// # Safety
+/// `datum` must be a `vector`.
+pub unsafe fn from_datum(datum: pg_sys::Datum) -> Vec<f32> {
+    // SAFETY: pgvector keeps `dim` values behind the header; a detoasted copy is freed again.
+    unsafe {
+        let original = datum.cast_mut_ptr::<pg_sys::varlena>();
+        let plain = pg_sys::pg_detoast_datum(original);
+        let dim = (*plain.cast::<Header>()).dim as usize;
+        let values =
+            std::slice::from_raw_parts(plain.cast::<u8>().add(size_of::<Header>()).cast::<f32>(), dim).to_vec();
+        if plain != original {
+            pg_sys::pfree(plain.cast());
+        }
+        values
+    }
+}
+
 /// Makes a `vector[]` of one dimension in the current memory context; `None` becomes NULL.
 ///
 /// # Errors
@@ -77,5 +96,17 @@ pub fn to_array_datum(values: &[Option<&[f32]>], element: pg_sys::Oid) -> Result
             align,
         );
         Ok(array.into())
+    }
+}
+
+/// Loads pgvector's library, which brings its settings. Once for each session.
+pub fn load_library() {
+    thread_local! {
+        static LOADED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+    if !LOADED.get() {
+        // SAFETY: the path is NUL-terminated; a library that is loaded already stays as it is.
+        unsafe { pg_sys::load_file(c"$libdir/vector".as_ptr(), false) };
+        LOADED.set(true);
     }
 }

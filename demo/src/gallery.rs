@@ -4,9 +4,8 @@ use crate::picture::preview;
 use crate::progress::number;
 use crate::report::milliseconds;
 use crate::search::{Answer, Hit};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use gallery::{Image, document, figure};
+use maud::{Markup, html};
 use std::collections::HashMap;
 
 /// Pictures shown of one answer.
@@ -26,41 +25,31 @@ pub struct About {
 
 /// The whole page. `images` has the encoded pictures of the hits by id.
 pub fn page(about: &About, answers: &[Answer], images: &HashMap<i64, Vec<u8>>) -> String {
-    let uris = images.iter().map(|(id, image)| (*id, data_uri(image))).collect();
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "clip_search: " (about.model) }
-                style { (PreEscaped(include_str!("gallery.css"))) }
-            }
-            body {
-                header {
-                    h1 { "clip_search" }
-                    p { (number(about.pictures)) " pictures (" (about.source) "), searched by SQL with " code { (about.model) } "." }
-                }
-                main { @for answer in answers { (section(answer, &uris)) } }
-                footer {
-                    p { "To go on by hand:" }
-                    pre { code { (about.psql) } }
-                }
+    let images = images.iter().map(|(id, image)| (*id, preview(image))).collect();
+    let body = html! {
+        header {
+            h1 { "clip_search" }
+            p {
+                (number(about.pictures)) " pictures (" (about.source) "), searched by SQL with " code { (about.model) } "."
             }
         }
-    }
-    .into_string()
+        main { @for answer in answers { (section(answer, &images)) } }
+        footer {
+            p { "To go on by hand:" }
+            pre { code { (about.psql) } }
+        }
+    };
+    document(&format!("clip_search: {}", about.model), include_str!("gallery.css"), &body)
 }
 
-fn section(answer: &Answer, uris: &HashMap<i64, Option<String>>) -> Markup {
+fn section(answer: &Answer, images: &HashMap<i64, Image>) -> Markup {
     let more = answer.hits.len().saturating_sub(SHOWN);
     html! {
         section {
             h2 { (answer.title) " " small { (answer.kind) ", " (milliseconds(answer.took)) } }
             div class="pictures" {
-                @if let Some(picture) = &answer.picture { (figure(picture, uris, true)) }
-                @for hit in answer.hits.iter().take(SHOWN) { (figure(hit, uris, false)) }
+                @if let Some(picture) = &answer.picture { (shown(picture, images, true)) }
+                @for hit in answer.hits.iter().take(SHOWN) { (shown(hit, images, false)) }
             }
             @if answer.hits.is_empty() { p { "Nothing is similar enough." } }
             @if more > 0 { p { "… and " (number(more)) " more." } }
@@ -69,27 +58,9 @@ fn section(answer: &Answer, uris: &HashMap<i64, Option<String>>) -> Markup {
     }
 }
 
-fn figure(hit: &Hit, uris: &HashMap<i64, Option<String>>, is_query: bool) -> Markup {
-    html! {
-        figure class=[is_query.then_some("query")] {
-            @match uris.get(&hit.id).and_then(Option::as_ref) {
-                Some(uri) => img src=(uri) alt=(hit.name) loading="lazy";,
-                None => div class="blank" { "no preview" },
-            }
-            figcaption {
-                span class="name" { (hit.name) }
-                @if is_query {
-                    span class="similarity" { "searched with" }
-                } @else {
-                    span class="similarity" { (format!("{:.3}", hit.similarity)) " · " (hit.id) }
-                }
-            }
-        }
-    }
-}
-
-fn data_uri(image: &[u8]) -> Option<String> {
-    preview(image).map(|picture| format!("data:{};base64,{}", picture.media_type, STANDARD.encode(picture.bytes)))
+fn shown(hit: &Hit, images: &HashMap<i64, Image>, is_query: bool) -> Markup {
+    let note = if is_query { "searched with".to_owned() } else { format!("{:.3} · {}", hit.similarity, hit.id) };
+    figure(images.get(&hit.id).unwrap_or(&Image::Missing), Some(&hit.name), Some(&note), is_query)
 }
 
 #[cfg(test)]

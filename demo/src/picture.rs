@@ -1,6 +1,7 @@
 //! Pictures made ready: for the emoji model, and small for the gallery.
 
 use anyhow::Result;
+use gallery::Image;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, Rgba, RgbaImage, imageops};
 use std::io::Cursor;
@@ -9,14 +10,6 @@ use std::io::Cursor;
 const SMALL_BYTES: usize = 48 * 1024;
 /// Longest side of a picture made small, in pixels: sharp on a phone, where a picture is some 120 points wide.
 const SMALL_SIDE: u32 = 360;
-
-/// A picture that is shown in the gallery.
-pub struct Preview {
-    /// Such as `image/png`.
-    pub media_type: &'static str,
-    /// The encoded picture.
-    pub bytes: Vec<u8>,
-}
 
 /// A PNG on plain white, square, with the drawing in the middle: what the model `clip-search/emoji` was trained on.
 ///
@@ -33,14 +26,23 @@ pub fn square_on_white(encoded: &[u8]) -> Result<Vec<u8>> {
     Ok(out.into_inner())
 }
 
-/// What the gallery shows: small pictures as they are, others made small; `None` where this build cannot decode it.
-pub fn preview(encoded: &[u8]) -> Option<Preview> {
-    let format = image::guess_format(encoded).ok()?;
-    let shown_by_browsers =
-        matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP);
-    if shown_by_browsers && encoded.len() <= SMALL_BYTES {
-        return Some(Preview { media_type: format.to_mime_type(), bytes: encoded.to_vec() });
+/// What the gallery shows: small pictures as they are, others made small.
+pub fn preview(encoded: &[u8]) -> Image {
+    let format = image::guess_format(encoded).ok();
+    let small = encoded.len() <= SMALL_BYTES;
+    match format {
+        Some(ImageFormat::Gif) if small => Image::Gif(encoded.to_vec()),
+        Some(ImageFormat::Jpeg) if small => Image::Jpeg(encoded.to_vec()),
+        Some(ImageFormat::Png) if small => Image::Png(encoded.to_vec()),
+        Some(ImageFormat::WebP) if small => Image::WebP(encoded.to_vec()),
+        // This build may not know the format, though the database's server does.
+        _ => format
+            .and_then(|format| made_small(encoded, format))
+            .map_or_else(|| Image::Broken("no preview".to_owned()), Image::Jpeg),
     }
+}
+
+fn made_small(encoded: &[u8], format: ImageFormat) -> Option<Vec<u8>> {
     let mut decoder = ImageReader::with_format(Cursor::new(encoded), format).into_decoder().ok()?;
     let orientation = decoder.orientation().ok()?;
     let mut picture = DynamicImage::from_decoder(decoder).ok()?;
@@ -50,7 +52,7 @@ pub fn preview(encoded: &[u8]) -> Option<Preview> {
     }
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, 82).encode_image(&flat(&picture)).ok()?;
-    Some(Preview { media_type: "image/jpeg", bytes })
+    Some(bytes)
 }
 
 /// JPEG has no transparency: what was transparent becomes white.
@@ -96,18 +98,16 @@ mod tests {
     #[test]
     fn previews_are_small_and_of_a_kind_that_browsers_show() {
         let small = encoded(&RgbImage::new(20, 10).into(), ImageFormat::Png);
-        let shown = preview(&small).unwrap();
-        assert_eq!((shown.media_type, &shown.bytes), ("image/png", &small));
+        assert_eq!(preview(&small), Image::Png(small));
 
         let large = RgbImage::from_fn(900, 600, |x, y| Rgb([(x * y) as u8, (x ^ y) as u8, (x + y) as u8]));
-        let shown = preview(&encoded(&large.into(), ImageFormat::Png)).unwrap();
-        assert_eq!(shown.media_type, "image/jpeg");
-        let shown = image::load_from_memory(&shown.bytes).unwrap();
+        let Image::Jpeg(shown) = preview(&encoded(&large.into(), ImageFormat::Png)) else { panic!("not a JPEG") };
+        let shown = image::load_from_memory(&shown).unwrap();
         assert_eq!((shown.width(), shown.height()), (360, 240));
 
         let bmp = encoded(&RgbImage::new(4, 4).into(), ImageFormat::Bmp);
-        assert_eq!(preview(&bmp).unwrap().media_type, "image/jpeg");
-        assert!(preview(b"no picture").is_none());
+        assert!(matches!(preview(&bmp), Image::Jpeg(_)));
+        assert!(matches!(preview(b"no picture"), Image::Broken(_)));
     }
 
     #[test]

@@ -104,16 +104,19 @@ impl Connection {
         matches!((&self.stream).read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Sends a request frame and waits for the response.
+    /// Waits for a response.
     ///
     /// # Errors
     /// [`Error::Lost`] where the connection broke, [`Error::NoAnswer`] after the deadline.
-    pub fn exchange(&mut self, frame: &[u8], deadline: &Deadline) -> Result<Response> {
-        self.send(frame, deadline)?;
+    pub fn receive_response(&mut self, deadline: &Deadline) -> Result<Response> {
         self.receive(Kind::Response, deadline)
     }
 
-    fn send(&mut self, mut bytes: &[u8], deadline: &Deadline) -> Result<()> {
+    /// Sends a request frame.
+    ///
+    /// # Errors
+    /// As [`Connection::receive_response`].
+    pub fn send(&mut self, mut bytes: &[u8], deadline: &Deadline) -> Result<()> {
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
                 Ok(written) => bytes = &bytes[written..],

@@ -6,7 +6,10 @@ mod startup;
 use crate::errors::{Error, Result};
 use crate::{memo, settings};
 use connection::{Connection, Deadline};
-use protocol::{EmbedRequest, Embedding, Failure, Items, Kind, ModelInfo, Request, Response, ServerStatus};
+use protocol::{
+    EmbedRequest, Embedding, Failure, FetchRequest, Fetched, FetchedImage, Items, Kind, ModelInfo, Request, Response,
+    ServerStatus, Thumbnail, ThumbnailRequest,
+};
 use std::cell::Cell;
 
 thread_local! {
@@ -32,6 +35,71 @@ pub fn forget_if_lost() {
         Some(connection) if connection.is_alive() => CONNECTION.set(Some(connection)),
         _ => memo::clear(),
     }
+}
+
+/// Whether the connection of the latest request is still there, and so the server that answered it.
+pub fn is_connected() -> bool {
+    let connection = CONNECTION.take().filter(Connection::is_alive);
+    let connected = connection.is_some();
+    CONNECTION.set(connection);
+    connected
+}
+
+/// The factor on cosine similarities before a softmax, where the model states it.
+///
+/// # Errors
+/// As [`embed`].
+pub fn logit_scale(model: &str) -> Result<Option<f64>> {
+    match ask(&Request::LogitScale(model.to_owned()))? {
+        Response::LogitScale(scale) => Ok(scale),
+        other => unexpected(other),
+    }
+}
+
+/// Makes pictures small; one result for each, in order.
+///
+/// # Errors
+/// As [`embed`].
+pub fn thumbnails(images: Vec<Vec<u8>>, max_side: u32) -> Result<Vec<Result<Thumbnail, Failure>>> {
+    let count = images.len();
+    let images = images.into_iter().map(Into::into).collect();
+    match ask(&Request::Thumbnails(ThumbnailRequest { images, max_side }))? {
+        Response::Thumbnails(results) if results.len() == count => Ok(results),
+        other => unexpected(other),
+    }
+}
+
+/// Fetches pictures by URL. `each` is given the position of each URL and what came of it, as answers arrive. Where the
+/// connection breaks, those without an answer are asked for once more.
+///
+/// # Errors
+/// As [`embed`]; that a URL has no picture is no error here. `clip_search.request_timeout` is for each answer.
+pub fn fetch(
+    urls: &[String],
+    in_order: bool,
+    mut each: impl FnMut(usize, Result<FetchedImage, Failure>),
+) -> Result<()> {
+    let mut waiting: Vec<usize> = (0..urls.len()).collect();
+    let mut tried = false;
+    while !waiting.is_empty() {
+        let asked = std::mem::take(&mut waiting);
+        let mut answered = vec![false; asked.len()];
+        let request = FetchRequest { urls: asked.iter().map(|index| urls[*index].clone()).collect(), in_order };
+        let outcome = converse(&Request::Fetch(request), asked.len(), |response| match response {
+            Response::Fetched(Fetched { index, result }) if answered.get(index as usize) == Some(&false) => {
+                answered[index as usize] = true;
+                each(asked[index as usize], result);
+                Ok(())
+            }
+            other => unexpected(other),
+        });
+        match outcome {
+            Err(Error::Lost(_)) if !tried => tried = true,
+            outcome => return outcome,
+        }
+        waiting = asked.into_iter().zip(answered).filter(|(_, answered)| !answered).map(|(index, _)| index).collect();
+    }
+    Ok(())
 }
 
 /// Waits until a server other than `old` listens.
@@ -80,24 +148,36 @@ fn unexpected<T>(response: Response) -> Result<T> {
 /// Sends one request and waits for its answer. All requests are idempotent, so a connection that breaks is replaced
 /// and the request sent once more: the server may have been restarted since, or killed under it.
 fn ask(request: &Request) -> Result<Response> {
-    let frame = protocol::encode(Kind::Request, request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
-    let deadline = Deadline::after(settings::request_timeout());
-    for last_try in [false, true] {
-        let mut connection = match CONNECTION.take().filter(|connection| connection.is_alive()) {
-            Some(connection) => connection,
-            None => {
-                memo::clear();
-                startup::connect(&deadline)?
-            }
-        };
-        match connection.exchange(&frame, &deadline) {
-            Ok(response) => {
-                CONNECTION.set(Some(connection));
-                return Ok(response);
-            }
-            Err(Error::Lost(_)) if !last_try => {}
-            Err(error) => return Err(error),
-        }
+    let mut answer = None;
+    let mut once = || {
+        converse(request, 1, |response| {
+            answer = Some(response);
+            Ok(())
+        })
+    };
+    match once() {
+        Err(Error::Lost(_)) => once()?,
+        outcome => outcome?,
     }
-    unreachable!("the second attempt returns")
+    Ok(answer.expect("one response, or an error"))
+}
+
+/// Sends one request and takes so many responses, on the connection that is there or a new one.
+fn converse(request: &Request, responses: usize, mut each: impl FnMut(Response) -> Result<()>) -> Result<()> {
+    let frame = protocol::encode(Kind::Request, request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
+    let mut deadline = Deadline::after(settings::request_timeout());
+    let mut connection = match CONNECTION.take().filter(Connection::is_alive) {
+        Some(connection) => connection,
+        None => {
+            memo::clear();
+            startup::connect(&deadline)?
+        }
+    };
+    connection.send(&frame, &deadline)?;
+    for _ in 0..responses {
+        each(connection.receive_response(&deadline)?)?;
+        deadline = Deadline::after(settings::request_timeout());
+    }
+    CONNECTION.set(Some(connection));
+    Ok(())
 }

@@ -1,9 +1,22 @@
 //! What SQL calls. `sql/clip_search--*.sql` declares each function; the names there and here are the same.
 
+mod arguments;
+mod classify;
 mod embed;
+mod fetch;
+mod gallery;
+mod index_stats;
+mod rows;
+mod search;
 mod server;
+mod threshold;
+mod thumbnail;
+mod vectors;
+
+pub use rows::Rows;
 
 use crate::errors::{Result, or_raise};
+use arguments::Arguments;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
 /// Exports a function in the version-1 calling convention.
@@ -29,6 +42,11 @@ macro_rules! sql_function {
 }
 pub(crate) use sql_function;
 
-fn run(call: FunctionCallInfo, body: impl FnOnce(FunctionCallInfo) -> Result<Datum>) -> Datum {
-    or_raise(body(call))
+/// `None` is NULL.
+fn run<R: Into<Option<Datum>>>(call: FunctionCallInfo, body: impl FnOnce(Arguments) -> Result<R>) -> Datum {
+    or_raise(body(Arguments(call))).into().unwrap_or_else(|| {
+        // SAFETY: the call at hand.
+        unsafe { (*call).isnull = true };
+        Datum::null()
+    })
 }

@@ -1,12 +1,5 @@
 -- Malformed input first: each error with its SQLSTATE, message, detail and hint.
 SET clip_search.model = 'clip-search/emoji';
-CREATE FUNCTION report(statement text, OUT state text, OUT message text, OUT detail text, OUT hint text) LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    message := 'no error';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-END $$;
 \x on
 \pset format unaligned
 
@@ -67,4 +60,3 @@ SELECT count(*) AS allowed FROM clip_server_status();
 RESET ROLE;
 DROP OWNED BY clip_search_nobody;
 DROP ROLE clip_search_nobody;
-DROP FUNCTION report;

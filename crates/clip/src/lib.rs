@@ -28,7 +28,9 @@ pub use device::{Device, Precision, Provider};
 pub use error::{Error, Result};
 pub use name::ModelName;
 pub use ndarray::{Array3, ArrayView3};
-pub use picture::{FORMATS, Limits, Preprocessor, RgbImage, Transparency, decode, decode_with};
+pub use picture::{
+    FORMATS, Limits, Preprocessor, RgbImage, Thumbnail, Transparency, decode, decode_with, media_type, thumbnail,
+};
 pub use runtime::Runtime;
 pub use session::{SessionOptions, TextTower, VisionTower};
 pub use spec::{Filter, ImageSpec, ModelSpec, Normalize, Resize, TokenIds};

@@ -43,6 +43,50 @@ pub struct Config {
     pub max_image_pixels: u64,
     /// End the process after so many seconds without a request; 0 means never.
     pub idle_timeout_s: u32,
+    /// How pictures are fetched by URL.
+    pub fetch: FetchConfig,
+}
+
+/// How pictures are fetched by URL. Whether a session may is decided by PostgreSQL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FetchConfig {
+    /// Hosts and networks that may be connected to although they are not public, separated by commas.
+    pub allow: String,
+    /// For one URL, redirects and retries included.
+    pub timeout_ms: u64,
+    /// For one attempt to connect.
+    pub connect_timeout_ms: u64,
+    /// Most redirects of one URL.
+    pub max_redirects: u32,
+    /// Most URLs being fetched at a time.
+    pub connections: u32,
+    /// The same, of one host.
+    pub connections_per_host: u32,
+    /// Further attempts after a failure that may pass.
+    pub retries: u32,
+    /// The header `User-Agent`.
+    pub user_agent: String,
+}
+
+impl Default for FetchConfig {
+    fn default() -> Self {
+        Self {
+            allow: String::new(),
+            timeout_ms: 30_000,
+            connect_timeout_ms: 5_000,
+            max_redirects: 5,
+            connections: 32,
+            connections_per_host: 4,
+            retries: 2,
+            user_agent: Self::USER_AGENT.to_owned(),
+        }
+    }
+}
+
+impl FetchConfig {
+    /// Where the setting is empty.
+    pub const USER_AGENT: &str = concat!("clip_search/", env!("CARGO_PKG_VERSION"));
 }
 
 impl Default for Config {
@@ -58,6 +102,7 @@ impl Default for Config {
             max_image_bytes: 64 << 20,
             max_image_pixels: 89_478_485,
             idle_timeout_s: 0,
+            fetch: FetchConfig::default(),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! ```text
 //! server → client   Hello                     once, on connecting
 //! client → server   Request  ─┐
-//! server → client   Response ─┘               any number of times, one at a time
+//! server → client   Response ─┘               any number of times, one at a time; a Fetch has many responses
 //! ```
 //!
 //! A client that goes away (cancelled, killed, disconnected) closes the socket; that is how the server learns that
@@ -17,14 +17,15 @@ mod config;
 mod frame;
 mod message;
 
-pub use config::{Config, OnLongText, SocketPaths, SupervisorState};
+pub use config::{Config, FetchConfig, OnLongText, SocketPaths, SupervisorState};
 pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
 pub use message::{
-    EmbedRequest, Embedding, ErrorClass, Failure, Hello, Items, ModelInfo, Request, Response, ServerStatus,
+    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, Items, ModelInfo,
+    Request, Response, ServerStatus, Thumbnail, ThumbnailRequest,
 };
 
 /// The version of everything behind the handshake. Raise it with every change of a message.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The release both sides were built from, as `X.Y.Z`.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -25,6 +25,12 @@ impl Hello {
 pub enum Request {
     /// Embed texts or pictures.
     Embed(EmbedRequest),
+    /// The factor on cosine similarities before a softmax, of the model of this name.
+    LogitScale(String),
+    /// Make pictures small.
+    Thumbnails(ThumbnailRequest),
+    /// Fetch pictures by URL. The only request that is answered by many responses: one [`Response::Fetched`] for each URL.
+    Fetch(FetchRequest),
     /// List the installed models.
     Models,
     /// Describe the server process.
@@ -64,6 +70,51 @@ impl Items {
     }
 }
 
+/// Pictures to make small.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThumbnailRequest {
+    /// Encoded pictures (JPEG, PNG, …).
+    pub images: Vec<serde_bytes::ByteBuf>,
+    /// Longest side in pixels. A picture that is smaller keeps its size.
+    pub max_side: u32,
+}
+
+/// A picture made small: PNG where it has transparent parts, JPEG otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Thumbnail {
+    /// Whether it is a PNG.
+    pub is_png: bool,
+    /// The encoded picture.
+    pub bytes: serde_bytes::ByteBuf,
+}
+
+/// Pictures to fetch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FetchRequest {
+    /// `http:`, `https:` or `data:` URLs.
+    pub urls: Vec<String>,
+    /// Whether answers come in the order of the URLs, or as pictures arrive.
+    pub in_order: bool,
+}
+
+/// What came of one URL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Position in the request, from 0.
+    pub index: u32,
+    /// The picture, or why there is none.
+    pub result: Result<FetchedImage, Failure>,
+}
+
+/// A picture that was fetched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FetchedImage {
+    /// The encoded picture, not decoded yet.
+    pub bytes: serde_bytes::ByteBuf,
+    /// What the web server says that it is.
+    pub content_type: Option<String>,
+}
+
 /// An L2-normalised float32 vector of the model's dimension.
 pub type Embedding = Vec<f32>;
 
@@ -72,6 +123,12 @@ pub type Embedding = Vec<f32>;
 pub enum Response {
     /// One result for each item of an [`EmbedRequest`], in order.
     Embeddings(Vec<Result<Embedding, Failure>>),
+    /// The answer to [`Request::LogitScale`]; `None` where the model does not state it.
+    LogitScale(Option<f64>),
+    /// One result for each picture of a [`ThumbnailRequest`], in order.
+    Thumbnails(Vec<Result<Thumbnail, Failure>>),
+    /// The answer to one URL of a [`FetchRequest`].
+    Fetched(Fetched),
     /// The answer to [`Request::Models`].
     Models(Vec<ModelInfo>),
     /// The answer to [`Request::Status`].
@@ -114,6 +171,14 @@ pub enum ErrorClass {
     RuntimeUnavailable,
     /// The server is out of memory.
     OutOfMemory,
+    /// A setting of the server that makes no sense.
+    InvalidSetting,
+    /// A text that is not a URL, or one of a scheme that is not fetched.
+    InvalidUrl,
+    /// A URL that leads to where the server must not connect to.
+    UrlNotAllowed,
+    /// A URL that gave no picture: no such host, no answer, an error, a page.
+    UrlFailed,
     /// The server has more to do than it accepts.
     Busy,
     /// The request was given up.
@@ -135,6 +200,8 @@ pub struct ModelInfo {
     pub image_size: Option<(u32, u32)>,
     /// Longest text in tokens, start and end included.
     pub context_length: Option<u32>,
+    /// Factor on cosine similarities before a softmax, where the model states it.
+    pub logit_scale: Option<f64>,
     /// Which of the model's files is used: `fp32`, `fp16`, …
     pub precision: Option<String>,
     /// The device that is configured: `auto`, `cpu`, `cuda:0`.

@@ -1,4 +1,4 @@
-//! What a [`clip::Error`] means to a client: its class, and what to do about it.
+//! What a [`clip::Error`] or [`fetch::Error`] means to a client: its class, and what to do about it.
 
 use clip::Error;
 use protocol::{ErrorClass, Failure};
@@ -60,6 +60,39 @@ pub(crate) fn of(error: &Error) -> Failure {
         other => other.to_string(),
     };
     Failure { class, message, detail: None, hint: hint.map(str::to_owned) }
+}
+
+/// Describes why a URL gave no picture.
+pub(crate) fn of_fetch(error: &fetch::Error) -> Failure {
+    use ErrorClass as Class;
+    use fetch::Error as E;
+    let (class, hint) = match error {
+        E::InvalidUrl { .. } | E::Scheme { .. } => {
+            (Class::InvalidUrl, Some("Pass a URL that begins with http://, https:// or data:."))
+        }
+        E::NotAllowed { .. } => (
+            Class::UrlNotAllowed,
+            Some("Only public addresses are fetched from; an administrator can list others in clip_search.url_allow."),
+        ),
+        E::TooLarge { .. } => {
+            (Class::LimitExceeded, Some("Raise clip_search.max_image_bytes if pictures may be so large."))
+        }
+        E::Timeout { .. } => (Class::UrlFailed, Some("Try again, or raise clip_search.url_timeout.")),
+        E::TooManyRedirects { .. } => (Class::UrlFailed, Some("Pass the URL that the picture has now.")),
+        _ => (Class::UrlFailed, None),
+    };
+    Failure { class, message: error.to_string(), detail: None, hint: hint.map(str::to_owned) }
+}
+
+/// What a URL answered is not a picture in a format that anybody here knows.
+pub(crate) fn not_a_picture(url: &str, fetched: &fetch::Fetched) -> Failure {
+    let kind = fetched.content_type.as_deref().unwrap_or("of no stated type");
+    Failure {
+        class: ErrorClass::UrlFailed,
+        message: format!("\"{}\" is not a picture", fetch::show_text(url)),
+        detail: Some(format!("The answer has {} bytes, {kind}.", fetched.bytes.len())),
+        hint: None,
+    }
 }
 
 /// A failure of the server itself.

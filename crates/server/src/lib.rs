@@ -6,13 +6,15 @@
 //! models      the models in memory; loads a tower when it is first needed
 //! prepare     decode and tokenize, on a pool of threads
 //! scheduler   what waits for the device, and the one thread that runs batches on it
-//! failure     clip::Error → class and hint
+//! fetching    pictures by URL
+//! failure     clip::Error, fetch::Error → class and hint
 //! stats       counters
 //! process     signals, descriptors, leaving
 //! log         lines on standard error, which the supervisor passes to Postgres's log
 //! ```
 
 mod failure;
+mod fetching;
 mod listener;
 #[doc(hidden)]
 pub mod log;

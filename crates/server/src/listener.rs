@@ -2,6 +2,7 @@
 
 use crate::service::Service;
 use crate::{failure, log_info, log_warning, process};
+use futures_util::StreamExt;
 use protocol::{
     ErrorClass, Failure, FrameError, HEADER_LEN, Header, Hello, Kind, MIN_PAYLOAD_CAPACITY, Request, Response, decode,
     encode,
@@ -119,12 +120,16 @@ async fn converse(stream: &mut UnixStream, service: &Service) -> io::Result<()> 
                 return send(stream, Kind::Response, &Response::Failed(failure)).await;
             }
         };
-        let response = tokio::select! {
-            response = service.answer(request) => response,
-            // Dropping the other branch gives the request up.
-            () = hung_up(stream) => return Ok(()),
-        };
-        send(stream, Kind::Response, &response).await?;
+        let mut responses = service.answer(request);
+        loop {
+            let response = tokio::select! {
+                response = responses.next() => response,
+                // Dropping the responses gives the request up.
+                () = hung_up(stream) => return Ok(()),
+            };
+            let Some(response) = response else { break };
+            send(stream, Kind::Response, &response).await?;
+        }
     }
 }
 

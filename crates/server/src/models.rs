@@ -192,6 +192,7 @@ impl Models {
             dimension: None,
             image_size: None,
             context_length: None,
+            logit_scale: None,
             precision: None,
             device: config.device.clone(),
             execution_provider: None,
@@ -207,6 +208,7 @@ impl Models {
         info.dimension = Some(spec.dimension as u32);
         info.image_size = Some((spec.image.height, spec.image.width));
         info.context_length = Some(spec.context_length as u32);
+        info.logit_scale = spec.logit_scale;
         info.size_bytes = Some(spec.size_on_disk);
         match precision(&spec, config).and_then(|precision| Ok((precision, self.fingerprint(&spec, precision)?))) {
             Ok((precision, fingerprint)) => {

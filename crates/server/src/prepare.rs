@@ -1,7 +1,7 @@
-//! Decoding and tokenizing, on a pool of threads beside the device's.
+//! Decoding, tokenizing and making pictures small, on a pool of threads beside the device's.
 
 use crate::models::Model;
-use clip::{Array3, Error, Limits, LongText, Result};
+use clip::{Array3, Error, Limits, LongText, Result, Thumbnail};
 use protocol::{Config, Items, OnLongText};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Pool {
     pub(crate) async fn prepare(&self, model: &Arc<Model>, items: Items, config: &Config) -> Vec<Result<Input>> {
         let abandoned = DropFlag::default();
         let mut waiting = Vec::with_capacity(items.len());
-        let limits = Limits { max_bytes: config.max_image_bytes as usize, max_pixels: config.max_image_pixels };
+        let limits = limits(config);
         let long = match config.on_long_text {
             OnLongText::Truncate => LongText::Truncate,
             OnLongText::Error => LongText::Error,
@@ -59,14 +59,29 @@ impl Pool {
                 }
             }
         }
-        let mut inputs = Vec::with_capacity(waiting.len());
-        for one in waiting {
-            inputs.push(one.result().await);
-        }
-        inputs
+        all(waiting).await
     }
 
-    fn spawn(&self, work: impl FnOnce() -> Result<Input> + Send + 'static, abandoned: &DropFlag) -> Waiting {
+    /// Makes pictures small. Where the future is dropped, what has not begun is left undone.
+    pub(crate) async fn thumbnails(
+        &self,
+        images: Vec<serde_bytes::ByteBuf>,
+        max_side: u32,
+        config: &Config,
+    ) -> Vec<Result<Thumbnail>> {
+        let abandoned = DropFlag::default();
+        let limits = limits(config);
+        let make =
+            |image: serde_bytes::ByteBuf| self.spawn(move || clip::thumbnail(&image, max_side, &limits), &abandoned);
+        let waiting = images.into_iter().map(make).collect();
+        all(waiting).await
+    }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+        abandoned: &DropFlag,
+    ) -> Waiting<T> {
         let (reply, answer) = oneshot::channel();
         let abandoned = Arc::clone(&abandoned.0);
         self.0.spawn(move || {
@@ -79,7 +94,7 @@ impl Pool {
 }
 
 /// A panic fails the item, never the server.
-fn guarded(work: impl FnOnce() -> Result<Input>) -> Result<Input> {
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()))
 }
 
@@ -87,13 +102,25 @@ fn panicked() -> Error {
     Error::CorruptImage { format: "this".to_owned(), reason: "the decoder failed on it".to_owned() }
 }
 
-enum Waiting {
-    Done(Result<Input>),
-    For(oneshot::Receiver<Result<Input>>),
+fn limits(config: &Config) -> Limits {
+    Limits { max_bytes: config.max_image_bytes as usize, max_pixels: config.max_image_pixels }
 }
 
-impl Waiting {
-    async fn result(self) -> Result<Input> {
+enum Waiting<T> {
+    Done(Result<T>),
+    For(oneshot::Receiver<Result<T>>),
+}
+
+async fn all<T>(waiting: Vec<Waiting<T>>) -> Vec<Result<T>> {
+    let mut results = Vec::with_capacity(waiting.len());
+    for one in waiting {
+        results.push(one.result().await);
+    }
+    results
+}
+
+impl<T> Waiting<T> {
+    async fn result(self) -> Result<T> {
         match self {
             Self::Done(result) => result,
             Self::For(answer) => answer.await.unwrap_or_else(|_| Err(panicked())),

@@ -1,11 +1,15 @@
 //! A request becomes its response.
 
+use crate::fetching::Fetching;
 use crate::models::{Modality, Model, Models};
 use crate::prepare::{Input, Pool};
 use crate::scheduler::{Class, INTERACTIVE_ITEMS, Scheduler, Ticket};
 use crate::stats::Stats;
 use crate::{failure, log_info, log_warning, process};
-use protocol::{Config, EmbedRequest, Embedding, Failure, Items, Request, Response, ServerStatus};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use protocol::{
+    Config, EmbedRequest, Embedding, Failure, Items, Request, Response, ServerStatus, Thumbnail, ThumbnailRequest,
+};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
@@ -21,6 +25,7 @@ struct Settings {
     pool: Arc<Pool>,
     /// Belongs to the configuration: a model that was read under an old one is not found under the new.
     models: Arc<Models>,
+    fetching: Arc<Fetching>,
 }
 
 /// Everything but the socket.
@@ -39,7 +44,8 @@ impl Service {
         let pool = Pool::new(config.threads).expect("threads at the start of the process");
         let stats = Arc::new(Stats::new());
         let scheduler = Scheduler::start(Arc::clone(&stats), config.max_batch as usize);
-        let settings = Settings { config: Arc::new(config), pool: Arc::new(pool), models: Arc::default() };
+        let fetching = Arc::new(Fetching::new(&config));
+        let settings = Settings { config: Arc::new(config), pool: Arc::new(pool), models: Arc::default(), fetching };
         Self { settings: RwLock::new(settings), scheduler, stats }
     }
 
@@ -60,6 +66,9 @@ impl Service {
         if reload {
             settings.models = Arc::default();
         }
+        if (&config.fetch, config.max_image_bytes) != (&old.fetch, old.max_image_bytes) {
+            settings.fetching = Arc::new(Fetching::new(&config));
+        }
         self.scheduler.set_max_batch(config.max_batch as usize);
         settings.config = Arc::new(config);
         *self.settings.write().expect("no panic while held") = settings;
@@ -70,15 +79,37 @@ impl Service {
         self.settings.read().expect("no panic while held").clone()
     }
 
-    /// Answers one request. Dropping the future gives the request up.
-    pub(crate) async fn answer(&self, request: Request) -> Response {
+    /// Answers one request: with one response, or with one for each URL. Dropping the stream gives the request up.
+    pub(crate) fn answer(&self, request: Request) -> BoxStream<'_, Response> {
+        match request {
+            Request::Fetch(request) => {
+                let in_flight = self.stats.begin();
+                let fetching = Arc::clone(&self.settings().fetching);
+                let fetched = fetching.run(request).map(move |fetched| {
+                    let _ = &in_flight;
+                    self.stats.errors.fetch_add(fetched.result.is_err().into(), Relaxed);
+                    Response::Fetched(fetched)
+                });
+                fetched.boxed()
+            }
+            request => stream::once(self.answer_once(request)).boxed(),
+        }
+    }
+
+    async fn answer_once(&self, request: Request) -> Response {
         let response = match request {
             Request::Embed(request) => {
                 let _in_flight = self.stats.begin();
                 self.embed(request).await.map(Response::Embeddings)
             }
+            Request::Thumbnails(request) => {
+                let _in_flight = self.stats.begin();
+                Ok(Response::Thumbnails(self.thumbnails(request).await))
+            }
+            Request::LogitScale(model) => self.logit_scale(&model).await,
             Request::Models => self.list_models().await,
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
+            Request::Fetch(_) => Err(failure::internal("a fetch has more than one response")),
         };
         response.unwrap_or_else(|failure| {
             self.stats.errors.fetch_add(1, Relaxed);
@@ -86,8 +117,30 @@ impl Service {
         })
     }
 
+    async fn thumbnails(&self, request: ThumbnailRequest) -> Vec<Result<Thumbnail, Failure>> {
+        let Settings { config, pool, .. } = self.settings();
+        let made = pool.thumbnails(request.images, request.max_side, &config).await;
+        let results: Vec<Result<Thumbnail, Failure>> = made
+            .into_iter()
+            .map(|result| match result {
+                Ok(clip::Thumbnail::Jpeg(bytes)) => Ok(Thumbnail { is_png: false, bytes: bytes.into() }),
+                Ok(clip::Thumbnail::Png(bytes)) => Ok(Thumbnail { is_png: true, bytes: bytes.into() }),
+                Err(error) => Err(failure::of(&error)),
+            })
+            .collect();
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        self.stats.errors.fetch_add(failed as u64, Relaxed);
+        results
+    }
+
+    async fn logit_scale(&self, model: &str) -> Result<Response, Failure> {
+        let Settings { config, models, .. } = self.settings();
+        let model = models.get(model, &config).await.map_err(|error| failure::of(&error))?;
+        Ok(Response::LogitScale(model.spec.logit_scale))
+    }
+
     async fn embed(&self, request: EmbedRequest) -> Result<Vec<Result<Embedding, Failure>>, Failure> {
-        let Settings { config, pool, models } = self.settings();
+        let Settings { config, pool, models, .. } = self.settings();
         let fail = |error: clip::Error| failure::of(&error);
         let model = models.get(&request.model, &config).await.map_err(fail)?;
         let (modality, counter) = match &request.items {

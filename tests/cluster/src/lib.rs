@@ -5,6 +5,7 @@
 //! cluster       one data directory, socket and postmaster; gone when dropped
 //! process       other processes: find, signal
 //! sql           what the tests say in SQL
+//! web           a web server that may misbehave
 //! ```
 //!
 //! Each test has a cluster of its own, so tests may kill, stop and reconfigure it. A missing installation fails the
@@ -14,9 +15,11 @@ mod cluster;
 mod installation;
 mod process;
 mod sql;
+mod web;
 
 pub use cluster::{Builder, Cluster, DIMENSION, MODEL, StopMode};
 pub use process::{Process, wait_until};
 pub use sql::{
     Counters, backend_pid, cosine, counters, embed_image, embed_text, embed_text_with, explain, picture, refusal,
 };
+pub use web::{Answer, Web};

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::error::{ImageError, LimitErrorKind};
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use super::jpeg;
@@ -71,18 +72,43 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
 /// # Errors
 /// Those of [`decode`].
 pub fn decode_with(bytes: &[u8], limits: &Limits, transparency: Transparency) -> Result<RgbImage> {
+    // EXIF orientation has its place here, on the picture, before the colours.
+    Ok(to_rgb(open(bytes, limits)?.picture, transparency))
+}
+
+/// The media type of a picture in a format that is known by its first bytes, whether this build decodes it or not.
+pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
+    // The brands of HEIF files, of which AVIF is one.
+    let brand = bytes.get(4..12).and_then(|head| head.strip_prefix(b"ftyp"));
+    if matches!(brand, Some(b"heic" | b"heix" | b"heim" | b"heis" | b"mif1")) {
+        return Some("image/heic");
+    }
+    let known = format_of(bytes).map(|(format, _)| format);
+    known.or_else(|| image::guess_format(bytes).ok()).map(|format| format.to_mime_type())
+}
+
+/// A picture as its file has it.
+pub(super) struct Opened {
+    pub picture: DynamicImage,
+    /// How people see it; not applied.
+    pub orientation: Orientation,
+    /// The format's name in messages.
+    pub name: &'static str,
+}
+
+/// Decodes a picture.
+pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
     if bytes.len() > limits.max_bytes {
         return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });
     }
     let (format, name) = format_of(bytes).ok_or_else(|| not_an_image(bytes))?;
     // Decoders of ten formats see whatever users upload: a bug in one costs one picture, not the process.
     let decoded = catch_unwind(AssertUnwindSafe(|| read(bytes, format, name, limits)));
-    let picture = decoded.unwrap_or_else(|panic| {
+    let (picture, orientation) = decoded.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         Err(corrupt(name, &format!("the decoder gave up ({})", said.unwrap_or("panic"))))
     })?;
-    // EXIF orientation has its place here, on `picture`, before the colours.
-    Ok(to_rgb(picture, transparency))
+    Ok(Opened { picture, orientation, name })
 }
 
 /// The format by its first bytes. TGA has none that are its own, but its version 2 ends with a signature.
@@ -93,7 +119,7 @@ fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
     FORMATS.into_iter().find(|(known, _)| *known == format)
 }
 
-fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<DynamicImage> {
+fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
     let failed = |error| failure(name, error);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(memory(limits.max_pixels));
@@ -110,7 +136,9 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
         jpeg::check_complete(bytes).map_err(|reason| corrupt(name, &reason))?;
     }
     decoder.set_limits(memory(pixels)).map_err(failed)?;
-    DynamicImage::from_decoder(decoder).map_err(failed)
+    // Metadata that cannot be read is not a reason to refuse the picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok((DynamicImage::from_decoder(decoder).map_err(failed)?, orientation))
 }
 
 /// The memory that a decoder may take for so many pixels. Not all decoders heed it, so the dimensions are checked too.

@@ -1,5 +1,9 @@
 //! Every error of the extension, and the one table that gives each its SQLSTATE, DETAIL and HINT.
 
+mod misuse;
+
+pub use misuse::Misuse;
+
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
 use protocol::{ErrorClass, Failure};
@@ -87,6 +91,9 @@ pub enum Error {
         /// What the operating system said.
         reason: String,
     },
+    /// An argument that makes no sense.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
     /// The `vector` type is not what this library knows.
     #[error("unexpected vector of {0} dimensions")]
     VectorDimension(usize),
@@ -115,6 +122,9 @@ fn sqlstate(class: ErrorClass) -> Code {
         ErrorClass::BadModel => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         ErrorClass::DeviceUnavailable | ErrorClass::RuntimeUnavailable => Code::ERRCODE_SYSTEM_ERROR,
         ErrorClass::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
+        ErrorClass::InvalidSetting | ErrorClass::InvalidUrl => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        ErrorClass::UrlNotAllowed => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        ErrorClass::UrlFailed => Code::ERRCODE_IO_ERROR,
         ErrorClass::Busy => Code::ERRCODE_INSUFFICIENT_RESOURCES,
         ErrorClass::Cancelled => Code::ERRCODE_QUERY_CANCELED,
         ErrorClass::Protocol => Code::ERRCODE_PROTOCOL_VIOLATION,
@@ -199,6 +209,7 @@ impl From<Error> for ErrorReport {
                 None,
                 Some("The next call of clip_embed_text starts it."),
             ),
+            Error::Misuse(misuse) => report(misuse.code(), None, misuse.hint().as_deref()),
             Error::File { .. } => report(Code::ERRCODE_IO_ERROR, None, None),
             Error::VectorDimension(_) => report(Code::ERRCODE_INTERNAL_ERROR, None, None),
         }

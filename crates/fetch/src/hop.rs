@@ -1,0 +1,130 @@
+//! One request for one URL.
+
+use crate::allow::AllowList;
+use crate::answer;
+use crate::classify::classify;
+use crate::error::{Error, Result, show, show_url};
+use crate::fetcher::Fetched;
+use crate::options::Options;
+use crate::resolve::Guard;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Client, Response, StatusCode, redirect};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// How long a connection waits for the next request to its host.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// A client for the ports on which the same is allowed.
+pub(crate) struct Lane {
+    client: Client,
+    guard: Guard,
+}
+
+/// What a request led to.
+pub(crate) enum Answer {
+    Body(Fetched),
+    /// The URL to go on with. Only its scheme was checked.
+    Redirect(Url),
+}
+
+impl Lane {
+    /// A client for one port, or for all that the allow list does not name.
+    pub(crate) fn new(options: &Options, allow: &Arc<AllowList>, port: Option<u16>) -> Result<Self> {
+        let guard = Guard::new(Arc::clone(allow), port);
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("image/*,*/*;q=0.8"))]);
+        let client = Client::builder()
+            .user_agent(&options.user_agent)
+            .default_headers(headers)
+            .dns_resolver(Arc::new(guard.clone()))
+            // A proxy of the environment would connect to addresses that were not checked.
+            .no_proxy()
+            // Each hop is checked, and counted, by the fetcher.
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(options.connect_timeout)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(options.connections_per_host.max(1) as usize)
+            .build()
+            .map_err(|error| Error::Setup { reason: crate::classify::innermost(&error) })?;
+        Ok(Self { client, guard })
+    }
+
+    /// Checks what the resolver is not asked about.
+    pub(crate) fn check(&self, url: &Url) -> Result<()> {
+        self.guard.check_literal(url)
+    }
+
+    /// Makes a request for a URL that was checked and reads the answer.
+    pub(crate) async fn get(&self, url: &Url, options: &Options) -> Result<Answer> {
+        let broken = |error: reqwest::Error| classify(&error, url, options.connect_timeout);
+        let response = self.client.get(url.clone()).send().await.map_err(broken)?;
+        if is_redirect(response.status()) {
+            return follow(url, &response).map(Answer::Redirect);
+        }
+        answer::read(response, url, options).await.map(Answer::Body)
+    }
+}
+
+/// Fails unless the URL is fetched over the network.
+pub(crate) fn check_scheme(url: &Url) -> Result<()> {
+    match url.scheme() {
+        "http" | "https" => Ok(()),
+        other => Err(Error::Scheme { url: show_url(url), scheme: show(other) }),
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    )
+}
+
+fn follow(from: &Url, response: &Response) -> Result<Url> {
+    let bad = |reason: String| Error::Redirect { url: show_url(from), reason };
+    let location = response.headers().get(LOCATION).ok_or_else(|| bad("it has no Location".to_owned()))?;
+    let location = str::from_utf8(location.as_bytes()).map_err(|_| bad("its Location is not text".to_owned()))?;
+    target(from, location).map_err(|error| bad(format!("its Location is not a URL: {error}"))).and_then(|to| {
+        check_scheme(&to)?;
+        Ok(to)
+    })
+}
+
+/// Where a Location leads.
+fn target(from: &Url, location: &str) -> Result<Url, url::ParseError> {
+    let mut to = from.join(location)?;
+    let same = to.origin() == from.origin();
+    if !same || (to.username().is_empty() && to.password().is_none()) {
+        // A user and password are for the host that they were given for, and for nobody else. Setting them fails only
+        // on URLs that cannot have them.
+        let (user, password) = if same { (from.username(), from.password()) } else { ("", None) };
+        let _ = to.set_username(user);
+        let _ = to.set_password(password);
+    }
+    Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_stay_with_their_host() {
+        let to =
+            |location: &str| target(&Url::parse("https://u:p@a.example/b/c").unwrap(), location).unwrap().to_string();
+        assert_eq!(to("d"), "https://u:p@a.example/b/d");
+        assert_eq!(to("/d"), "https://u:p@a.example/d");
+        assert_eq!(to("https://a.example/d"), "https://u:p@a.example/d");
+        assert_eq!(to("https://x@a.example/d"), "https://x@a.example/d");
+        assert_eq!(to("https://b.example/d"), "https://b.example/d");
+        assert_eq!(to("//x:y@b.example/d"), "https://b.example/d");
+        assert_eq!(to("http://a.example/d"), "http://a.example/d");
+        assert_eq!(to("https://a.example:444/d"), "https://a.example:444/d");
+    }
+}

@@ -1,0 +1,88 @@
+//! Zero-shot classification, as section 3.1 of the CLIP paper (Radford et al., "Learning Transferable Visual Models From
+//! Natural Language Supervision", 2021): the similarities of a picture to the texts of all labels, times the model's
+//! logit scale, through a softmax.
+
+use crate::vectors::{combine, dot};
+
+/// What the paper's models have learned, where a model does not say: they clip it there.
+const DEFAULT_LOGIT_SCALE: f64 = 100.0;
+
+/// How well a label fits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Position of the label.
+    pub label: usize,
+    /// Softmax over the labels, 0 to 1; all together 1.
+    pub probability: f32,
+    /// Cosine similarity.
+    pub similarity: f32,
+}
+
+/// The embeddings of a set of labels.
+pub struct Labels {
+    /// One row of length 1 for each label.
+    rows: Vec<f32>,
+    dimension: usize,
+    logit_scale: f64,
+}
+
+impl Labels {
+    /// Labels with one embedding for each template (a prompt ensemble): a label's own is the mean of them, of length 1.
+    /// `embeddings` has those of the first label, one for each template, then those of the second, and so on.
+    /// `None` where a label's embeddings cancel each other out, or there are none.
+    pub fn new(embeddings: &[Vec<f32>], templates: usize, logit_scale: Option<f64>) -> Option<Self> {
+        let dimension = embeddings.first()?.len();
+        let mut rows = Vec::with_capacity(embeddings.len() / templates * dimension);
+        for ensemble in embeddings.chunks(templates) {
+            rows.extend(combine(ensemble, &vec![1.0; templates])?);
+        }
+        Some(Self { rows, dimension, logit_scale: logit_scale.unwrap_or(DEFAULT_LOGIT_SCALE) })
+    }
+
+    /// Length of the vectors.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Scores of all labels, best first; of equal ones the one that comes first. `None` where the embedding has no
+    /// direction. `embedding` has as many values as the labels' vectors.
+    pub fn classify(&self, embedding: &[f32]) -> Option<Vec<Score>> {
+        let similarities = self.similarities(embedding)?;
+        let best = similarities.iter().copied().fold(f32::MIN, f32::max);
+        let power = |similarity: f32| (self.logit_scale * f64::from(similarity - best)).exp();
+        let total: f64 = similarities.iter().map(|similarity| power(*similarity)).sum();
+        let mut scores: Vec<Score> = similarities
+            .iter()
+            .enumerate()
+            .map(|(label, &similarity)| Score { label, probability: (power(similarity) / total) as f32, similarity })
+            .collect();
+        scores.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+        Some(scores)
+    }
+
+    /// Position of the best label; see [`Labels::classify`].
+    pub fn best(&self, embedding: &[f32]) -> Option<usize> {
+        let mut best = (0, f32::MIN);
+        for (label, row) in self.rows.chunks_exact(self.dimension).enumerate() {
+            let product = dot(row, embedding);
+            if product > best.1 {
+                best = (label, product);
+            }
+        }
+        has_direction(embedding).then_some(best.0)
+    }
+
+    fn similarities(&self, embedding: &[f32]) -> Option<Vec<f32>> {
+        let length = dot(embedding, embedding).sqrt();
+        if !has_direction(embedding) {
+            return None;
+        }
+        let rows = self.rows.chunks_exact(self.dimension);
+        Some(rows.map(|row| (dot(row, embedding) / length).clamp(-1.0, 1.0)).collect())
+    }
+}
+
+fn has_direction(embedding: &[f32]) -> bool {
+    let square = dot(embedding, embedding);
+    square > 0.0 && square.is_finite()
+}

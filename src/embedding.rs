@@ -1,0 +1,119 @@
+//! Embedding from SQL's side: sizes are checked, the memo is asked, and what it does not know goes to the server.
+
+use crate::errors::{Error, Result};
+use crate::memo::{self, Key, Modality};
+use crate::{client, settings};
+use protocol::{Embedding, Items};
+use std::rc::Rc;
+
+/// Bytes of items after which an array is sent in a further request.
+const REQUEST_BYTES: usize = 64 << 20;
+/// Items after which an array is sent in a further request: each has the whole of `clip_search.request_timeout`.
+const REQUEST_ITEMS: usize = 256;
+/// Longest text in bytes. A model reads 77 tokens of it; the tokenizer has to look at all of it.
+const TEXT_BYTES: usize = 1 << 20;
+
+/// One item: an encoded picture, or a text in UTF-8.
+pub type Input = Vec<u8>;
+
+/// The embedding of one item, remembered for the next call.
+///
+/// # Errors
+/// What is wrong with the item, and all that can happen on the way to the server.
+pub fn of_one(model: &str, modality: Modality, input: Input) -> Result<Rc<[f32]>> {
+    check_size(&input, modality)?;
+    let key = Key::new(model, modality, &input);
+    client::forget_if_lost();
+    if let Some(known) = memo::get(&key) {
+        return Ok(known);
+    }
+    let mut answers = client::embed(model.to_owned(), items(vec![input], modality))?;
+    let embedding: Rc<[f32]> = answers.pop().expect("one answer for one item").map_err(Error::Server)?.into();
+    if !settings::may_be_on_its_way() {
+        memo::put(key, Rc::clone(&embedding));
+    }
+    Ok(embedding)
+}
+
+/// The embeddings of many items, in as few requests as memory and time-outs allow; `None` where there is no item.
+///
+/// # Errors
+/// [`Error::Element`] for the first item that cannot be embedded; otherwise as [`of_one`].
+pub fn of_many(
+    model: &str,
+    modality: Modality,
+    inputs: impl Iterator<Item = Option<Input>>,
+) -> Result<Vec<Option<Embedding>>> {
+    let mut pending =
+        Pending { model, modality, results: Vec::new(), indexes: Vec::new(), inputs: Vec::new(), bytes: 0 };
+    for input in inputs {
+        pending.push(input)?;
+    }
+    pending.flush()?;
+    Ok(pending.results)
+}
+
+/// The items that wait to be sent.
+struct Pending<'a> {
+    model: &'a str,
+    modality: Modality,
+    results: Vec<Option<Embedding>>,
+    indexes: Vec<usize>,
+    inputs: Vec<Input>,
+    bytes: usize,
+}
+
+impl Pending<'_> {
+    fn push(&mut self, input: Option<Input>) -> Result<()> {
+        self.results.push(None);
+        let Some(input) = input else { return Ok(()) };
+        check_size(&input, self.modality)?;
+        if self.bytes + input.len() > REQUEST_BYTES || self.inputs.len() == REQUEST_ITEMS {
+            self.flush()?;
+        }
+        self.bytes += input.len();
+        self.indexes.push(self.results.len() - 1);
+        self.inputs.push(input);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.inputs.is_empty() {
+            return Ok(());
+        }
+        self.bytes = 0;
+        let inputs = std::mem::take(&mut self.inputs);
+        let answers = client::embed(self.model.to_owned(), items(inputs, self.modality))?;
+        for (index, answer) in std::mem::take(&mut self.indexes).into_iter().zip(answers) {
+            let embedding = answer.map_err(|failure| Error::Element { index: index + 1, failure })?;
+            self.results[index] = Some(embedding);
+        }
+        Ok(())
+    }
+}
+
+fn items(inputs: Vec<Input>, modality: Modality) -> Items {
+    match modality {
+        Modality::Image => Items::Images(inputs.into_iter().map(Into::into).collect()),
+        Modality::Text => Items::Texts(
+            inputs.into_iter().map(|text| String::from_utf8(text).expect("converted to UTF-8 by Postgres")).collect(),
+        ),
+    }
+}
+
+/// Fails where a picture is longer than `clip_search.max_image_bytes`.
+///
+/// # Errors
+/// [`Error::ImageTooLarge`].
+pub fn check_image_size(bytes: usize) -> Result<()> {
+    let max = settings::max_image_bytes();
+    if bytes > max { Err(Error::ImageTooLarge { bytes, max }) } else { Ok(()) }
+}
+
+fn check_size(input: &Input, modality: Modality) -> Result<()> {
+    match modality {
+        Modality::Image => check_image_size(input.len()),
+        Modality::Text if input.len() > TEXT_BYTES => Err(Error::TextTooLarge { bytes: input.len(), max: TEXT_BYTES }),
+        Modality::Text => Ok(()),
+    }
+}

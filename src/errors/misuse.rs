@@ -1,0 +1,128 @@
+//! What can be wrong with the arguments of the functions that search, classify, combine and show.
+
+use pgrx::PgSqlErrorCode as Code;
+
+/// An argument that makes no sense, by itself or for the table at hand.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Misuse {
+    #[error("{name} must not be NULL")]
+    Null { name: &'static str },
+    #[error("element {index} of {name} must not be NULL")]
+    NullElement { name: &'static str, index: usize },
+    #[error("{name} must be {range}, not {value}")]
+    OutOfRange { name: &'static str, value: String, range: String },
+    #[error("{name} must not be empty")]
+    Empty { name: &'static str, hint: &'static str },
+    #[error("template \"{template}\" has no {{}} in it")]
+    Template { template: String },
+    #[error("{vectors} vectors have {weights} weights")]
+    Weights { vectors: usize, weights: usize },
+    #[error("weight {index} is {value}")]
+    Weight { index: usize, value: f64 },
+    #[error("the combined vectors cancel each other out")]
+    NoDirection,
+    #[error("vector {index} has {dimension} dimensions, the first {first}")]
+    MixedDimensions { index: usize, dimension: usize, first: usize },
+    #[error("different vector dimensions {a} and {b}")]
+    Dimensions { a: usize, b: usize },
+    #[error("the query has {query} dimensions, column \"{column}\" {expected}")]
+    QueryDimension { query: usize, column: String, expected: usize },
+    #[error("the embedding has {embedding} dimensions, model \"{model}\" {expected}")]
+    ModelDimension { embedding: usize, model: String, expected: usize },
+    #[error("the model gives labels that have no direction")]
+    BadLabels,
+    #[error("there is no relation with OID {0}")]
+    NoSuchTable(u32),
+    #[error("{table} is {kind}")]
+    NotATable { table: String, kind: &'static str },
+    #[error("{table} has no column \"{column}\"")]
+    NoSuchColumn { table: String, column: String, columns: String },
+    #[error("{table} has no column of type vector or halfvec")]
+    NoEmbeddingColumn { table: String },
+    #[error("{table} has several columns with embeddings: {columns}")]
+    ManyEmbeddingColumns { table: String, columns: String },
+    #[error("column \"{column}\" is of type {found}")]
+    NotAnEmbeddingColumn { column: String, found: String },
+    #[error("{table} has no primary key")]
+    NoPrimaryKey { table: String },
+    #[error("{name} must be a JSON object of columns and values, not {found}")]
+    NotAnObject { name: &'static str, found: String },
+    #[error("the filter of column \"{column}\" is an object")]
+    FilterValue { column: String },
+    #[error("no embedding in {table} to take a sample of")]
+    NothingToSample { table: String },
+    #[error("a gallery has at most {max} pictures")]
+    TooManyPictures { max: usize },
+    #[error("fetching by URL is turned off")]
+    FetchOff,
+}
+
+impl Misuse {
+    /// The SQLSTATE.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Null { .. } | Self::NullElement { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Self::OutOfRange { .. }
+            | Self::Empty { .. }
+            | Self::Template { .. }
+            | Self::Weights { .. }
+            | Self::Weight { .. }
+            | Self::NoDirection
+            | Self::NotAnObject { .. }
+            | Self::FilterValue { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            // What pgvector raises.
+            Self::MixedDimensions { .. }
+            | Self::Dimensions { .. }
+            | Self::QueryDimension { .. }
+            | Self::ModelDimension { .. } => Code::ERRCODE_DATA_EXCEPTION,
+            Self::TooManyPictures { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            Self::NoSuchTable(_) => Code::ERRCODE_UNDEFINED_TABLE,
+            Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
+            Self::NoSuchColumn { .. } | Self::NoEmbeddingColumn { .. } => Code::ERRCODE_UNDEFINED_COLUMN,
+            Self::ManyEmbeddingColumns { .. } => Code::ERRCODE_AMBIGUOUS_COLUMN,
+            Self::NotAnEmbeddingColumn { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
+            Self::NoPrimaryKey { .. } | Self::NothingToSample { .. } | Self::BadLabels | Self::FetchOff => {
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Empty { hint, .. } => hint,
+            Self::Template { .. } => "Put {} where the label goes, as in 'a photo of a {}'.",
+            Self::Weights { .. } => "Pass one weight for each vector, or none at all.",
+            Self::Weight { .. } => "Weights are numbers: 1 for a vector, a negative number for its opposite.",
+            Self::NoDirection => "Change the weights: what is left has no direction to search in.",
+            Self::QueryDimension { .. } => {
+                "Pass the model that the column's embeddings are from, as model => 'owner/name', or set clip_search.model."
+            }
+            Self::ModelDimension { .. } => {
+                "Pass the model that the embedding is from, as model => 'owner/name', or set clip_search.model."
+            }
+            Self::Dimensions { .. } | Self::MixedDimensions { .. } => "Vectors of different models cannot be compared.",
+            Self::NotATable { .. } => "Pass a table, partitioned table, materialized view, view or foreign table.",
+            Self::NoSuchColumn { columns, .. } => return Some(format!("Its columns are {columns}.")),
+            Self::NoEmbeddingColumn { .. } => {
+                "Add one with the model's dimension, such as ALTER TABLE … ADD COLUMN embedding vector(512)."
+            }
+            Self::ManyEmbeddingColumns { .. } => "Name one, as embedding_column => 'embedding'.",
+            Self::NotAnEmbeddingColumn { .. } => "Name a column of type vector or halfvec.",
+            Self::NoPrimaryKey { .. } => "Add one, or name a column that tells rows apart, as id_column => 'id'.",
+            Self::NotAnObject { .. } => "Pass something like '{\"shop\": 7, \"colour\": [\"red\", \"blue\"]}'.",
+            Self::FilterValue { .. } => {
+                "Pass a value, a list of values, or null. For other conditions, write the query: ORDER BY embedding <=> …"
+            }
+            Self::NothingToSample { .. } => "Embed some pictures first.",
+            Self::TooManyPictures { .. } => "Show the first of them: LIMIT in a sub-select.",
+            Self::FetchOff => "A superuser can turn it on: SET clip_search.url_fetch = on, or ALTER DATABASE … SET …",
+            Self::BadLabels => "The model's files may be damaged.",
+            Self::Null { .. } | Self::NullElement { .. } | Self::OutOfRange { .. } | Self::NoSuchTable(_) => {
+                return None;
+            }
+        };
+        Some(hint.to_owned())
+    }
+}

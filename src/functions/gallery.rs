@@ -1,0 +1,131 @@
+//! `clip_gallery`, an aggregate: one HTML page with the pictures of a query.
+//!
+//! The state holds thumbnails and not pictures: what is in memory at a time is a batch of pictures and some ten
+//! kilobytes for each of the others.
+
+use super::arguments::Arguments;
+use super::sql_function;
+use crate::errors::{Error, Misuse, Result};
+use crate::{client, embedding, text};
+use gallery::{Image, Picture};
+use pgrx::PgMemoryContexts;
+use pgrx::pg_sys::{self, Datum};
+use protocol::ErrorClass;
+
+sql_function!(clip_gallery_add, pg_finfo_clip_gallery_add, add);
+sql_function!(clip_gallery_page, pg_finfo_clip_gallery_page, page);
+
+/// Longest side of a picture on the page, in pixels: sharp on a screen with two pixels for each of the page's.
+const SIDE: u32 = 384;
+/// Pictures that are made small in one request, so that the server can use all its threads.
+const BATCH: usize = 32;
+/// The same, in bytes.
+const BATCH_BYTES: usize = 32 << 20;
+/// More do not fit into a value of PostgreSQL, and no browser likes them.
+const MOST: usize = 10_000;
+
+/// What has been gathered of one group.
+#[derive(Default)]
+struct State {
+    title: Option<String>,
+    pictures: Vec<Picture>,
+    /// Pictures that are still to be made small, with their place.
+    waiting: Vec<(usize, Vec<u8>)>,
+    waiting_bytes: usize,
+}
+
+impl State {
+    fn push(&mut self, image: Option<Vec<u8>>, caption: Option<String>, similarity: Option<f32>) -> Result<()> {
+        if self.pictures.len() == MOST {
+            return Err(Misuse::TooManyPictures { max: MOST }.into());
+        }
+        let shown = match image {
+            None => Image::Missing,
+            Some(image) => match embedding::check_image_size(image.len()) {
+                Err(error) => Image::Broken(error.to_string()),
+                Ok(()) => {
+                    self.waiting_bytes += image.len();
+                    self.waiting.push((self.pictures.len(), image));
+                    Image::Missing
+                }
+            },
+        };
+        self.pictures.push(Picture { image: shown, caption, similarity });
+        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES { self.shrink() } else { Ok(()) }
+    }
+
+    /// Makes small what waits. A picture that is none says why on the page, and does not spoil the others.
+    fn shrink(&mut self) -> Result<()> {
+        self.waiting_bytes = 0;
+        let (places, images): (Vec<usize>, Vec<Vec<u8>>) = std::mem::take(&mut self.waiting).into_iter().unzip();
+        if images.is_empty() {
+            return Ok(());
+        }
+        for (place, made) in places.into_iter().zip(client::thumbnails(images, SIDE)?) {
+            self.pictures[place].image = match made {
+                Ok(small) if small.is_png => Image::Png(small.bytes.into_vec()),
+                Ok(small) => Image::Jpeg(small.bytes.into_vec()),
+                Err(failure) if is_the_pictures_fault(failure.class) => Image::Broken(failure.message),
+                Err(failure) => return Err(Error::Server(failure)),
+            };
+        }
+        Ok(())
+    }
+}
+
+fn is_the_pictures_fault(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::BadImage | ErrorClass::UnsupportedImage | ErrorClass::LimitExceeded)
+}
+
+/// state, image, caption, similarity [, title] → state
+fn add(call: Arguments) -> Result<Datum> {
+    let state = match call.datum(0) {
+        Some(state) => state.cast_mut_ptr::<State>(),
+        None => new_state(call),
+    };
+    // SAFETY: made by `new_state` for this group; nobody else has it during the call.
+    let state = unsafe { &mut *state };
+    if state.title.is_none() {
+        state.title = call.text(4);
+    }
+    state.push(call.bytes(1), call.text(2), call.real(3))?;
+    Ok(Datum::from(std::ptr::from_mut(state)))
+}
+
+/// In the aggregate's memory: dropped with it, also where the query fails.
+fn new_state(call: Arguments) -> *mut State {
+    let mut context = std::ptr::null_mut();
+    // SAFETY: the call at hand. Its context outlives the group.
+    unsafe {
+        let kind = pg_sys::AggCheckCallContext(call.0, &raw mut context);
+        assert!(kind != 0, "called as part of an aggregate");
+        PgMemoryContexts::For(context).leak_and_drop_on_delete(State::default())
+    }
+}
+
+/// state → page. Without rows, a page that says so.
+fn page(call: Arguments) -> Result<Datum> {
+    let mut none = State::default();
+    let state = match call.datum(0) {
+        // SAFETY: as in `add`.
+        Some(state) => unsafe { &mut *state.cast_mut_ptr::<State>() },
+        None => &mut none,
+    };
+    state.shrink()?;
+    let title = state.title.as_deref().unwrap_or("Gallery");
+    Ok(text::to_datum(&ascii(&gallery::page(title, &state.pictures))))
+}
+
+/// Characters beyond ASCII as references, so that the page is the same in every encoding that it may be sent or saved
+/// in.
+fn ascii(page: &str) -> String {
+    let mut ascii = String::with_capacity(page.len());
+    for character in page.chars() {
+        if character.is_ascii() {
+            ascii.push(character);
+        } else {
+            ascii.push_str(&format!("&#{};", u32::from(character)));
+        }
+    }
+    ascii
+}

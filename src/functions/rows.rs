@@ -1,0 +1,72 @@
+//! The rows of a function that returns a table: put into a tuplestore, which goes to disk beyond work_mem.
+
+use pgrx::PgMemoryContexts;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+
+/// The result of a call, row by row.
+pub struct Rows {
+    store: *mut pg_sys::Tuplestorestate,
+    description: pg_sys::TupleDesc,
+    /// Where a row's data are made; emptied after each row.
+    scratch: PgMemoryContexts,
+}
+
+impl Rows {
+    /// Declares the call's result to be a table of rows, none so far.
+    ///
+    /// # Panics
+    /// Where the function is not declared to return one.
+    pub fn begin(call: FunctionCallInfo) -> Self {
+        // SAFETY: the executor passes a ReturnSetInfo to a function that is declared to return a set, and both the
+        // store and the description have to live in the context of the query.
+        unsafe {
+            let result = (*call).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+            assert!(!result.is_null(), "declared to return a set");
+            let materialize = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
+            assert!((*result).allowedModes & materialize as i32 != 0, "the executor takes a tuplestore");
+            let random = (*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32 != 0;
+            let old = pg_sys::MemoryContextSwitchTo((*(*result).econtext).ecxt_per_query_memory);
+            let mut description = std::ptr::null_mut();
+            let kind = pg_sys::get_call_result_type(call, std::ptr::null_mut(), &raw mut description);
+            assert!(kind == pg_sys::TypeFuncClass::TYPEFUNC_COMPOSITE, "declared to return rows");
+            let description = pg_sys::CreateTupleDescCopy(description);
+            let store = pg_sys::tuplestore_begin_heap(random, false, pg_sys::work_mem);
+            (*result).returnMode = materialize;
+            (*result).setResult = store;
+            (*result).setDesc = description;
+            pg_sys::MemoryContextSwitchTo(old);
+            Self { store, description, scratch: PgMemoryContexts::new("clip_search row") }
+        }
+    }
+
+    /// Adds a row; `None` is NULL. Data made by `row` live in memory that is given back when the row has been added.
+    pub fn push<const COLUMNS: usize>(&mut self, row: impl FnOnce() -> [Option<Datum>; COLUMNS]) {
+        let (store, description) = (self.store, self.description);
+        // SAFETY: the store and its description are those of `begin`, with as many columns as the SQL declaration
+        // has; the store copies the data.
+        unsafe {
+            assert_eq!((*description).natts as usize, COLUMNS, "as many columns as are declared");
+            self.scratch.switch_to(|_| {
+                let row = row();
+                let mut values = row.map(|value| value.unwrap_or(Datum::null()));
+                let mut nulls = row.map(|value| value.is_none());
+                pg_sys::tuplestore_putvalues(store, description, values.as_mut_ptr(), nulls.as_mut_ptr());
+            });
+            self.scratch.reset();
+        }
+    }
+
+    /// Adds a row that Postgres made, of the declared columns.
+    ///
+    /// # Safety
+    /// `tuple` must be of the types that the function is declared with.
+    pub unsafe fn push_tuple(&mut self, tuple: pg_sys::HeapTuple) {
+        // SAFETY: by the caller's promise; the store copies the tuple.
+        unsafe { pg_sys::tuplestore_puttuple(self.store, tuple) };
+    }
+}
+
+/// A real as a datum.
+pub fn real(value: f32) -> Datum {
+    Datum::from(value.to_bits())
+}

@@ -1,0 +1,74 @@
+//! `clip_search`, `clip_search_json`: a search of a table by text, picture or embedding.
+//!
+//! ```text
+//! argument  0    1      2  3               4       5        6                 7          8        9     10
+//!           tbl  query  k  min_similarity  filter  columns  embedding_column  id_column  exclude  skip  model
+//! ```
+
+use super::arguments::{Arguments, required, within};
+use super::rows::Rows;
+use super::sql_function;
+use crate::errors::Result;
+use crate::memo::Modality;
+use crate::search::{self, Table, Wishes};
+use crate::{embedding, settings};
+use pgrx::pg_sys::Datum;
+
+sql_function!(clip_search_text, pg_finfo_clip_search_text, |call| rows(call, text));
+sql_function!(clip_search_image, pg_finfo_clip_search_image, |call| rows(call, image));
+sql_function!(clip_search_vector, pg_finfo_clip_search_vector, |call| rows(call, vector));
+sql_function!(clip_search_json_text, pg_finfo_clip_search_json_text, |call| json(call, text));
+sql_function!(clip_search_json_image, pg_finfo_clip_search_json_image, |call| json(call, image));
+sql_function!(clip_search_json_vector, pg_finfo_clip_search_json_vector, |call| json(call, vector));
+
+/// The embedding of what is searched for.
+type Query = fn(Arguments) -> Result<Vec<f32>>;
+
+fn text(call: Arguments) -> Result<Vec<f32>> {
+    let query = required(call.text(1), "query")?;
+    Ok(embedding::of_one(&model(call), Modality::Text, query.into_bytes())?.to_vec())
+}
+
+fn image(call: Arguments) -> Result<Vec<f32>> {
+    let query = required(call.bytes(1), "query")?;
+    Ok(embedding::of_one(&model(call), Modality::Image, query)?.to_vec())
+}
+
+fn vector(call: Arguments) -> Result<Vec<f32>> {
+    required(call.vector(1), "query")
+}
+
+fn model(call: Arguments) -> String {
+    call.text(10).unwrap_or_else(settings::model)
+}
+
+fn rows(call: Arguments, query: Query) -> Result<Datum> {
+    let (table, wishes) = prepare(call)?;
+    let query = query(call)?;
+    search::rows(&table, &query, &wishes, &mut Rows::begin(call.0))?;
+    Ok(Datum::null())
+}
+
+fn json(call: Arguments, query: Query) -> Result<Option<Datum>> {
+    let (table, wishes) = prepare(call)?;
+    search::to_json(&table, &query(call)?, &wishes)
+}
+
+/// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded.
+fn prepare(call: Arguments) -> Result<(Table, Wishes)> {
+    let wishes = Wishes {
+        k: within(call.int(2), "k", 1, Wishes::MAX_K)?,
+        skip: within(call.int(9), "skip", 0, Wishes::MAX_SKIP)?,
+        min_similarity: call.double(3),
+        filter: call.datum(4),
+        columns: call.texts(5, "columns")?,
+        embedding_column: call.name(6),
+        id_column: call.name(7),
+        exclude: call.datum(8),
+    };
+    wishes.check()?;
+    let table = Table::read(required(call.oid(0), "tbl")?)?;
+    table.embedding_column(wishes.embedding_column.as_deref())?;
+    table.key(wishes.id_column.as_deref())?;
+    Ok((table, wishes))
+}

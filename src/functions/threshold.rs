@@ -1,0 +1,198 @@
+//! `clip_suggest_threshold`: from which similarity on does a result mean something, in this table?
+//!
+//! ```text
+//! argument  0    1       2                    3                    4                 5
+//!           tbl  sample  false_positive_rate  queries              embedding_column  model
+//!           tbl  query   sample               false_positive_rate  embedding_column  model
+//! ```
+//!
+//! The method is that of [`similarity::threshold`].
+
+use super::arguments::{Arguments, required, within};
+use super::rows::{Rows, real};
+use super::sql_function;
+use crate::errors::{Misuse, Result};
+use crate::memo::Modality;
+use crate::search::{Embeddings, Table};
+use crate::spi::{self, Argument};
+use crate::{embedding, settings};
+use pgrx::pg_sys::Datum;
+use similarity::{Background, cosine};
+
+sql_function!(clip_suggest_threshold, pg_finfo_clip_suggest_threshold, by_texts);
+sql_function!(clip_suggest_threshold_text, pg_finfo_clip_suggest_threshold_text, by_text);
+sql_function!(clip_suggest_threshold_vector, pg_finfo_clip_suggest_threshold_vector, by_vector);
+
+/// Things that people photograph and look for, of all sorts, for thresholds that are to hold for any text.
+const TEXTS: [&str; 64] = [
+    "a dog",
+    "a cat",
+    "a horse",
+    "a bird",
+    "a fish",
+    "an insect",
+    "a flower",
+    "a tree",
+    "a forest",
+    "a mountain",
+    "a beach",
+    "a river",
+    "a sunset",
+    "a snowy field",
+    "a desert",
+    "a city at night",
+    "a street",
+    "a bridge",
+    "a church",
+    "a castle",
+    "a kitchen",
+    "a living room",
+    "an office",
+    "a garden",
+    "a car",
+    "a bicycle",
+    "a train",
+    "an airplane",
+    "a boat",
+    "a truck",
+    "a man",
+    "a woman",
+    "a child",
+    "a crowd of people",
+    "a portrait",
+    "a wedding",
+    "a football match",
+    "a swimmer",
+    "a concert",
+    "a dancer",
+    "a plate of food",
+    "a pizza",
+    "a cake",
+    "fruit",
+    "vegetables",
+    "a cup of coffee",
+    "a glass of wine",
+    "a shoe",
+    "a dress",
+    "a shirt",
+    "a hat",
+    "a handbag",
+    "a watch",
+    "jewellery",
+    "a chair",
+    "a lamp",
+    "a telephone",
+    "a computer",
+    "a book",
+    "a map",
+    "a painting",
+    "a toy",
+    "a musical instrument",
+    "a tool",
+];
+
+/// Most rows that are looked at.
+const MAX_SAMPLE: i32 = 100_000;
+
+/// For searches by text: by those given, or by any.
+fn by_texts(call: Arguments) -> Result<Datum> {
+    let texts = match call.texts(3, "queries")? {
+        Some(texts) if texts.is_empty() => {
+            let hint = "Pass the texts that the threshold is for, or NULL for any.";
+            return Err(Misuse::Empty { name: "queries", hint }.into());
+        }
+        Some(texts) => texts,
+        None => TEXTS.map(str::to_owned).to_vec(),
+    };
+    suggest(call, call.int(1), call.double(2), || embed(call, texts))
+}
+
+/// For searches by this text.
+fn by_text(call: Arguments) -> Result<Datum> {
+    let query = required(call.text(1), "query")?;
+    suggest(call, call.int(2), call.double(3), || embed(call, vec![query]))
+}
+
+/// For searches by this embedding.
+fn by_vector(call: Arguments) -> Result<Datum> {
+    let query = required(call.vector(1), "query")?;
+    suggest(call, call.int(2), call.double(3), || Ok(vec![query]))
+}
+
+fn embed(call: Arguments, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+    let model = call.text(5).unwrap_or_else(settings::model);
+    let inputs = texts.into_iter().map(|text| Some(text.into_bytes()));
+    Ok(embedding::of_many(&model, Modality::Text, inputs)?.into_iter().flatten().collect())
+}
+
+fn suggest(
+    call: Arguments,
+    sample: Option<i32>,
+    rate: Option<f64>,
+    queries: impl FnOnce() -> Result<Vec<Vec<f32>>>,
+) -> Result<Datum> {
+    let sample = within(sample, "sample", 1, MAX_SAMPLE)?;
+    let rate = required(rate, "false_positive_rate")?;
+    if !(rate > 0.0 && rate < 1.0) {
+        let (name, range) = ("false_positive_rate", "between 0 and 1".to_owned());
+        return Err(Misuse::OutOfRange { name, value: rate.to_string(), range }.into());
+    }
+    let column = call.name(4);
+    let table = Table::read(required(call.oid(0), "tbl")?)?;
+    table.embedding_column(column.as_deref())?;
+    let queries = queries()?;
+    if let Some(query) = queries.first() {
+        table.embedding_column(column.as_deref())?.0.check_dimension(query.len())?;
+    }
+    let pictures = take_sample(&table, column.as_deref(), sample)?;
+    if let Some(odd) = pictures.iter().find(|picture| queries.iter().any(|query| query.len() != picture.len())) {
+        return Err(Misuse::Dimensions { a: queries[0].len(), b: odd.len() }.into());
+    }
+    let similarities = |query: &Vec<f32>| -> Vec<f32> {
+        pictures.iter().map(|picture| cosine(query, picture)).filter(|similarity| similarity.is_finite()).collect()
+    };
+    let backgrounds: Vec<Background> =
+        queries.iter().filter_map(|query| Background::fit(&mut similarities(query))).collect();
+    let threshold = similarity::threshold(&backgrounds, rate)
+        .ok_or_else(|| Misuse::NothingToSample { table: table.name.clone() })?;
+    let mean =
+        |of: fn(&Background) -> f64| real((backgrounds.iter().map(of).sum::<f64>() / backgrounds.len() as f64) as f32);
+    Rows::begin(call.0).push(|| {
+        [
+            Some(real(threshold as f32)),
+            Some(Datum::from(pictures.len() as i32)),
+            Some(Datum::from(backgrounds.len() as i32)),
+            Some(mean(|background| background.center)),
+            Some(mean(|background| background.deviation)),
+        ]
+    });
+    Ok(Datum::null())
+}
+
+/// Random rows. Of a large table random blocks are read, some more than needed, and rows chosen among theirs: reading
+/// all of it would take longer than the answer is worth.
+fn take_sample(table: &Table, column: Option<&str>, sample: i32) -> Result<Vec<Vec<f32>>> {
+    /// Rows from which on blocks are chosen.
+    const LARGE: f64 = 200_000.0;
+    /// Blocks of so many times the rows that are wanted.
+    const MORE: f64 = 20.0;
+    let (column, Embeddings { schema, .. }) = table.embedding_column(column)?;
+    let about = "SELECT c.reltuples FROM pg_catalog.pg_class AS c WHERE c.oid = $1 AND c.relkind IN ('r', 'm')";
+    let rows: f64 = spi::select(about, &[Argument::oid(table.id)], |row| Ok(row.number(1)))?
+        .into_iter()
+        .flatten()
+        .next()
+        .unwrap_or(-1.0);
+    let blocks = if rows > LARGE {
+        format!("TABLESAMPLE SYSTEM ({})", (100.0 * MORE * f64::from(sample) / rows).min(100.0))
+    } else {
+        String::new()
+    };
+    let query = format!(
+        "SELECT t.{0}::{schema}.vector FROM {1} AS t {blocks} WHERE t.{0} IS NOT NULL \
+         ORDER BY pg_catalog.random() LIMIT $1",
+        column.quoted, table.name
+    );
+    let found = spi::select(&query, &[Argument::int(sample)], |row| Ok(row.vector(1)))?;
+    Ok(found.into_iter().flatten().collect())
+}

@@ -1,0 +1,14 @@
+//! Searching a table: what has to be known of it, and the statement that does it.
+//!
+//! ```text
+//! table      columns, types, primary key, vector indexes, out of the catalog
+//! condition  a filter or a row to leave out, as jsonb → SQL with parameters
+//! statement  table, query and wishes → one SELECT
+//! ```
+
+mod condition;
+mod statement;
+mod table;
+
+pub use statement::{Wishes, rows, to_json};
+pub use table::{Embeddings, Table};

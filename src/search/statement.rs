@@ -1,0 +1,205 @@
+//! The statement of a search.
+//!
+//! ```sql
+//! SELECT to_jsonb(found.k0), similarity, (SELECT to_jsonb(…) FROM (SELECT found.m0 AS "name", …) …)
+//!   FROM (SELECT t.id AS k0, t.name AS m0, …, t.embedding <=> $1 AS distance
+//!           FROM the_table AS t
+//!          WHERE t.embedding IS NOT NULL AND filter
+//!          ORDER BY t.embedding <=> $1 LIMIT k OFFSET skip) AS found
+//!  WHERE distance <= 1 - min_similarity
+//! ```
+//!
+//! The inner query has the form that pgvector's indexes answer. The threshold is outside: inside it would be a filter,
+//! for which an index goes on looking long after the last row that is similar enough. JSON is made outside, of the k
+//! rows that are left; columns that are not asked for are never read.
+
+use super::condition;
+use super::table::{Column, Embeddings, Table};
+use crate::errors::{Misuse, Result};
+use crate::functions::Rows;
+use crate::spi::{self, Argument, LocalSettings};
+use crate::vector;
+use pgrx::pg_sys::Datum;
+use std::ffi::CString;
+
+/// pgvector's operator for cosine distance.
+const COSINE: &str = "<=>";
+
+/// The parameters of a statement.
+#[derive(Default)]
+pub struct Parameters(Vec<Argument>);
+
+impl Parameters {
+    /// Adds one; returns its name in the statement.
+    pub fn add(&mut self, argument: Argument) -> String {
+        self.0.push(argument);
+        format!("${}", self.0.len())
+    }
+}
+
+/// What is wanted of a search, besides the table and the query.
+#[derive(Default)]
+pub struct Wishes {
+    /// Most rows.
+    pub k: i32,
+    /// Rows left out at the beginning.
+    pub skip: i32,
+    /// Least similarity.
+    pub min_similarity: Option<f64>,
+    /// A jsonb object of columns and values.
+    pub filter: Option<Datum>,
+    /// The columns of the metadata; all that can be shown where there are none.
+    pub columns: Option<Vec<String>>,
+    /// The column of the embeddings.
+    pub embedding_column: Option<String>,
+    /// The column of the ids.
+    pub id_column: Option<String>,
+    /// The id of a row to leave out, a jsonb.
+    pub exclude: Option<Datum>,
+}
+
+/// Searches and adds what is found to the rows of the call: id, similarity, metadata.
+///
+/// # Errors
+/// [`Misuse`].
+pub fn rows(table: &Table, query: &[f32], wishes: &Wishes, rows: &mut Rows) -> Result<()> {
+    let (statement, parameters) = compose(table, query, wishes)?;
+    let _settings = search_settings(wishes);
+    // SAFETY: the statement has the columns that clip_search is declared with.
+    unsafe { spi::select_into(rows, &statement, &parameters.0) };
+    Ok(())
+}
+
+/// Searches for one jsonb with all matches.
+///
+/// # Errors
+/// [`Misuse`].
+pub fn to_json(table: &Table, query: &[f32], wishes: &Wishes) -> Result<Option<Datum>> {
+    let (statement, parameters) = compose(table, query, wishes)?;
+    let statement = format!(
+        "SELECT pg_catalog.jsonb_build_object('matches', COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(\
+         'id', m.id, 'score', m.similarity, 'metadata', m.metadata)), '[]')) FROM ({statement}) AS m"
+    );
+    let _settings = search_settings(wishes);
+    Ok(spi::value(&statement, &parameters.0))
+}
+
+fn compose(table: &Table, query: &[f32], wishes: &Wishes) -> Result<(String, Parameters)> {
+    let (column, embeddings) = table.embedding_column(wishes.embedding_column.as_deref())?;
+    column.check_dimension(query.len())?;
+    let key = table.key(wishes.id_column.as_deref())?;
+    let metadata = metadata(table, &key, wishes)?;
+
+    let mut parameters = Parameters::default();
+    // SAFETY: the type that is beside the column's own, or the column's own.
+    let query = parameters.add(unsafe { Argument::of_type(embeddings.vector_type, vector::to_datum(query)?) });
+    let mut conditions = vec![format!("t.{} IS NOT NULL", column.quoted)];
+    if let Some(filter) = wishes.filter {
+        conditions.extend(condition::filter(table, filter, &mut parameters)?);
+    }
+    if let Some(exclude) = wishes.exclude {
+        conditions.push(condition::exclude(&key, table, exclude, &mut parameters)?);
+    }
+    let (limit, offset) = (parameters.add(Argument::int(wishes.k)), parameters.add(Argument::int(wishes.skip)));
+    let distance = |operator: &str| distance(column, embeddings, operator, &query);
+
+    let mut inner: Vec<String> = Vec::new();
+    inner.extend(key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)));
+    inner.extend(metadata.iter().enumerate().map(|(at, column)| format!("t.{} AS m{at}", column.quoted)));
+    inner.push(format!("{} AS distance", distance(COSINE)));
+    // What an index orders by is not always what is shown.
+    let place = if embeddings.operator == COSINE { "distance" } else { "place" };
+    if place != "distance" {
+        inner.push(format!("{} AS place", distance(&embeddings.operator)));
+    }
+    let mut statement = format!(
+        "SELECT {} AS id, NULLIF(1 - found.distance, 'NaN')::pg_catalog.float4 AS similarity, {} AS metadata \
+         FROM (SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT {limit} OFFSET {offset}) AS found",
+        id(&key),
+        object("m", &metadata),
+        inner.join(", "),
+        table.name,
+        conditions.join(" AND "),
+        distance(&embeddings.operator),
+    );
+    if let Some(least) = wishes.min_similarity {
+        let most = parameters.add(Argument::double(1.0 - least));
+        statement.push_str(&format!(" WHERE found.distance <= {most}"));
+    }
+    statement.push_str(&format!(" ORDER BY found.{place}"));
+    Ok((statement, parameters))
+}
+
+fn distance(column: &Column, embeddings: &Embeddings, operator: &str, query: &str) -> String {
+    let Embeddings { schema, type_name, .. } = embeddings;
+    format!("(t.{} OPERATOR({schema}.{operator}) {query}::{schema}.{type_name})", column.quoted)
+}
+
+/// A key of one column is its value; one of several is an object.
+fn id(key: &[&Column]) -> String {
+    if key.len() == 1 { "pg_catalog.to_jsonb(found.k0)".to_owned() } else { object("k", key) }
+}
+
+/// Made by a sub-select: a function's arguments are at most a hundred, columns may be more.
+fn object(prefix: &str, columns: &[&Column]) -> String {
+    let columns: Vec<String> =
+        columns.iter().enumerate().map(|(at, column)| format!("found.{prefix}{at} AS {}", column.quoted)).collect();
+    format!("(SELECT pg_catalog.to_jsonb(j) FROM (SELECT {}) AS j)", columns.join(", "))
+}
+
+/// The columns of the metadata: those asked for, or all that the user may read and that can be shown.
+fn metadata<'a>(table: &'a Table, key: &[&Column], wishes: &Wishes) -> Result<Vec<&'a Column>> {
+    match &wishes.columns {
+        Some(names) => names.iter().map(|name| table.column(name)).collect(),
+        None => {
+            let is_key = |column: &Column| key.iter().any(|key| key.name == column.name);
+            let wanted = |column: &&Column| column.is_readable && !column.is_binary && !is_key(column);
+            Ok(table.columns.iter().filter(wanted).collect())
+        }
+    }
+}
+
+/// An HNSW index looks at `hnsw.ef_search` rows (40 unless set), and finds no more than these: too few where more are
+/// wanted, or where a filter takes some away. From pgvector 0.8 on it goes on looking when it is told to.
+fn search_settings(wishes: &Wishes) -> LocalSettings {
+    /// The most that pgvector takes.
+    const MAX_EF_SEARCH: i32 = 1000;
+    vector::load_library();
+    let settings = LocalSettings::begin();
+    let wanted = wishes.k.saturating_add(wishes.skip).min(MAX_EF_SEARCH);
+    if let Some(set) = spi::setting(c"hnsw.ef_search").and_then(|value| value.parse::<i32>().ok())
+        && wanted > set
+    {
+        let wanted = CString::new(wanted.to_string()).expect("a number");
+        settings.set(c"hnsw.ef_search", &wanted);
+    }
+    // `strict_order` keeps the order exact; an IVFFlat index only has the other, and the outer query sorts.
+    for (name, mode) in [(c"hnsw.iterative_scan", c"strict_order"), (c"ivfflat.iterative_scan", c"relaxed_order")] {
+        if spi::setting(name).as_deref() == Some("off") {
+            settings.set(name, mode);
+        }
+    }
+    settings
+}
+
+/// Limits of [`Wishes`].
+impl Wishes {
+    /// Most rows of one search.
+    pub const MAX_K: i32 = 10_000;
+    /// Most rows left out: beyond it, every page is as much work as all before it.
+    pub const MAX_SKIP: i32 = 1_000_000;
+
+    /// Fails where the least similarity is none.
+    ///
+    /// # Errors
+    /// [`Misuse::OutOfRange`].
+    pub fn check(&self) -> Result<()> {
+        match self.min_similarity {
+            Some(least) if !(-1.0..=1.0).contains(&least) => {
+                let (name, range) = ("min_similarity", "-1 to 1".to_owned());
+                Err(Misuse::OutOfRange { name, value: least.to_string(), range }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A table that is searched, as the catalog describes it to the user who asks.
+
+use crate::errors::{Misuse, Result};
+use crate::spi::{self, Argument, LocalSettings, Row};
+use pgrx::pg_sys::Oid;
+
+/// A table, partitioned table, view, materialized view or foreign table.
+pub struct Table {
+    /// Its OID.
+    pub id: Oid,
+    /// Schema and name, quoted.
+    pub name: String,
+    /// In order.
+    pub columns: Vec<Column>,
+}
+
+/// A column of a [`Table`].
+pub struct Column {
+    /// As in the catalog.
+    pub name: String,
+    /// Quoted where it has to be.
+    pub quoted: String,
+    /// The type, quoted and with its schema where that is needed.
+    pub type_name: String,
+    /// Whether its values are lists.
+    pub is_array: bool,
+    /// Whether its type is jsonb.
+    pub is_jsonb: bool,
+    /// Whether its type is one of pgvector's, or bytea: nothing to show as text.
+    pub is_binary: bool,
+    /// Whether the user may read it.
+    pub is_readable: bool,
+    /// Place in the primary key, from 0.
+    pub key_position: Option<i32>,
+    /// What is needed to search it, where it is a `vector` or `halfvec`.
+    pub embeddings: Option<Embeddings>,
+}
+
+/// What is needed to compare a column's vectors.
+pub struct Embeddings {
+    /// Schema of pgvector, quoted.
+    pub schema: String,
+    /// `vector` or `halfvec`.
+    pub type_name: String,
+    /// OID of the type `vector`.
+    pub vector_type: Oid,
+    /// Dimension, where the column has one.
+    pub dimension: Option<usize>,
+    /// The distance operator of an index on the column; `<=>`, cosine, where it has several or none.
+    pub operator: String,
+}
+
+const RELATION: &str = "
+SELECT format('%I.%I', n.nspname, c.relname), c.relkind
+  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = $1";
+
+/// Partial indexes serve only some queries; they do not decide for all. `amopfamily` knows what an index orders by.
+const COLUMNS: &str = "
+SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), t.typcategory = 'A', t.typname = 'jsonb',
+       e.schema IS NOT NULL OR a.atttypid = 'bytea'::regtype,
+       has_column_privilege($1, a.attnum, 'SELECT'),
+       (SELECT array_position(i.indkey::int2[], a.attnum) FROM pg_index AS i
+         WHERE i.indrelid = $1 AND i.indisprimary
+           AND array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts),
+       CASE WHEN t.typname IN ('vector', 'halfvec') THEN e.schema END, t.typname,
+       (SELECT v.oid FROM pg_type AS v WHERE v.typname = 'vector' AND v.typnamespace = t.typnamespace),
+       nullif(a.atttypmod, -1),
+       (SELECT o.oprname FROM pg_index AS i
+          JOIN pg_opclass AS opc ON opc.oid = i.indclass[0]
+          JOIN pg_amop AS ao ON ao.amopfamily = opc.opcfamily AND ao.amoppurpose = 'o'
+          JOIN pg_operator AS o ON o.oid = ao.amopopr
+         WHERE i.indrelid = $1 AND i.indkey[0] = a.attnum AND i.indisvalid AND i.indpred IS NULL
+         ORDER BY o.oprname = '<=>' DESC, o.oprname = '<#>' DESC, o.oprname LIMIT 1)
+  FROM pg_attribute AS a
+  JOIN pg_type AS t ON t.oid = a.atttypid
+  LEFT JOIN LATERAL
+       (SELECT quote_ident(n.nspname) AS schema
+          FROM pg_depend AS d
+          JOIN pg_extension AS x ON x.oid = d.refobjid AND x.extname = 'vector'
+          JOIN pg_namespace AS n ON n.oid = t.typnamespace
+         WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
+           AND d.refclassid = 'pg_extension'::regclass) AS e ON true
+ WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum";
+
+impl Table {
+    /// Reads what the catalog says.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSuchTable`], [`Misuse::NotATable`].
+    pub fn read(id: Oid) -> Result<Self> {
+        let _settings = LocalSettings::with_catalog_only();
+        let relation = |row: &Row| Ok((row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default()));
+        let found = spi::select(RELATION, &[Argument::oid(id)], relation)?;
+        let Some((name, kind)) = found.into_iter().next() else {
+            return Err(Misuse::NoSuchTable(id.to_u32()).into());
+        };
+        let kind = match kind.as_str() {
+            "r" | "p" | "v" | "m" | "f" => None,
+            "i" | "I" => Some("an index"),
+            "S" => Some("a sequence"),
+            "c" => Some("a composite type"),
+            _ => Some("not a table"),
+        };
+        if let Some(kind) = kind {
+            return Err(Misuse::NotATable { table: name, kind }.into());
+        }
+        let columns = spi::select(COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
+        Ok(Self { id, name, columns })
+    }
+
+    /// The column of this name.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSuchColumn`].
+    pub fn column(&self, name: &str) -> Result<&Column> {
+        self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
+            let columns: Vec<&str> = self.columns.iter().map(|column| column.quoted.as_str()).collect();
+            let (table, column) = (self.name.clone(), name.to_owned());
+            Misuse::NoSuchColumn { table, column, columns: columns.join(", ") }.into()
+        })
+    }
+
+    /// The column of the embeddings: the one of this name, or the only one there is.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSuchColumn`], [`Misuse::NotAnEmbeddingColumn`], [`Misuse::NoEmbeddingColumn`],
+    /// [`Misuse::ManyEmbeddingColumns`].
+    pub fn embedding_column(&self, name: Option<&str>) -> Result<(&Column, &Embeddings)> {
+        if let Some(name) = name {
+            let column = self.column(name)?;
+            return match &column.embeddings {
+                Some(embeddings) => Ok((column, embeddings)),
+                None => {
+                    let found = column.type_name.clone();
+                    Err(Misuse::NotAnEmbeddingColumn { column: column.name.clone(), found }.into())
+                }
+            };
+        }
+        let candidates: Vec<(&Column, &Embeddings)> =
+            self.columns.iter().filter_map(|column| Some((column, column.embeddings.as_ref()?))).collect();
+        match candidates[..] {
+            [one] => Ok(one),
+            [] => Err(Misuse::NoEmbeddingColumn { table: self.name.clone() }.into()),
+            _ => {
+                let columns: Vec<&str> = candidates.iter().map(|(column, _)| column.quoted.as_str()).collect();
+                Err(Misuse::ManyEmbeddingColumns { table: self.name.clone(), columns: columns.join(", ") }.into())
+            }
+        }
+    }
+
+    /// The columns that tell rows apart: the one of this name, or those of the primary key in its order.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSuchColumn`], [`Misuse::NoPrimaryKey`].
+    pub fn key(&self, name: Option<&str>) -> Result<Vec<&Column>> {
+        if let Some(name) = name {
+            return Ok(vec![self.column(name)?]);
+        }
+        let mut key: Vec<&Column> = self.columns.iter().filter(|column| column.key_position.is_some()).collect();
+        key.sort_by_key(|column| column.key_position);
+        if key.is_empty() { Err(Misuse::NoPrimaryKey { table: self.name.clone() }.into()) } else { Ok(key) }
+    }
+}
+
+fn column(row: &Row) -> Column {
+    let text = |column: i32| row.text(column).unwrap_or_default();
+    Column {
+        name: text(1),
+        quoted: text(2),
+        type_name: text(3),
+        is_array: row.is_true(4),
+        is_jsonb: row.is_true(5),
+        is_binary: row.is_true(6),
+        is_readable: row.is_true(7),
+        key_position: row.number(8),
+        embeddings: row.text(9).map(|schema| Embeddings {
+            schema,
+            type_name: text(10),
+            vector_type: Oid::from(row.number::<u32>(11).unwrap_or_default()),
+            dimension: row.number(12),
+            operator: row.text(13).unwrap_or_else(|| "<=>".to_owned()),
+        }),
+    }
+}
+
+impl Column {
+    /// Fails where vectors of this length cannot be compared with the column's.
+    ///
+    /// # Errors
+    /// [`Misuse::QueryDimension`].
+    pub fn check_dimension(&self, query: usize) -> Result<()> {
+        match self.embeddings.as_ref().and_then(|embeddings| embeddings.dimension) {
+            Some(expected) if expected != query => {
+                Err(Misuse::QueryDimension { query, column: self.name.clone(), expected }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Text between Postgres, which keeps it in the database's encoding, and everything here, which wants UTF-8.
+
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+
+const UTF8: i32 = pg_sys::pg_enc::PG_UTF8 as i32;
+
+/// Converts from the database's encoding. Raises where it has bytes that no character stands for.
+pub fn to_utf8(bytes: &[u8]) -> Vec<u8> {
+    let text = CString::new(bytes).expect("a text has no NUL");
+    // SAFETY: the string is NUL-terminated and `bytes.len()` long; what comes back is it or a palloc'd string.
+    unsafe {
+        let converted = pg_sys::pg_server_to_any(text.as_ptr(), bytes.len() as i32, UTF8);
+        if std::ptr::eq(converted, text.as_ptr()) {
+            return text.into_bytes();
+        }
+        let copy = CStr::from_ptr(converted).to_bytes().to_vec();
+        pg_sys::pfree(converted.cast());
+        copy
+    }
+}
+
+/// A C string of Postgres's as a Rust one. Raises as [`to_utf8`].
+pub fn from_c(text: &CStr) -> String {
+    String::from_utf8(to_utf8(text.to_bytes())).expect("converted to UTF-8 by Postgres")
+}
+
+/// A C string in the database's encoding. Raises where it cannot write a character; what follows a NUL is left out.
+pub fn to_c(text: &str) -> CString {
+    let text = CString::new(text.split('\0').next().unwrap_or_default()).expect("cut at the first NUL");
+    // SAFETY: as in `to_utf8`.
+    unsafe {
+        let converted = pg_sys::pg_any_to_server(text.as_ptr(), text.as_bytes().len() as i32, UTF8);
+        if std::ptr::eq(converted, text.as_ptr()) {
+            return text;
+        }
+        let copy = CStr::from_ptr(converted).to_owned();
+        pg_sys::pfree(converted.cast());
+        copy
+    }
+}
+
+/// A `text` in the current memory context. Raises as [`to_c`].
+pub fn to_datum(text: &str) -> pg_sys::Datum {
+    let text = to_c(text);
+    // SAFETY: copies a NUL-terminated string.
+    unsafe { pg_sys::cstring_to_text(text.as_ptr()).into() }
+}
+
+/// A `bytea` in the current memory context.
+pub fn bytes_to_datum(bytes: &[u8]) -> pg_sys::Datum {
+    let size = bytes.len() + pg_sys::VARHDRSZ;
+    // SAFETY: palloc returns `size` bytes, or raises; the header and `bytes` fill exactly those.
+    unsafe {
+        let start = pg_sys::palloc(size).cast::<u8>();
+        pgrx::set_varsize_4b(start.cast(), size as i32);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.add(pg_sys::VARHDRSZ), bytes.len());
+        pg_sys::Datum::from(start)
+    }
+}

@@ -1,0 +1,203 @@
+//! Pictures by URL: what a session sees of hosts that misbehave, and what is left of it when the session leaves.
+
+use cluster_tests::{Answer, Cluster, Web, backend_pid, embed_text, picture, refusal, wait_until};
+use postgres::Client;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn web() -> Web {
+    let image = picture("exact.png");
+    Web::start([
+        ("/good.png", Answer::Picture(image.clone())),
+        ("/late.png", Answer::Late(image, Duration::from_millis(300))),
+        ("/page", Answer::Page("<html>This picture has moved.</html>")),
+        ("/broken", Answer::Status(500)),
+        ("/moved", Answer::Redirect("/good.png".to_owned())),
+        ("/inside", Answer::Redirect("http://169.254.169.254/latest/meta-data/".to_owned())),
+        ("/silent", Answer::Silence),
+        ("/endless", Answer::Endless),
+    ])
+}
+
+/// A cluster that fetches from loopback.
+fn cluster(settings: &[(&str, &str)]) -> Cluster {
+    let mut builder = Cluster::builder().set("clip_search.url_fetch", "on").set("clip_search.url_allow", "127.0.0.1");
+    for (name, value) in settings {
+        builder = builder.set(name, value);
+    }
+    builder.start()
+}
+
+fn fetch(client: &mut Client, url: &str) -> Result<Vec<u8>, postgres::Error> {
+    client.query_one("SELECT clip_fetch_image($1)", &[&url]).map(|row| row.get(0))
+}
+
+#[test]
+fn good_and_dead_urls_together() {
+    let (cluster, web) = (cluster(&[("clip_search.url_timeout", "2s"), ("clip_search.url_retries", "0")]), web());
+    let mut client = cluster.connect();
+    let paths = ["/good.png", "/gone", "/moved", "/page", "/broken", "/inside", "/silent", "/good.png"];
+    let urls: Vec<String> = paths.iter().map(|path| web.url(path)).collect();
+    let rows = client.query("SELECT * FROM clip_fetch_images($1)", &[&urls]).unwrap();
+    let expected =
+        [None, Some("404"), None, Some("is not a picture"), Some("500"), Some("not public"), Some("2000 ms"), None];
+    assert_eq!(rows.len(), expected.len());
+    for (index, (row, expected)) in rows.iter().zip(expected).enumerate() {
+        assert_eq!(row.get::<_, i32>("ordinal"), index as i32 + 1);
+        assert_eq!(row.get::<_, String>("url"), urls[index]);
+        let (image, error): (Option<Vec<u8>>, Option<String>) = (row.get("image"), row.get("error"));
+        match expected {
+            None => {
+                assert_eq!((image, error), (Some(picture("exact.png")), None));
+                assert_eq!(row.get::<_, String>("content_type"), "image/png");
+            }
+            Some(part) => assert!(image.is_none() && error.as_ref().is_some_and(|e| e.contains(part)), "{error:?}"),
+        }
+    }
+    assert_eq!(fetch(&mut client, &web.url("/moved")).unwrap(), picture("exact.png"));
+    let dead = refusal(fetch(&mut client, &web.url("/gone")));
+    assert_eq!((dead.code().code(), dead.message().contains("404")), ("58030", true), "{dead:?}");
+    let inside = refusal(fetch(&mut client, &web.url("/inside")));
+    assert_eq!(inside.code().code(), "42501");
+    assert!(inside.hint().is_some_and(|hint| hint.contains("clip_search.url_allow")), "{inside:?}");
+    cluster.assert_sessions_survived();
+}
+
+#[test]
+fn as_they_come() {
+    let (cluster, web) = (cluster(&[("clip_search.url_connections_per_host", "8")]), web());
+    let mut client = cluster.connect();
+    let urls: Vec<String> = ["/late.png", "/good.png", "/good.png?2"].iter().map(|path| web.url(path)).collect();
+    let mut ordinals = |in_order: bool| -> Vec<i32> {
+        let rows = client.query("SELECT ordinal FROM clip_fetch_images($1, $2)", &[&urls, &in_order]).unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    assert_eq!(ordinals(true), [1, 2, 3]);
+    assert_eq!(ordinals(false).last(), Some(&1), "the late one comes last");
+}
+
+#[test]
+fn an_endless_picture_ends_at_the_limit() {
+    let (cluster, web) = (cluster(&[("clip_search.max_image_bytes", "1MB")]), web());
+    let error = refusal(fetch(&mut cluster.connect(), &web.url("/endless")));
+    assert_eq!(error.code().code(), "54000");
+    assert!(error.hint().is_some_and(|hint| hint.contains("clip_search.max_image_bytes")), "{error:?}");
+    wait_until("the host is rid of it", SOON, || web.held() == 0);
+}
+
+/// Starts a fetch that never ends, and waits until the host has the request.
+fn hang(cluster: &Cluster, web: &Web, mut client: Client) -> thread::JoinHandle<Result<Vec<u8>, postgres::Error>> {
+    let backend = backend_pid(&mut client);
+    let url = web.url("/silent");
+    let request = thread::spawn(move || fetch(&mut client, &url));
+    cluster.wait_for_waiting(backend);
+    wait_until("the host has the request", SOON, || web.held() == 1);
+    request
+}
+
+#[test]
+fn whoever_leaves_takes_the_fetch_along() {
+    let (cluster, web) = (cluster(&[]), web());
+    let mut other = cluster.connect();
+
+    let client = cluster.connect();
+    let token = client.cancel_token();
+    let request = hang(&cluster, &web, client);
+    let since = Instant::now();
+    token.cancel_query(postgres::NoTls).unwrap();
+    assert_eq!(refusal(request.join().unwrap()).code().code(), "57014");
+    assert!(since.elapsed() < SOON);
+    wait_until("the host is rid of it", SOON, || web.held() == 0);
+
+    let mut client = cluster.connect();
+    client.batch_execute("SET statement_timeout = '500ms'").unwrap();
+    assert_eq!(refusal(fetch(&mut client, &web.url("/silent"))).code().code(), "57014");
+    wait_until("the host is rid of it", SOON, || web.held() == 0);
+
+    let mut client = cluster.connect();
+    let backend = backend_pid(&mut client);
+    let request = hang(&cluster, &web, client);
+    assert!(embed_text(&mut other, "others go on").is_ok());
+    other.execute("SELECT pg_terminate_backend($1)", &[&backend]).unwrap();
+    assert!(request.join().unwrap().is_err());
+    wait_until("the host is rid of it", SOON, || web.held() == 0);
+    assert_eq!(fetch(&mut other, &web.url("/good.png")).unwrap(), picture("exact.png"));
+    cluster.assert_sessions_survived();
+}
+
+#[test]
+fn a_killed_server_is_replaced_in_the_middle() {
+    let (cluster, web) = (cluster(&[("clip_search.url_connections_per_host", "1")]), web());
+    let mut client = cluster.connect();
+    embed_text(&mut client, "start the server").unwrap();
+    // One after the other, so that some are done when the server dies and some are not.
+    let urls: Vec<String> = (0..8).map(|number| web.url(&format!("/late.png?{number}"))).collect();
+    let request = thread::spawn(move || client.query("SELECT ordinal, image FROM clip_fetch_images($1)", &[&urls]));
+    wait_until("some are fetched", SOON, || web.requests("/late.png?2") == 1);
+    cluster.server().kill();
+    let rows = request.join().unwrap().unwrap();
+    let found: Vec<(i32, Option<Vec<u8>>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let expected: Vec<(i32, Option<Vec<u8>>)> = (1..=8).map(|ordinal| (ordinal, Some(picture("exact.png")))).collect();
+    assert_eq!(found, expected);
+    assert_eq!(web.requests("/late.png?0"), 1, "what was answered is not asked for again");
+    cluster.assert_sessions_survived();
+}
+
+#[test]
+fn only_who_is_granted_may() {
+    let (cluster, web) = (cluster(&[("clip_search.url_fetch", "off")]), web());
+    let mut admin = cluster.connect();
+    admin.batch_execute("CREATE ROLE curator LOGIN; CREATE ROLE visitor LOGIN").unwrap();
+    let url = web.url("/good.png");
+    let code = |user: &str| {
+        fetch(&mut cluster.connect_to("postgres", user), &url)
+            .map_err(|e| refusal(Err::<(), _>(e)).code().code().to_owned())
+    };
+    assert_eq!(code("curator"), Err("42501".to_owned()));
+    admin.batch_execute("GRANT EXECUTE ON FUNCTION clip_fetch_image(text) TO curator").unwrap();
+    assert_eq!(code("curator"), Err("55000".to_owned()));
+    admin.batch_execute("ALTER DATABASE postgres SET clip_search.url_fetch = on").unwrap();
+    assert_eq!(code("curator"), Ok(picture("exact.png")));
+    assert_eq!(code("visitor"), Err("42501".to_owned()));
+    assert_eq!(web.requests("/good.png"), 1);
+}
+
+#[test]
+fn the_allow_list_follows_the_configuration() {
+    let (cluster, web) = (cluster(&[("clip_search.url_allow", "")]), web());
+    let mut client = cluster.connect();
+    let url = web.url("/good.png");
+    assert_eq!(refusal(fetch(&mut client, &url)).code().code(), "42501");
+    cluster.reconfigure(&[("clip_search.url_allow", "10.0.0.0/8, 127.0.0.1")]);
+    wait_until("it is allowed", SOON, || fetch(&mut client, &url).is_ok());
+    cluster.reconfigure(&[("clip_search.url_allow", "127.0.0.1/99")]);
+    wait_until("the entry is refused", SOON, || {
+        fetch(&mut client, &url).is_err_and(|error| {
+            let error = refusal(Err::<(), _>(error));
+            error.code().code() == "22023" && error.message().contains("127.0.0.1/99") && error.hint().is_some()
+        })
+    });
+    assert!(cluster.log().contains("clip_search.url_allow"));
+}
+
+/// The result goes to disk, not to the backend's memory.
+#[test]
+fn many_pictures_take_little_memory() {
+    const PICTURES: usize = 300;
+    let mut large = picture("exact.png");
+    large.resize(1 << 20, 0);
+    let web = Web::start([("/large.png", Answer::Picture(large))]);
+    let cluster = cluster(&[("clip_search.url_connections_per_host", "16"), ("work_mem", "1MB")]);
+    let mut client = cluster.connect();
+    let backend = backend_pid(&mut client);
+    let urls: Vec<String> = (0..PICTURES).map(|_| web.url("/large.png")).collect();
+    let query = "SELECT count(*), sum(length(image)) FROM clip_fetch_images($1, false)";
+    let row = client.query_one(query, &[&urls]).unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (PICTURES as i64, (PICTURES as i64) << 20));
+    let status = std::fs::read_to_string(format!("/proc/{backend}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 150 << 10, "{peak} kB for {PICTURES} MiB of pictures");
+}

@@ -1,0 +1,136 @@
+//! What clip_search asks of the planner.
+
+use cluster_tests::{Cluster, wait_until};
+use postgres::Client;
+use std::time::Duration;
+
+/// A table of random vectors that is large enough for an index to be worth it.
+fn table(client: &mut Client) {
+    client
+        .batch_execute(
+            "CREATE TABLE things (id int PRIMARY KEY, shop int, embedding vector(32));
+             INSERT INTO things SELECT i, i % 1000, (SELECT array_agg(random() - 0.5 + 0 * (i + j))::vector FROM generate_series(1, 32) AS j)
+                 FROM generate_series(1, 20000) AS i;
+             CREATE INDEX things_embedding ON things USING hnsw (embedding vector_cosine_ops);
+             ANALYZE things",
+        )
+        .unwrap();
+}
+
+/// The plan of the statement inside a call, which auto_explain writes to the log.
+fn inner_plan(cluster: &Cluster, client: &mut Client, call: &str) -> String {
+    let before = cluster.log().len();
+    client
+        .batch_execute(&format!(
+            "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on;
+             SELECT * FROM {call}; SET auto_explain.log_min_duration = -1"
+        ))
+        .unwrap();
+    // The call's own plan is logged last.
+    wait_until("the plan is in the log", Duration::from_secs(5), || {
+        cluster.log()[before..].contains("Function Scan on")
+    });
+    let log = cluster.log()[before..].to_owned();
+    let inner = log.split("plan:").find(|plan| plan.contains("AS found")).expect("the inner statement");
+    inner.to_owned()
+}
+
+#[test]
+fn the_vector_index_is_used() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    for call in [
+        "clip_search('things', 'a dog')",
+        "clip_search('things', 'a dog', 100, min_similarity => 0.1, skip => 20)",
+        "clip_search('things', (SELECT embedding FROM things WHERE id = 7), exclude => '7')",
+        "clip_search_json('things', 'a dog', 5)",
+    ] {
+        let plan = inner_plan(&cluster, &mut client, call);
+        assert!(plan.contains("Index Scan using things_embedding on things"), "{call}\n{plan}");
+        assert!(!plan.contains("Seq Scan"), "{call}\n{plan}");
+    }
+}
+
+/// The plain form of the README, and a filter that leaves 20 of 20,000 rows: without an iterative scan, an HNSW index
+/// would find none or few of them.
+#[test]
+fn a_rare_row_is_found_through_the_index() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    client.batch_execute("SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off").unwrap();
+    let exact = client
+        .query(
+            "SELECT id FROM things WHERE shop = 7 ORDER BY (embedding <=> clip_embed_text('a dog')) + 0 LIMIT 10",
+            &[],
+        )
+        .unwrap();
+    let id = |row: &postgres::Row| row.get::<_, i32>(0);
+    let found = client
+        .query("SELECT id::int FROM clip_search('things', 'a dog', 10, filter => '{\"shop\": 7}')", &[])
+        .unwrap()
+        .iter()
+        .map(id)
+        .collect::<Vec<_>>();
+    assert_eq!(found.len(), 10);
+    let hits = exact.iter().map(id).filter(|id| found.contains(id)).count();
+    assert!(hits >= 8, "{hits} of 10");
+}
+
+#[test]
+fn settings_are_as_before_even_after_an_error() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    // Loads the library, which has the settings.
+    client.batch_execute("SELECT '[1]'::vector").unwrap();
+    let settings = |client: &mut Client| -> [String; 3] {
+        ["hnsw.ef_search", "hnsw.iterative_scan", "search_path"]
+            .map(|name| client.query_one("SELECT current_setting($1)", &[&name]).unwrap().get(0))
+    };
+    let before = settings(&mut client);
+    client.batch_execute("SELECT * FROM clip_search('things', 'a dog', 500)").unwrap();
+    assert_eq!(settings(&mut client), before);
+    for refused in ["{\"shop\": \"x\"}", "{\"nothing\": 1}", "[]"] {
+        let statement = format!("SELECT * FROM clip_search('things', 'a dog', 500, filter => '{refused}')");
+        assert!(client.batch_execute(&statement).is_err());
+        assert_eq!(settings(&mut client), before, "{refused}");
+        // Caught within a transaction that goes on
+        let block = format!(
+            "DO $$ BEGIN PERFORM * FROM clip_search('things', 'a dog', 500, filter => '{refused}');
+             EXCEPTION WHEN OTHERS THEN NULL; END $$; SELECT * FROM clip_search('things', 'a dog', 500)"
+        );
+        client.batch_execute(&block).unwrap();
+        assert_eq!(settings(&mut client), before, "{refused}");
+    }
+    cluster.assert_sessions_survived();
+}
+
+/// A function of somebody else's in the caller's search path does not get hold of the search.
+#[test]
+fn names_in_the_search_path_do_not_matter() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    client
+        .batch_execute(
+            "CREATE SCHEMA trap;
+             CREATE FUNCTION trap.format(text, VARIADIC \"any\") RETURNS text LANGUAGE internal IMMUTABLE AS 'text_format';
+             CREATE FUNCTION trap.to_jsonb(int) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
+             CREATE FUNCTION trap.quote_ident(name) RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
+             CREATE FUNCTION trap.jsonb_each(jsonb) RETURNS SETOF int LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
+             SET search_path = trap, public, pg_catalog",
+        )
+        .unwrap();
+    let rows =
+        client.query("SELECT * FROM clip_search('things', 'a dog', filter => '{\"shop\": [1, 2, 3]}')", &[]).unwrap();
+    assert_eq!(rows.len(), 10);
+    assert_eq!(client.query("SELECT clip_index_stats('things')::text", &[]).unwrap().len(), 1);
+    // pgvector elsewhere than in the search path
+    client
+        .batch_execute("RESET search_path; CREATE SCHEMA vectors; ALTER EXTENSION vector SET SCHEMA vectors")
+        .unwrap();
+    let rows = client.query("SELECT * FROM clip_search('things', 'a dog')", &[]).unwrap();
+    assert_eq!(rows.len(), 10);
+}

@@ -1,0 +1,209 @@
+-- clip_search and what belongs to it. The rows are texts here, so that what is close to what does not depend on pictures.
+SET clip_search.model = 'clip-search/emoji';
+CREATE TABLE things (
+    id bigint PRIMARY KEY, name text, shop int, price numeric, tags text[], info jsonb, code char(4), image bytea,
+    embedding vector(128));
+INSERT INTO things (id, name, shop, price, tags, info, code, image)
+    SELECT i, n, i % 2, i * 1.10, ARRAY['tag' || i % 3, 'all'], jsonb_build_object('rank', i), 'c' || i, '\x00'
+    FROM unnest(ARRAY['red apple', 'green apple', 'tomato', 'happy cat', 'sad cat', 'dog', 'sailing boat', 'ship',
+                      'violin', 'guitar', 'rain', 'snow']) WITH ORDINALITY AS u(n, i);
+UPDATE things SET embedding = clip_embed_text(name);
+INSERT INTO things (id, name, shop) VALUES (99, 'without embedding', 0);
+
+-- By text, picture and vector
+SELECT id, round(similarity::numeric, 2) AS similarity, metadata FROM clip_search('things', 'happy cat', 2);
+SELECT id, metadata->>'name' AS name FROM clip_search('things', clip_embed_text('sailing boat'), k => 2);
+SELECT count(*), count(similarity) FROM pixel, clip_search('things', image);
+SELECT count(*) FROM clip_search('things', clip_embed_image((SELECT image FROM pixel)), 100);
+
+-- Columns, threshold, paging, the row itself left out
+SELECT id, metadata FROM clip_search('things', 'red apple', 1, columns => '{price,image,name}');
+SELECT id, metadata FROM clip_search('things', 'red apple', 1, columns => '{}');
+SELECT id, round(similarity::numeric, 2) FROM clip_search('things', 'red apple', min_similarity => 0.99);
+SELECT count(*) FROM clip_search('things', 'red apple', min_similarity => 1.0) WHERE similarity < 0.9999;
+SELECT (SELECT array_agg(id) FROM clip_search('things', 'dog', 12)) =
+       (SELECT array_agg(id) FROM clip_search('things', 'dog', 5)) ||
+       (SELECT array_agg(id) FROM clip_search('things', 'dog', 5, skip => 5)) ||
+       (SELECT array_agg(id) FROM clip_search('things', 'dog', 5, skip => 10)) AS pages_are_the_whole;
+SELECT id FROM clip_search('things', (SELECT embedding FROM things WHERE id = 1), 1);
+SELECT id FROM clip_search('things', (SELECT embedding FROM things WHERE id = 1), 1, exclude => '1');
+
+-- Filters
+SELECT id, metadata->'name' AS name FROM clip_search('things', 'red apple', 3, filter => '{"shop": 0}');
+SELECT id FROM clip_search('things', 'red apple', filter => '{"name": ["dog", "ship", "no such"]}') ORDER BY id;
+SELECT id FROM clip_search('things', 'red apple', filter => '{"name": []}');
+SELECT count(*) FROM clip_search('things', 'red apple', 100, filter => '{"price": null}');
+SELECT id FROM clip_search('things', 'red apple', filter => '{"price": 1.1, "shop": "1"}');
+SELECT id FROM clip_search('things', 'red apple', 100, filter => '{"tags": "tag1"}') ORDER BY id;
+SELECT count(*) FROM clip_search('things', 'red apple', 100, filter => '{"tags": ["all", "tag1"]}');
+SELECT id FROM clip_search('things', 'red apple', filter => '{"info": {"rank": 4}}');
+SELECT id FROM clip_search('things', 'red apple', filter => '{"code": "c7"}');
+SELECT id FROM clip_search('things', 'red apple', filter => $${"name": "x' OR true --"}$$);
+SELECT count(*) FROM clip_search('things', 'red apple', 100, filter => '{}');
+
+-- JSON for applications
+SELECT jsonb_path_query_array(j, '$.matches[*].id'), jsonb_path_query_array(j, '$.matches[*].metadata.name'),
+       (j #> '{matches,0,score}')::numeric > 0.99 AS first
+FROM clip_search_json('things', 'dog', 1) j;
+SELECT clip_search_json('things', 'dog', filter => '{"shop": 7}');
+SELECT clip_search_json('things', clip_embed_text('dog'), 2) = clip_search_json('things', 'dog', 2) AS same;
+SELECT jsonb_array_length(clip_search_json('things', image, 3) -> 'matches') FROM pixel;
+
+-- With a vector index
+CREATE INDEX things_hnsw ON things USING hnsw (embedding vector_cosine_ops);
+INSERT INTO things (id, name, shop, embedding)
+    SELECT 1000 + i, 'number ' || i, 2, e FROM unnest(clip_embed_texts(ARRAY(
+        SELECT 'number ' || i FROM generate_series(1, 300) i))) WITH ORDINALITY AS u(e, i);
+ANALYZE things;
+SET enable_seqscan = off;
+SELECT id, metadata FROM clip_search('things', 'dog', 1, columns => '{name}');
+
+-- More rows than an HNSW index gives unasked, and a filter that takes nearly all of them away
+SHOW hnsw.ef_search;
+SELECT count(*) FROM clip_search('things', 'number 7', 200);
+SELECT count(*) FROM clip_search('things', 'number 7', 10, filter => '{"shop": 1}');
+SHOW hnsw.ef_search;
+SHOW hnsw.iterative_scan;
+RESET enable_seqscan;
+
+-- Other metrics, half precision, a column without a dimension
+CREATE TABLE halves (id int PRIMARY KEY, embedding halfvec(128));
+INSERT INTO halves SELECT id, embedding FROM things WHERE id < 99;
+CREATE INDEX ON halves USING hnsw (embedding halfvec_ip_ops);
+SET enable_seqscan = off;
+SELECT id, round(similarity::numeric, 2) FROM clip_search('halves', 'dog', 1);
+RESET enable_seqscan;
+CREATE TABLE loose (id int PRIMARY KEY, embedding vector);
+INSERT INTO loose SELECT id, embedding FROM things WHERE id < 99;
+INSERT INTO loose VALUES (1000, array_fill(0, ARRAY[128])::vector);
+SELECT id, round(similarity::numeric, 2) FROM clip_search('loose', 'dog', 100) WHERE id IN ('6', '1000');
+SELECT count(*) FROM clip_search('loose', 'dog', 100, min_similarity => -1);
+
+-- Any kind of table: a key of several columns, odd names, partitions, views
+CREATE SCHEMA "Odd ""schema""";
+CREATE TABLE "Odd ""schema"""."Tab'le" ("the ""key""" int, "B" text, "select" text, "em bedding" vector(128),
+    PRIMARY KEY ("B", "the ""key"""));
+INSERT INTO "Odd ""schema"""."Tab'le" SELECT id, 'b' || id, name, embedding FROM things WHERE id < 99;
+SELECT id, metadata FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 1);
+SELECT id FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 1, filter => '{"select": "ship"}');
+SELECT id -> 'B' AS b FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 1, exclude => '{"B": "b6", "the \"key\"": 6}');
+CREATE TABLE parts (id int, region text, embedding vector(128), PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');
+CREATE TABLE parts_b PARTITION OF parts FOR VALUES IN ('b');
+CREATE INDEX ON parts USING hnsw (embedding vector_cosine_ops);
+INSERT INTO parts SELECT id, CASE WHEN id % 2 = 0 THEN 'a' ELSE 'b' END, embedding FROM things WHERE id < 99;
+SELECT id FROM clip_search('parts', 'dog', 1);
+SELECT id FROM clip_search('parts', 'dog', 1, filter => '{"region": "b"}', columns => '{}') WHERE id ->> 'region' <> 'b';
+CREATE VIEW apples AS SELECT id AS number, name, embedding FROM things WHERE name LIKE '%apple';
+SELECT id, metadata FROM clip_search('apples', 'green apple', id_column => 'number');
+CREATE MATERIALIZED VIEW kept AS SELECT * FROM apples;
+SELECT count(*) FROM clip_search('kept', 'green apple', id_column => 'number');
+
+-- Privileges and row security are the caller's.
+CREATE ROLE clip_search_reader;
+GRANT SELECT (id, name, embedding) ON things TO clip_search_reader;
+CREATE TABLE owned (id int PRIMARY KEY, owner name DEFAULT current_user, embedding vector(128));
+INSERT INTO owned SELECT id, CASE WHEN id < 4 THEN 'clip_search_reader' ELSE 'other' END, embedding FROM things WHERE id < 99;
+ALTER TABLE owned ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON owned USING (owner = current_user);
+GRANT SELECT ON owned TO clip_search_reader;
+SET ROLE clip_search_reader;
+SELECT id, metadata FROM clip_search('things', 'dog', 1);
+SELECT id FROM clip_search('owned', 'dog', 100) ORDER BY id;
+SELECT clip_index_stats('owned', exact => true) ->> 'rows' AS rows;
+RESET ROLE;
+
+-- Statistics
+SELECT s - 'table_bytes' - 'indexes' AS stats, s -> 'indexes' -> 0 ->> 'name' AS index, s -> 'indexes' -> 0 ->> 'method' AS method,
+       s -> 'indexes' -> 0 ->> 'operator_class' AS operator_class, (s -> 'indexes' -> 0 -> 'bytes')::int > 0 AS has_size,
+       (s -> 'table_bytes')::int > 0 AS table_has_size
+FROM clip_index_stats('things') s;
+SELECT clip_index_stats('loose') -> 'dimension' AS dimension, clip_index_stats('halves') ->> 'metric' AS metric,
+       clip_index_stats('parts') ->> 'rows' AS rows, (clip_index_stats('parts') -> 'table_bytes')::int > 0 AS has_size;
+CREATE TABLE recorded (id int, t text, embedding vector(128) GENERATED ALWAYS AS (clip_embed_text(t, 'clip-search/emoji')) STORED);
+SELECT clip_index_stats('recorded') ->> 'model' AS model;
+SELECT clip_index_stats('things', exact => false) -> 'rows' AS rows, clip_index_stats('recorded', exact => false) -> 'rows' AS never_counted;
+
+-- Similarity and combination
+SELECT clip_similarity('[1,0]', '[1,0]'), clip_similarity('[1,0]', '[0,2]'), clip_similarity('[1,0]', '[-3,0]'), clip_similarity('[0,0]', '[1,0]'), clip_similarity(NULL, '[1]');
+SELECT bool_and(abs(clip_similarity(a.embedding, b.embedding) - (1 - (a.embedding <=> b.embedding))) < 1e-6) FROM things a, things b WHERE a.id < 20 AND b.id < 20;
+SELECT clip_combine(ARRAY['[3,0]', '[0,4]']::vector[]), clip_combine(ARRAY['[3,0]', '[0,4]']::vector[], '{1,-1}'), clip_combine(NULL);
+SELECT id, metadata ->> 'name' AS name FROM clip_search('things', clip_combine(ARRAY[clip_embed_text('apple'), clip_embed_text('green')], '{1,0.5}'), 1);
+SELECT id, metadata ->> 'name' AS name FROM clip_search('things', clip_combine(ARRAY[clip_embed_text('cat'), clip_embed_text('happy')], ARRAY[1, -0.7]), 1, filter => '{"shop": [0, 1]}');
+
+-- A threshold, from all rows and from a query's own
+SELECT round(threshold::numeric, 1) AS threshold, sampled, queries_used FROM clip_suggest_threshold('things', sample => 10000);
+SELECT threshold > mean_similarity, standard_deviation > 0, sampled FROM clip_suggest_threshold('things', clip_embed_text('dog'), sample => 100);
+SELECT queries_used FROM clip_suggest_threshold('things', queries => '{a dog,a cat}');
+SELECT abs(a.threshold - b.threshold) < 1e-6 AS same FROM clip_suggest_threshold('things', 'dog', 10000) a, clip_suggest_threshold('things', clip_embed_text('dog'), 10000) b;
+SELECT (SELECT threshold FROM clip_suggest_threshold('things', 10000, 0.0001)) > (SELECT threshold FROM clip_suggest_threshold('things', 10000, 0.1)) AS rarer_is_higher;
+
+-- Bad input
+\x on
+\pset format unaligned
+SELECT * FROM report($$SELECT * FROM clip_search(NULL::regclass, 'dog')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('no_such_table', 'dog')$$);
+SELECT * FROM report($$SELECT * FROM clip_search(1, 'dog')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', NULL::text)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', NULL::vector)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'not a picture'::bytea)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', 0)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', -3)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', 2000000000)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', NULL)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', skip => -1)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', min_similarity => 'NaN')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', min_similarity => 35)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', columns => '{name,colour}')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', columns => '{name,NULL}')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', embedding_column => 'vector')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', embedding_column => 'name')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', id_column => 'ident')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', '[1,2,3]'::vector)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('loose', '[1,2,3]'::vector)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', model => 'no/such')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '[1]')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '{"colour": 1}')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '{"shop": {"<": 5}}')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '{"shop": "many"}')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('parts', 'dog', exclude => '7')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', exclude => '"seven"')$$);
+CREATE TABLE keyless (embedding vector(128));
+SELECT * FROM report($$SELECT * FROM clip_search('keyless', 'dog')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('apples', 'dog')$$);
+CREATE TABLE plain (id int PRIMARY KEY);
+SELECT * FROM report($$SELECT * FROM clip_search('plain', 'dog')$$);
+CREATE TABLE two (id int PRIMARY KEY, a vector(128), b halfvec(64));
+SELECT * FROM report($$SELECT * FROM clip_search('two', 'dog')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things_hnsw', 'dog')$$);
+SELECT * FROM report($$SELECT clip_search_json('two', 'dog', embedding_column => 'b')$$);
+SELECT * FROM report($$SELECT clip_index_stats('plain')$$);
+SELECT * FROM report($$SELECT clip_index_stats(NULL)$$);
+SELECT * FROM report($$SELECT clip_index_stats('things', exact => NULL)$$);
+SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('two', embedding_column => 'a')$$);
+SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', 0)$$);
+SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', false_positive_rate => 1)$$);
+SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', queries => '{}')$$);
+SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', NULL::vector)$$);
+SELECT * FROM report($$SELECT clip_similarity('[1,2]', '[1,2,3]')$$);
+SELECT * FROM report($$SELECT clip_combine('{}')$$);
+SELECT * FROM report($$SELECT clip_combine(ARRAY['[1]', NULL]::vector[])$$);
+SELECT * FROM report($$SELECT clip_combine(ARRAY['[1]', '[1,2]']::vector[])$$);
+SELECT * FROM report($$SELECT clip_combine(ARRAY['[1]']::vector[], '{1,2}')$$);
+SELECT * FROM report($$SELECT clip_combine(ARRAY['[1]']::vector[], '{NaN}')$$);
+SELECT * FROM report($$SELECT clip_combine(ARRAY['[1]']::vector[], '{NULL}')$$);
+SELECT * FROM report($$SELECT clip_combine(ARRAY['[1,2]', '[-1,-2]']::vector[])$$);
+CREATE ROLE clip_search_stranger;
+GRANT EXECUTE ON FUNCTION report TO clip_search_stranger;
+SET ROLE clip_search_stranger;
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog')$$);
+SELECT * FROM report($$SELECT clip_index_stats('things')$$);
+SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things')$$);
+RESET ROLE;
+\x off
+\pset format aligned
+SET client_min_messages = warning;
+DROP SCHEMA "Odd ""schema""" CASCADE;
+DROP TABLE things, halves, loose, parts, owned, recorded, keyless, plain, two CASCADE;
+DROP OWNED BY clip_search_reader, clip_search_stranger;
+DROP ROLE clip_search_reader, clip_search_stranger;

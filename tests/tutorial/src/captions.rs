@@ -1,0 +1,112 @@
+//! The data set of the tutorial: some hundred emoji, as URLs with captions, a few of which are dead.
+
+use anyhow::{Context, Result};
+use clip_search_demo::emoji::{Emoji, EmojiFiles, EmojiSource, read_list};
+use std::collections::{HashMap, HashSet};
+
+/// Unicode's subgroups that the tutorial takes, and what it calls them.
+const CATEGORIES: [(&str, &str); 14] = [
+    ("cat-face", "cat"),
+    ("animal-mammal", "mammal"),
+    ("animal-bird", "bird"),
+    ("animal-marine", "sea animal"),
+    ("plant-flower", "flower"),
+    ("food-fruit", "fruit"),
+    ("food-vegetable", "vegetable"),
+    ("food-sweet", "dessert"),
+    ("drink", "drink"),
+    ("transport-ground", "vehicle"),
+    ("transport-water", "boat"),
+    ("transport-air", "aircraft"),
+    ("musical-instrument", "instrument"),
+    ("sport", "sport"),
+];
+
+/// The emoji that the model knows, with their names: newer lists of Unicode have more, and the tutorial counts them.
+const KNOWN: &str = include_str!("../../../training/emoji/emoji.txt");
+
+/// Pictures whose URL does not simply answer: [`crate::pictures`] says what each folder stands for.
+const TROUBLE: [(&str, &str); 4] = [("dodo", "gone"), ("sloth", "slow"), ("penguin", "moved"), ("peacock", "page")];
+
+/// The emoji of the tutorial.
+pub struct Collection {
+    source: EmojiSource,
+    /// Captions and categories, by the name of the picture's file.
+    entries: Vec<(String, Emoji, &'static str)>,
+}
+
+impl Collection {
+    /// Reads the emoji from the files that `make setup` installs.
+    ///
+    /// # Errors
+    /// A file is missing or is not what it should be.
+    pub fn open(files: &EmojiFiles) -> Result<Self> {
+        let source = EmojiSource::open(files)?;
+        let list = std::fs::read_to_string(&files.list).with_context(|| files.list.display().to_string())?;
+        let subgroups: HashMap<String, String> =
+            read_list(&list).into_iter().map(|entry| (entry.characters, entry.subgroup)).collect();
+        let known: HashSet<&str> = KNOWN.lines().collect();
+        let category = |emoji: &Emoji| {
+            known.get(&*format!("{}\t{}", emoji.code_points(), emoji.name))?;
+            let subgroup = subgroups.get(&emoji.characters)?;
+            CATEGORIES.iter().find(|(known, _)| known == subgroup).map(|(_, category)| *category)
+        };
+        let entries = source
+            .emoji()
+            .iter()
+            .filter_map(|emoji| Some((file_name(&emoji.name), emoji.clone(), category(emoji)?)))
+            .collect();
+        Ok(Self { source, entries })
+    }
+
+    /// The data set: a header, and a line for each picture.
+    pub fn csv(&self) -> String {
+        let mut csv = "url,caption,category\n".to_owned();
+        for (file, emoji, category) in &self.entries {
+            let folder = TROUBLE.iter().find(|(name, _)| *name == emoji.name).map(|(_, folder)| format!("{folder}/"));
+            let path = format!("{}{file}", folder.unwrap_or_default());
+            csv += &format!("http://{}/{path},{},{category}\n", crate::pictures::SHOWN, emoji.name);
+        }
+        csv
+    }
+
+    /// The PNG with this file name.
+    pub fn picture(&self, file: &str) -> Option<Vec<u8>> {
+        let (_, emoji, _) = self.entries.iter().find(|(name, ..)| name == file)?;
+        self.source.picture(emoji).ok()
+    }
+}
+
+/// `red-apple.png` for `red apple`.
+fn file_name(caption: &str) -> String {
+    let words: Vec<&str> = caption.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    format!("{}.png", words.join("-").to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_hundred_pictures_each_with_an_url_of_its_own() {
+        let collection = Collection::open(&EmojiFiles::default()).expect("make setup installs the files");
+        let csv = collection.csv();
+        let mut lines = csv.lines();
+        assert_eq!(lines.next(), Some("url,caption,category"));
+        let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+        assert!((200..=300).contains(&rows.len()), "{}", rows.len());
+        assert!(rows.iter().all(|row| row.len() == 3), "nothing is to be quoted");
+        assert_eq!(rows.iter().map(|row| row[0]).collect::<HashSet<_>>().len(), rows.len());
+        for (name, folder) in TROUBLE {
+            assert!(csv.contains(&format!("/{folder}/{name}.png,{name},")), "{name}");
+        }
+        assert!(collection.picture("red-apple.png").is_some_and(|png| png.starts_with(b"\x89PNG")));
+        assert!(collection.picture("grinning-face.png").is_none());
+    }
+
+    #[test]
+    fn file_names_are_plain() {
+        assert_eq!(file_name("two-hump camel"), "two-hump-camel.png");
+        assert_eq!(file_name("woman’s Hat!"), "woman-s-hat.png");
+    }
+}

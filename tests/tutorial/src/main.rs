@@ -1,0 +1,121 @@
+//! `clip-search-tutorial`: runs the SQL of a Markdown file through one psql session, and compares what it prints with
+//! what the file shows. PGHOST, PGPORT and PGUSER name the server; scripts/tutorial makes one.
+//!
+//! ```text
+//! document   the file: its SQL blocks, and the outputs that follow them
+//! psql       one session for all blocks
+//! compare    whether an output is as expected
+//! pictures   the HTTP server of the pictures, and of URLs that are dead
+//! captions   which pictures there are, as a list of URLs and captions
+//! ```
+
+mod captions;
+mod compare;
+mod document;
+mod pictures;
+mod psql;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use clip_search_demo::emoji::EmojiFiles;
+use document::Block;
+use pictures::PictureServer;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The file that the tutorial reads with `\copy`.
+const CAPTIONS: &str = "captions.csv";
+
+#[derive(Parser)]
+#[command(version, about = "Runs the SQL of a Markdown file and compares what psql prints with what the file shows.")]
+struct Arguments {
+    /// The Markdown file.
+    file: PathBuf,
+    /// Folder that psql runs in: it reads its input there and leaves its output there.
+    #[arg(long)]
+    folder: PathBuf,
+    /// Put what psql printed into the file wherever it differs.
+    #[arg(long)]
+    update: bool,
+    /// Run none of it: open a psql in which it can be followed by hand.
+    #[arg(long, conflicts_with = "update")]
+    shell: bool,
+    /// How to call psql.
+    #[arg(long, default_value = "psql")]
+    psql: String,
+}
+
+fn main() -> ExitCode {
+    match tutorial(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("tutorial: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the file shows what psql prints.
+fn tutorial(arguments: &Arguments) -> Result<bool> {
+    let file = arguments.file.display();
+    let markdown = std::fs::read_to_string(&arguments.file).with_context(|| format!("could not read {file}"))?;
+    let blocks = document::blocks(&markdown).with_context(|| format!("{file}"))?;
+    let server = serve_pictures(&arguments.folder)?;
+    if arguments.shell {
+        return psql::shell(&arguments.psql, &arguments.folder);
+    }
+    let sql: Vec<String> = blocks.iter().map(|block| server.to_real(&block.sql)).collect();
+    let outputs = psql::run(&arguments.psql, &arguments.folder, &sql)
+        .map_err(|stopped| stopped.in_file(&arguments.file, &blocks))?;
+    let outputs: Vec<String> = outputs.iter().map(|output| server.to_shown(output)).collect();
+
+    let differing: Vec<(&Block, &str)> =
+        blocks.iter().zip(&outputs).map(|(block, output)| (block, output.as_str())).filter(differs).collect();
+    if arguments.update {
+        let updated = document::with_outputs(&markdown, &differing);
+        std::fs::write(&arguments.file, updated).with_context(|| format!("could not write {file}"))?;
+    }
+    let mut wrong = 0;
+    for (block, output) in &differing {
+        if arguments.update && block.expected.is_some() {
+            let what = if output.contains("ERROR:") { "updated, and shows an error" } else { "updated" };
+            println!("{file}:{}: {what}", block.line);
+        } else {
+            report(&arguments.file, block, output);
+            wrong += 1;
+        }
+    }
+    let shown = blocks.iter().filter(|block| block.expected.is_some()).count();
+    println!("{file}: {} blocks of SQL, {shown} outputs shown, {wrong} wrong", blocks.len());
+    Ok(wrong == 0)
+}
+
+fn differs((block, output): &(&Block, &str)) -> bool {
+    match &block.expected {
+        Some(expected) => !compare::matches(&expected.text, output),
+        None => !compare::needs_no_showing(output),
+    }
+}
+
+fn report(file: &Path, block: &Block, output: &str) {
+    let file = file.display();
+    match &block.expected {
+        Some(expected) => {
+            let shown = format!("{file}:{}", expected.line);
+            eprintln!("{}", compare::difference(&expected.text, output, &shown));
+        }
+        None => eprintln!("{file}:{}: this prints what the file does not show:\n{output}", block.line),
+    }
+}
+
+/// Starts the server and writes the list of its URLs.
+fn serve_pictures(folder: &Path) -> Result<PictureServer> {
+    let collection = captions::Collection::open(&EmojiFiles::default())?;
+    std::fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
+    let path = folder.join(CAPTIONS);
+    let csv = collection.csv();
+    let server = PictureServer::start(collection)?;
+    std::fs::write(&path, server.to_real(&csv)).with_context(|| format!("could not write {}", path.display()))?;
+    Ok(server)
+}
