@@ -64,6 +64,49 @@ CREATE FUNCTION clip_embed_images(bytea[], model text) RETURNS vector[]
 COMMENT ON FUNCTION clip_embed_images(bytea[], text) IS
     'embeddings of many pictures in one request with a model; a NULL element gives NULL';
 
+-- Where a picture cannot be embedded, NULL and a WARNING that says why. What is not the picture's fault (no such model, no
+-- server, no memory) is an error all the same: trying again may help.
+
+CREATE FUNCTION clip_try_embed_image(bytea) RETURNS vector
+    AS 'MODULE_PATHNAME', 'clip_try_embed_image'
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000;
+COMMENT ON FUNCTION clip_try_embed_image(bytea) IS
+    'embedding of a picture, or NULL and a WARNING where it is none, with the model that clip_search.model names';
+
+CREATE FUNCTION clip_try_embed_image(bytea, model text) RETURNS vector
+    AS 'MODULE_PATHNAME', 'clip_try_embed_image'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000;
+COMMENT ON FUNCTION clip_try_embed_image(bytea, text) IS
+    'embedding of a picture, or NULL and a WARNING where it is none, with a model';
+
+CREATE FUNCTION clip_try_embed_images(bytea[]) RETURNS vector[]
+    AS 'MODULE_PATHNAME', 'clip_try_embed_images'
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 500000;
+COMMENT ON FUNCTION clip_try_embed_images(bytea[]) IS
+    'embeddings of many pictures in one request; NULL for an element that is NULL or, with a WARNING, no picture';
+
+CREATE FUNCTION clip_try_embed_images(bytea[], model text) RETURNS vector[]
+    AS 'MODULE_PATHNAME', 'clip_try_embed_images'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 500000;
+COMMENT ON FUNCTION clip_try_embed_images(bytea[], text) IS
+    'embeddings of many pictures in one request with a model; NULL for an element that is NULL or, with a WARNING, no picture';
+
+CREATE FUNCTION clip_image_info(
+        image bytea,
+        OUT format text,                -- media type, also of formats that are not decoded
+        OUT width integer,              -- as stored, before it is turned
+        OUT height integer,
+        OUT orientation integer,        -- EXIF, 1 (upright) to 8
+        OUT frames integer,             -- of an animation, or pages; the first is embedded
+        OUT has_alpha boolean,
+        OUT bytes integer,
+        OUT error text)                 -- why it cannot be embedded
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_image_info'
+    LANGUAGE C STABLE PARALLEL SAFE COST 20000 ROWS 1;
+COMMENT ON FUNCTION clip_image_info(bytea) IS
+    'what a picture is like; never an error, whatever the bytes. Decodes it, and needs no model';
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Arithmetic on embeddings
 ------------------------------------------------------------------------------------------------------------------------

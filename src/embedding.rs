@@ -44,8 +44,22 @@ pub fn of_many(
     modality: Modality,
     inputs: impl Iterator<Item = Option<Input>>,
 ) -> Result<Vec<Option<Embedding>>> {
+    of_many_but(model, modality, inputs, Err)
+}
+
+/// As [`of_many`], with a choice: what cannot be embedded is given to `failed`, which returns the error that is to end
+/// it all, or nothing to go on with `None` in that place.
+///
+/// # Errors
+/// What `failed` returns; otherwise as [`of_one`].
+pub fn of_many_but(
+    model: &str,
+    modality: Modality,
+    inputs: impl Iterator<Item = Option<Input>>,
+    failed: impl Fn(Error) -> Result<()>,
+) -> Result<Vec<Option<Embedding>>> {
     let mut pending =
-        Pending { model, modality, results: Vec::new(), indexes: Vec::new(), inputs: Vec::new(), bytes: 0 };
+        Pending { model, modality, failed, results: Vec::new(), indexes: Vec::new(), inputs: Vec::new(), bytes: 0 };
     for input in inputs {
         pending.push(input)?;
     }
@@ -54,20 +68,23 @@ pub fn of_many(
 }
 
 /// The items that wait to be sent.
-struct Pending<'a> {
+struct Pending<'a, F> {
     model: &'a str,
     modality: Modality,
+    failed: F,
     results: Vec<Option<Embedding>>,
     indexes: Vec<usize>,
     inputs: Vec<Input>,
     bytes: usize,
 }
 
-impl Pending<'_> {
+impl<F: Fn(Error) -> Result<()>> Pending<'_, F> {
     fn push(&mut self, input: Option<Input>) -> Result<()> {
         self.results.push(None);
         let Some(input) = input else { return Ok(()) };
-        check_size(&input, self.modality)?;
+        if let Err(error) = check_size(&input, self.modality) {
+            return (self.failed)(error.of_element(self.results.len()));
+        }
         if self.bytes + input.len() > REQUEST_BYTES || self.inputs.len() == REQUEST_ITEMS {
             self.flush()?;
         }
@@ -85,8 +102,10 @@ impl Pending<'_> {
         let inputs = std::mem::take(&mut self.inputs);
         let answers = client::embed(self.model.to_owned(), items(inputs, self.modality))?;
         for (index, answer) in std::mem::take(&mut self.indexes).into_iter().zip(answers) {
-            let embedding = answer.map_err(|failure| Error::Element { index: index + 1, failure })?;
-            self.results[index] = Some(embedding);
+            match answer {
+                Ok(embedding) => self.results[index] = Some(embedding),
+                Err(failure) => (self.failed)(Error::Server(failure).of_element(index + 1))?,
+            }
         }
         Ok(())
     }

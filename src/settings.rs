@@ -4,7 +4,7 @@
 //! get another vector than its neighbour.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
-use protocol::{Config, FetchConfig, OnLongText};
+use protocol::{Config, FetchConfig, OnLongText, Transparency};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -18,6 +18,14 @@ enum LongText {
     Error,
 }
 
+#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
+enum TransparentPixels {
+    #[name = c"drop"]
+    Drop,
+    #[name = c"white"]
+    White,
+}
+
 static MODEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"clip-search/emoji"));
 static MODEL_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static DEVICE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auto"));
@@ -25,6 +33,8 @@ static PRECISION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::n
 static RUNTIME: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static PROGRAM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ON_LONG_TEXT: GucSetting<LongText> = GucSetting::<LongText>::new(LongText::Truncate);
+static TRANSPARENCY: GucSetting<TransparentPixels> = GucSetting::<TransparentPixels>::new(TransparentPixels::Drop);
+static APPLY_ORIENTATION: GucSetting<bool> = GucSetting::<bool>::new(true);
 static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_BATCH: GucSetting<i32> = GucSetting::<i32>::new(32);
 static MAX_IMAGE_BYTES: GucSetting<i32> = GucSetting::<i32>::new(64 << 20);
@@ -45,6 +55,7 @@ static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(0);
 /// Defines all settings and reserves their prefix.
 pub fn register() {
     register_choices();
+    register_reading();
     register_limits();
     register_paths();
     register_fetching();
@@ -86,6 +97,28 @@ fn register_choices() {
         c"truncate keeps the first tokens and the end-of-text token, as the reference implementation does. \
           Takes effect on reload.",
         &ON_LONG_TEXT,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+}
+
+fn register_reading() {
+    GucRegistry::define_enum_guc(
+        c"clip_search.transparency",
+        c"What becomes of a picture's transparent pixels: drop or white.",
+        c"drop leaves out the alpha channel, so that the colours below it show, as PIL's convert(\"RGB\") and most users of \
+          CLIP do; white lays the picture on white, as people see it on a page. Changes vectors: embed again. Takes \
+          effect on reload.",
+        &TRANSPARENCY,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"clip_search.apply_orientation",
+        c"Whether a photograph is turned the way its EXIF data say before it is embedded.",
+        c"off is what the reference implementation does, which sees many telephones' pictures lying on their side. \
+          Changes vectors: embed again. Takes effect on reload.",
+        &APPLY_ORIENTATION,
         GucContext::Sighup,
         GucFlags::default(),
     );
@@ -356,6 +389,11 @@ pub fn server_config() -> Config {
             LongText::Truncate => OnLongText::Truncate,
             LongText::Error => OnLongText::Error,
         },
+        transparency: match TRANSPARENCY.get() {
+            TransparentPixels::Drop => Transparency::Drop,
+            TransparentPixels::White => Transparency::White,
+        },
+        apply_orientation: APPLY_ORIENTATION.get(),
         max_image_bytes: MAX_IMAGE_BYTES.get() as u64,
         max_image_pixels: MAX_IMAGE_PIXELS.get() as u64,
         idle_timeout_s: IDLE_TIMEOUT.get() as u32,

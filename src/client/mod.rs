@@ -7,8 +7,8 @@ use crate::errors::{Error, Result};
 use crate::{memo, settings};
 use connection::{Connection, Deadline};
 use protocol::{
-    EmbedRequest, Embedding, Failure, FetchRequest, Fetched, FetchedImage, Items, Kind, ModelInfo, Request, Response,
-    ServerStatus, Thumbnail, ThumbnailRequest,
+    EmbedRequest, Embedding, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, ModelInfo, Request,
+    Response, ServerStatus, Thumbnail, ThumbnailRequest,
 };
 use std::cell::Cell;
 
@@ -65,6 +65,17 @@ pub fn thumbnails(images: Vec<Vec<u8>>, max_side: u32) -> Result<Vec<Result<Thum
     let images = images.into_iter().map(Into::into).collect();
     match ask(&Request::Thumbnails(ThumbnailRequest { images, max_side }))? {
         Response::Thumbnails(results) if results.len() == count => Ok(results),
+        other => unexpected(other),
+    }
+}
+
+/// Looks at a picture.
+///
+/// # Errors
+/// As [`embed`]; that the bytes are no picture is no error here.
+pub fn image_info(image: Vec<u8>) -> Result<ImageInfo> {
+    match ask(&Request::ImageInfo(image.into()))? {
+        Response::ImageInfo(info) => Ok(info),
         other => unexpected(other),
     }
 }

@@ -20,12 +20,12 @@ pub enum Error {
     #[error("{}", .0.message)]
     Server(Failure),
     /// One element of an array failed; counted from 1, NULL elements included.
-    #[error("{}", .failure.message)]
+    #[error("{error}")]
     Element {
         /// Position in the array.
         index: usize,
-        /// What the server said of it.
-        failure: Failure,
+        /// What is wrong with it.
+        error: Box<Self>,
     },
     /// A picture over `clip_search.max_image_bytes`, found before it was sent.
     #[error("picture has {bytes} bytes, more than {max}")]
@@ -100,6 +100,26 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error, of an array's element at this position, counted from 1.
+    pub fn of_element(self, index: usize) -> Self {
+        Self::Element { index, error: Box::new(self) }
+    }
+
+    /// Whether it is the picture's fault, and not that of the server, the model or the settings of the model.
+    pub fn is_the_pictures_fault(&self) -> bool {
+        match self {
+            Self::Server(failure) => is_the_pictures_fault(failure.class),
+            Self::Element { error, .. } => error.is_the_pictures_fault(),
+            Self::ImageTooLarge { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Tells the client without failing.
+    pub fn warn(self) {
+        ErrorReport::from(self).report(PgLogLevel::WARNING);
+    }
+
     /// Raises the error in Postgres.
     pub fn raise(self) -> ! {
         ErrorReport::from(self).report(PgLogLevel::ERROR);
@@ -110,6 +130,11 @@ impl Error {
 /// Raises the error, or gives the value.
 pub fn or_raise<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| error.raise())
+}
+
+/// Whether a failure is the picture's fault.
+pub fn is_the_pictures_fault(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::BadImage | ErrorClass::UnsupportedImage | ErrorClass::LimitExceeded)
 }
 
 fn sqlstate(class: ErrorClass) -> Code {
@@ -148,12 +173,13 @@ impl From<Error> for ErrorReport {
         };
         match error {
             Error::Server(failure) => report(sqlstate(failure.class), failure.detail, failure.hint.as_deref()),
-            Error::Element { index, failure } => {
+            Error::Element { index, error } => {
+                let report = Self::from(*error);
                 let mut detail = format!("This is element {index} of the array.");
-                if let Some(more) = failure.detail {
+                if let Some(more) = report.detail() {
                     detail = format!("{detail} {more}");
                 }
-                report(sqlstate(failure.class), Some(detail), failure.hint.as_deref())
+                report.set_detail(detail)
             }
             Error::ImageTooLarge { .. } => report(
                 Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,

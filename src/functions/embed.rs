@@ -1,10 +1,11 @@
-//! `clip_embed_text`, `clip_embed_image`, `clip_embed_texts`, `clip_embed_images`.
+//! `clip_embed_text`, `clip_embed_image`, `clip_embed_texts`, `clip_embed_images`, and with `try` for pictures.
 //!
+//! Those with `try` give NULL and a WARNING where the picture is at fault; what is not its fault is an error there too.
 //! All are STRICT, so no argument is NULL. The second argument, where there is one, is the model's name.
 
 use super::arguments::{Arguments, bytes_of, text_of};
 use super::sql_function;
-use crate::errors::Result;
+use crate::errors::{Error, Result};
 use crate::memo::Modality;
 use crate::{embedding, settings, vector};
 use pgrx::pg_sys::{self, Datum};
@@ -14,15 +15,41 @@ sql_function!(clip_embed_image, pg_finfo_clip_embed_image, |call| embed_one(call
 sql_function!(clip_embed_texts, pg_finfo_clip_embed_texts, |call| embed_array(call, Modality::Text));
 sql_function!(clip_embed_images, pg_finfo_clip_embed_images, |call| embed_array(call, Modality::Image));
 
+sql_function!(clip_try_embed_image, pg_finfo_clip_try_embed_image, try_embed_one);
+sql_function!(clip_try_embed_images, pg_finfo_clip_try_embed_images, try_embed_array);
+
 fn embed_one(call: Arguments, modality: Modality) -> Result<Datum> {
     let input = input(call.datum(0).expect("STRICT"), modality);
     vector::to_datum(&embedding::of_one(&model(call), modality, input)?)
 }
 
+fn try_embed_one(call: Arguments) -> Result<Option<Datum>> {
+    match embed_one(call, Modality::Image) {
+        Ok(embedding) => Ok(Some(embedding)),
+        Err(error) => excuse(error).map(|()| None),
+    }
+}
+
 fn embed_array(call: Arguments, modality: Modality) -> Result<Datum> {
+    array(call, modality, Err)
+}
+
+fn try_embed_array(call: Arguments) -> Result<Datum> {
+    array(call, Modality::Image, excuse)
+}
+
+fn excuse(error: Error) -> Result<()> {
+    if !error.is_the_pictures_fault() {
+        return Err(error);
+    }
+    error.warn();
+    Ok(())
+}
+
+fn array(call: Arguments, modality: Modality, failed: fn(Error) -> Result<()>) -> Result<Datum> {
     let elements = call.elements(0)?.expect("STRICT");
     let inputs = elements.into_iter().map(|element| element.map(|datum| input(datum, modality)));
-    let embeddings = embedding::of_many(&model(call), modality, inputs)?;
+    let embeddings = embedding::of_many_but(&model(call), modality, inputs, failed)?;
     let values: Vec<Option<&[f32]>> = embeddings.iter().map(Option::as_deref).collect();
     vector::to_array_datum(&values, element_type(call))
 }

@@ -5,12 +5,11 @@
 
 use super::arguments::Arguments;
 use super::sql_function;
-use crate::errors::{Error, Misuse, Result};
+use crate::errors::{Error, Misuse, Result, is_the_pictures_fault};
 use crate::{client, embedding, text};
 use gallery::{Image, Picture};
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum};
-use protocol::ErrorClass;
 
 sql_function!(clip_gallery_add, pg_finfo_clip_gallery_add, add);
 sql_function!(clip_gallery_page, pg_finfo_clip_gallery_page, page);
@@ -71,10 +70,6 @@ impl State {
         }
         Ok(())
     }
-}
-
-fn is_the_pictures_fault(class: ErrorClass) -> bool {
-    matches!(class, ErrorClass::BadImage | ErrorClass::UnsupportedImage | ErrorClass::LimitExceeded)
 }
 
 /// state, image, caption, similarity [, title] → state

@@ -5,6 +5,7 @@ mod classify;
 mod embed;
 mod fetch;
 mod gallery;
+mod image_info;
 mod index_stats;
 mod rows;
 mod search;

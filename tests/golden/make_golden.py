@@ -26,36 +26,22 @@ import numpy as np
 import onnxruntime
 import torch
 from PIL import Image, ImageDraw
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
+from training import bpe  # noqa: E402
 from training.clip_onnx import Text, Vision, export  # noqa: E402
 
 MODEL = HERE / "models/golden/small"
 CONTEXT, SIDE, PATCH = 77, 48, 8
-START, END = "<|startoftext|>", "<|endoftext|>"
-PATTERN = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 
 def make_tokenizer() -> CLIPTokenizer:
     """A byte-level BPE of CLIP's kind, with merges learned from corpus.txt."""
-    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    trained.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    trained.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(PATTERN), behavior="removed", invert=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
-    # The trainer keeps only the letters that it saw: CLIP's vocabulary has all, inside and at the end of a word.
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=420, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False)
-    trained.train([str(HERE / "corpus.txt")], trainer)
-    merges = [tuple(merge) for merge in json.loads(trained.to_str())["model"]["merges"]][:120]
-    words = letters + [letter + "</w>" for letter in letters] + ["".join(merge) for merge in merges] + [START, END]
-    words = list(dict.fromkeys(words))
-    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=merges, model_max_length=CONTEXT)
+    with (HERE / "corpus.txt").open() as lines:
+        return bpe.make_tokenizer(bpe.learn_merges(lines, 420)[:120], CONTEXT)
 
 
 def make_model(tokenizer: CLIPTokenizer) -> CLIPModel:

@@ -32,6 +32,7 @@ SELECT * FROM report($$SELECT clip_embed_image('\x89504e470d0a1a0a0000000d494844
 SELECT * FROM report($$SELECT clip_embed_image(convert_to(repeat('x', 67108865), 'UTF8'))$$);
 -- The element at fault is named; NULL elements count.
 SELECT * FROM report($$SELECT clip_embed_images(ARRAY[image, NULL, 'x']) FROM pixel$$);
+SELECT * FROM report($$SELECT clip_embed_images(ARRAY[image, decode(repeat('00', 67108865), 'hex')]) FROM pixel$$);
 SELECT * FROM report($$SELECT clip_embed_images(ARRAY[[image, image]]) FROM pixel$$);
 SELECT * FROM report($$SELECT clip_embed_texts(ARRAY[['a'], ['b']])$$);
 

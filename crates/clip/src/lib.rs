@@ -29,7 +29,8 @@ pub use error::{Error, Result};
 pub use name::ModelName;
 pub use ndarray::{Array3, ArrayView3};
 pub use picture::{
-    FORMATS, Limits, Preprocessor, RgbImage, Thumbnail, Transparency, decode, decode_with, media_type, thumbnail,
+    FORMATS, Limits, PictureInfo, Preprocessor, Reading, RgbImage, Thumbnail, Transparency, decode, media_type,
+    picture_info, thumbnail,
 };
 pub use runtime::Runtime;
 pub use session::{SessionOptions, TextTower, VisionTower};

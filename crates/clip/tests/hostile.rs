@@ -2,12 +2,12 @@
 
 mod common;
 
-use clip::{Error, Limits, LongText, Preprocessor, Tokenizer, decode};
+use clip::{Error, Limits, LongText, Preprocessor, Reading, Tokenizer, decode};
 use common::*;
 use proptest::prelude::*;
 
 fn error(bytes: &[u8]) -> Error {
-    let error = decode(bytes, &Limits::default()).expect_err("was decoded");
+    let error = decode(bytes, &Limits::default(), Reading::default()).expect_err("was decoded");
     assert!(error.is_about_picture(), "{error}");
     assert!(error.to_string().len() < 300, "{error}");
     error
@@ -30,9 +30,9 @@ fn what_is_no_picture() {
 fn truncated_pictures_of_every_format() {
     for image in golden().images {
         let bytes = picture(&image.file);
-        let whole = decode(&bytes, &Limits::default()).unwrap();
+        let whole = decode(&bytes, &Limits::default(), Reading::default()).unwrap();
         for length in (1..20).map(|part| bytes.len() * part / 20) {
-            match decode(&bytes[..length], &Limits::default()) {
+            match decode(&bytes[..length], &Limits::default(), Reading::default()) {
                 Err(error) => assert!(error.is_about_picture(), "{}: {error}", image.file),
                 // Only something behind the pixels was cut off.
                 Ok(part) => assert_eq!(part, whole, "{} from {length} of {} bytes", image.file, bytes.len()),
@@ -95,13 +95,13 @@ fn limits_are_checked_on_the_header() {
 
     let bytes = picture("wide.png");
     let exactly = Limits { max_bytes: bytes.len(), max_pixels: 97 * 50 };
-    assert!(decode(&bytes, &exactly).is_ok());
+    assert!(decode(&bytes, &exactly, Reading::default()).is_ok());
     let few_bytes = Limits { max_bytes: bytes.len() - 1, ..exactly };
     let wanted = Error::ImageTooLarge { bytes: bytes.len(), max: bytes.len() - 1 };
-    assert_eq!(decode(&bytes, &few_bytes).unwrap_err(), wanted);
+    assert_eq!(decode(&bytes, &few_bytes, Reading::default()).unwrap_err(), wanted);
     let few_pixels = Limits { max_pixels: 97 * 50 - 1, ..exactly };
     let wanted = Error::TooManyPixels { width: 97, height: 50, max: 97 * 50 - 1 };
-    assert_eq!(decode(&bytes, &few_pixels).unwrap_err(), wanted);
+    assert_eq!(decode(&bytes, &few_pixels, Reading::default()).unwrap_err(), wanted);
 }
 
 proptest! {

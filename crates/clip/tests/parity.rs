@@ -3,7 +3,8 @@
 mod common;
 
 use clip::{
-    Cancel, Limits, LongText, ModelSpec, Precision, Preprocessor, TextTower, Tokenizer, Transparency, VisionTower,
+    Cancel, Limits, LongText, ModelSpec, Precision, Preprocessor, Reading, TextTower, Tokenizer, Transparency,
+    VisionTower,
 };
 use common::*;
 
@@ -106,13 +107,13 @@ fn pixels_are_the_references() {
     let golden = golden();
     let mut spec = spec();
     (spec.image.rescale, spec.image.normalize) = (None, None);
-    let preprocessor = Preprocessor::new(&spec).with_transparency(Transparency::Drop);
+    let preprocessor = Preprocessor::new(&spec);
     let all = std::fs::read(golden_dir().join("pixels.bin")).unwrap();
     let size = 48 * 48 * 3;
     assert_eq!(all.len(), golden.images.len() * size);
     for (image, wanted) in golden.images.iter().zip(all.chunks_exact(size)) {
         let bytes = picture(&image.file);
-        let decoded = clip::decode(&bytes, &Limits::default()).unwrap();
+        let decoded = clip::decode(&bytes, &Limits::default(), Reading::default()).unwrap();
         assert_eq!(decoded.dimensions(), (image.width, image.height), "{}", image.file);
         let pixels = preprocessor.run(&bytes, &Limits::default()).unwrap();
         let found = pixels.permuted_axes([1, 2, 0]);
@@ -127,7 +128,9 @@ fn pixels_are_the_references() {
 
 fn check_images(precision: Precision, bound: f64) {
     let (spec, golden, limits) = (spec(), golden(), Limits::default());
-    let preprocessor = Preprocessor::new(&spec);
+    // As the reference's processor reads pictures.
+    let reading = Reading { transparency: Transparency::White, apply_orientation: false };
+    let preprocessor = Preprocessor::new(&spec).with_reading(reading);
     let mut tower = VisionTower::load(&spec, &on_cpu(precision), &runtime()).unwrap();
     let mut single = Vec::new();
     let inputs: Vec<_> =
@@ -156,9 +159,9 @@ fn image_graph_in_half_precision() {
 }
 
 #[test]
-fn transparent_pictures_without_their_alpha_are_those_of_pil() {
+fn transparent_pictures_are_those_of_pil() {
     let (spec, golden) = (spec(), golden());
-    let preprocessor = Preprocessor::new(&spec).with_transparency(Transparency::Drop);
+    let preprocessor = Preprocessor::new(&spec);
     let mut tower = VisionTower::load(&spec, &on_cpu(Precision::Fp32), &runtime()).unwrap();
     let mut seen = 0;
     for image in &golden.images {

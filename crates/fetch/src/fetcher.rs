@@ -84,10 +84,7 @@ impl Fetcher {
 
     fn lane(&self, url: &Url) -> &Lane {
         let lane = url.port_or_known_default().and_then(|port| self.ports.get(&port));
-        {
-            let _ = lane;
-            &self.other_ports
-        }
+        lane.unwrap_or(&self.other_ports)
     }
 }
 

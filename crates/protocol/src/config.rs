@@ -14,6 +14,17 @@ pub enum OnLongText {
     Error,
 }
 
+/// What becomes of transparent pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transparency {
+    /// The colours below them show, as with PIL's `convert("RGB")`.
+    #[default]
+    Drop,
+    /// The picture is laid on white.
+    White,
+}
+
 /// The server's settings. The supervisor writes them to the server's standard input, one JSON object a line: the first
 /// line before the server starts to listen, another one after each reload of PostgreSQL's configuration. The end of
 /// standard input ends the server.
@@ -37,6 +48,10 @@ pub struct Config {
     pub max_batch: u32,
     /// What to do with a text over the model's context length.
     pub on_long_text: OnLongText,
+    /// What becomes of transparent pixels.
+    pub transparency: Transparency,
+    /// Whether a picture is turned as EXIF says.
+    pub apply_orientation: bool,
     /// Longest encoded picture in bytes.
     pub max_image_bytes: u64,
     /// Most pixels of a decoded picture.
@@ -99,6 +114,8 @@ impl Default for Config {
             threads: 0,
             max_batch: 32,
             on_long_text: OnLongText::Truncate,
+            transparency: Transparency::Drop,
+            apply_orientation: true,
             max_image_bytes: 64 << 20,
             max_image_pixels: 89_478_485,
             idle_timeout_s: 0,

@@ -17,11 +17,11 @@ mod config;
 mod frame;
 mod message;
 
-pub use config::{Config, FetchConfig, OnLongText, SocketPaths, SupervisorState};
+pub use config::{Config, FetchConfig, OnLongText, SocketPaths, SupervisorState, Transparency};
 pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
 pub use message::{
-    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, Items, ModelInfo,
-    Request, Response, ServerStatus, Thumbnail, ThumbnailRequest,
+    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items,
+    ModelInfo, Request, Response, ServerStatus, Thumbnail, ThumbnailRequest,
 };
 
 /// The version of everything behind the handshake. Raise it with every change of a message.

@@ -29,6 +29,8 @@ pub enum Request {
     LogitScale(String),
     /// Make pictures small.
     Thumbnails(ThumbnailRequest),
+    /// Say what a picture is like.
+    ImageInfo(serde_bytes::ByteBuf),
     /// Fetch pictures by URL. The only request that is answered by many responses: one [`Response::Fetched`] for each URL.
     Fetch(FetchRequest),
     /// List the installed models.
@@ -88,6 +90,25 @@ pub struct Thumbnail {
     pub bytes: serde_bytes::ByteBuf,
 }
 
+/// What is known of a picture. What its bytes do not tell is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// Media type, such as `image/jpeg`.
+    pub format: Option<String>,
+    /// In pixels, as stored: before it is turned.
+    pub width: Option<u32>,
+    /// In pixels, as stored.
+    pub height: Option<u32>,
+    /// EXIF orientation, 1 (upright) to 8.
+    pub orientation: Option<u8>,
+    /// Frames of an animation or pages of a file, of which the first is embedded.
+    pub frames: Option<u32>,
+    /// Whether there is an alpha channel or a transparent colour.
+    pub has_alpha: Option<bool>,
+    /// Why it cannot be embedded, where it cannot.
+    pub error: Option<String>,
+}
+
 /// Pictures to fetch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchRequest {
@@ -127,6 +148,8 @@ pub enum Response {
     LogitScale(Option<f64>),
     /// One result for each picture of a [`ThumbnailRequest`], in order.
     Thumbnails(Vec<Result<Thumbnail, Failure>>),
+    /// The answer to [`Request::ImageInfo`].
+    ImageInfo(ImageInfo),
     /// The answer to one URL of a [`FetchRequest`].
     Fetched(Fetched),
     /// The answer to [`Request::Models`].

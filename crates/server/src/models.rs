@@ -2,8 +2,8 @@
 
 use crate::log_info;
 use clip::{
-    Device, Error, ModelName, ModelSpec, Precision, Preprocessor, Provider, Result, Runtime, SessionOptions, TextTower,
-    Tokenizer, VisionTower, catalog,
+    Device, Error, ModelName, ModelSpec, Precision, Preprocessor, Provider, Reading, Result, Runtime, SessionOptions,
+    TextTower, Tokenizer, Transparency, VisionTower, catalog,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
@@ -57,7 +57,7 @@ impl Model {
         let spec = ModelSpec::read(directory, name)?;
         Ok(Self {
             tokenizer: Tokenizer::load(&spec)?,
-            preprocessor: Preprocessor::new(&spec),
+            preprocessor: Preprocessor::new(&spec).with_reading(reading(config)),
             options: SessionOptions {
                 device: Device::from_str(&config.device)?,
                 threads: config.threads as usize,
@@ -244,6 +244,15 @@ impl Models {
         self.fingerprints.lock().expect("no panic while held").insert(key, (stamp, fingerprint.clone()));
         Ok(fingerprint)
     }
+}
+
+/// How pictures are to be understood.
+fn reading(config: &Config) -> Reading {
+    let transparency = match config.transparency {
+        protocol::Transparency::Drop => Transparency::Drop,
+        protocol::Transparency::White => Transparency::White,
+    };
+    Reading { transparency, apply_orientation: config.apply_orientation }
 }
 
 fn latest_change(directory: &Path) -> Option<SystemTime> {

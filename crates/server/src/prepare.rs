@@ -1,7 +1,7 @@
 //! Decoding, tokenizing and making pictures small, on a pool of threads beside the device's.
 
 use crate::models::Model;
-use clip::{Array3, Error, Limits, LongText, Result, Thumbnail};
+use clip::{Array3, Error, Limits, LongText, PictureInfo, Result, Thumbnail};
 use protocol::{Config, Items, OnLongText};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -75,6 +75,12 @@ impl Pool {
             |image: serde_bytes::ByteBuf| self.spawn(move || clip::thumbnail(&image, max_side, &limits), &abandoned);
         let waiting = images.into_iter().map(make).collect();
         all(waiting).await
+    }
+
+    /// Looks at a picture.
+    pub(crate) async fn describe(&self, image: serde_bytes::ByteBuf, config: &Config) -> Result<PictureInfo> {
+        let limits = limits(config);
+        self.spawn(move || Ok(clip::picture_info(&image, &limits)), &DropFlag::default()).result().await
     }
 
     fn spawn<T: Send + 'static>(

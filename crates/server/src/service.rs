@@ -8,7 +8,8 @@ use crate::stats::Stats;
 use crate::{failure, log_info, log_warning, process};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use protocol::{
-    Config, EmbedRequest, Embedding, Failure, Items, Request, Response, ServerStatus, Thumbnail, ThumbnailRequest,
+    Config, EmbedRequest, Embedding, Failure, ImageInfo, Items, Request, Response, ServerStatus, Thumbnail,
+    ThumbnailRequest,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -61,8 +62,11 @@ impl Service {
                 }
             }
         }
-        let reload = (&config.model_roots, &config.device, &config.precision, config.threads)
-            != (&old.model_roots, &old.device, &old.precision, old.threads);
+        let what_models_hold = |config: &Config| {
+            let Config { model_roots, device, precision, .. } = config.clone();
+            (model_roots, device, precision, config.threads, config.transparency, config.apply_orientation)
+        };
+        let reload = what_models_hold(&config) != what_models_hold(&old);
         if reload {
             settings.models = Arc::default();
         }
@@ -106,6 +110,10 @@ impl Service {
                 let _in_flight = self.stats.begin();
                 Ok(Response::Thumbnails(self.thumbnails(request).await))
             }
+            Request::ImageInfo(image) => {
+                let _in_flight = self.stats.begin();
+                self.describe(image).await
+            }
             Request::LogitScale(model) => self.logit_scale(&model).await,
             Request::Models => self.list_models().await,
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
@@ -131,6 +139,14 @@ impl Service {
         let failed = results.iter().filter(|result| result.is_err()).count();
         self.stats.errors.fetch_add(failed as u64, Relaxed);
         results
+    }
+
+    async fn describe(&self, image: serde_bytes::ByteBuf) -> Result<Response, Failure> {
+        let Settings { config, pool, .. } = self.settings();
+        let info = pool.describe(image, &config).await.map_err(|error| failure::of(&error))?;
+        let clip::PictureInfo { format, width, height, orientation, frames, has_alpha, error } = info;
+        let format = format.map(str::to_owned);
+        Ok(Response::ImageInfo(ImageInfo { format, width, height, orientation, frames, has_alpha, error }))
     }
 
     async fn logit_scale(&self, model: &str) -> Result<Response, Failure> {

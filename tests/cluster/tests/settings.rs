@@ -230,3 +230,28 @@ fn reload_before_the_first_call() {
     assert_eq!(error.code().code(), "54000");
     assert_eq!(counters(&mut cluster.connect()).images, 0);
 }
+
+/// The same JPEG with an EXIF block that says it is to be turned.
+fn turned(jpeg: &[u8]) -> Vec<u8> {
+    let exif = *b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    [&jpeg[..2], &exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn how_pictures_are_read_follows_the_configuration() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let plain = picture("photo_444.jpg");
+    let mut similarity = |a: &[u8], b: &[u8]| -> f32 {
+        cosine(&embed_image(&mut client, a).unwrap(), &embed_image(&mut client, b).unwrap())
+    };
+    assert!(similarity(&plain, &turned(&plain)) < 0.999, "turned by default");
+    let transparent = picture("alpha.png");
+    let before = embed_image(&mut cluster.connect(), &transparent).unwrap();
+    cluster.reconfigure(&[("clip_search.apply_orientation", "off"), ("clip_search.transparency", "white")]);
+    wait_until("the server takes the settings", Duration::from_secs(10), || {
+        similarity(&plain, &turned(&plain)) > 0.999_99
+    });
+    let after = embed_image(&mut cluster.connect(), &transparent).unwrap();
+    assert!(cosine(&before, &after) < 0.999, "on white");
+}

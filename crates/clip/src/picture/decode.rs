@@ -50,30 +50,40 @@ impl Default for Limits {
 pub enum Transparency {
     /// The alpha channel is left out and the colours below it show, as with PIL's `convert("RGB")`, and so with
     /// OpenAI's CLIP, open_clip, and transformers before it composited.
+    #[default]
     Drop,
     /// The picture is laid on white, as the reference's `convert_to_rgb` (transformers 5.23) does, and as people see it
     /// on a page: what colours lie below transparent pixels is an accident of the program that wrote the file.
-    #[default]
     White,
 }
 
-/// Decodes a picture, laying it on white where it is transparent. The first frame of an animation is taken; the orientation that
-/// EXIF may state is not applied.
+/// How a picture is to be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What becomes of transparent pixels.
+    pub transparency: Transparency,
+    /// Whether the picture is turned the way EXIF says that people see it. PIL and the reference do not do that.
+    pub apply_orientation: bool,
+}
+
+impl Default for Reading {
+    /// The way people see it, and transparency as PIL's `convert("RGB")` has it.
+    fn default() -> Self {
+        Self { transparency: Transparency::default(), apply_orientation: true }
+    }
+}
+
+/// Decodes a picture. The first frame of an animation is taken.
 ///
 /// # Errors
 /// [`Error::NotAnImage`], [`Error::UnsupportedImage`], [`Error::CorruptImage`], [`Error::ImageTooLarge`],
 /// [`Error::TooManyPixels`].
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
-    decode_with(bytes, limits, Transparency::default())
-}
-
-/// [`decode`] with a choice of what becomes of transparent pixels.
-///
-/// # Errors
-/// Those of [`decode`].
-pub fn decode_with(bytes: &[u8], limits: &Limits, transparency: Transparency) -> Result<RgbImage> {
-    // EXIF orientation has its place here, on the picture, before the colours.
-    Ok(to_rgb(open(bytes, limits)?.picture, transparency))
+pub fn decode(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<RgbImage> {
+    let Opened { mut picture, orientation, .. } = open(bytes, limits)?;
+    if reading.apply_orientation {
+        picture.apply_orientation(orientation);
+    }
+    Ok(to_rgb(picture, reading.transparency))
 }
 
 /// The media type of a picture in a format that is known by its first bytes, whether this build decodes it or not.
@@ -101,7 +111,7 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
     if bytes.len() > limits.max_bytes {
         return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });
     }
-    let (format, name) = format_of(bytes).ok_or_else(|| not_an_image(bytes))?;
+    let (format, name) = format_of(bytes).ok_or_else(|| not_decoded(bytes))?;
     // Decoders of ten formats see whatever users upload: a bug in one costs one picture, not the process.
     let decoded = catch_unwind(AssertUnwindSafe(|| read(bytes, format, name, limits)));
     let (picture, orientation) = decoded.unwrap_or_else(|panic| {
@@ -112,7 +122,7 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
 }
 
 /// The format by its first bytes. TGA has none that are its own, but its version 2 ends with a signature.
-fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
+pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
     let guessed = image::guess_format(bytes).ok();
     let is_tga = || bytes.ends_with(b"TRUEVISION-XFILE.\0");
     let format = guessed.or_else(|| is_tga().then_some(ImageFormat::Tga))?;
@@ -120,7 +130,10 @@ fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
 }
 
 fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
-    let failed = |error| failure(name, error);
+    let failed = |error| failure(name, bytes.len(), error);
+    if format == ImageFormat::Jpeg {
+        jpeg::check_complete(bytes).map_err(|reason| corrupt(name, &reason))?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(memory(limits.max_pixels));
     let mut decoder = reader.into_decoder().map_err(failed)?;
@@ -132,9 +145,6 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
     if pixels == 0 {
         return Err(corrupt(name, &format!("it is {width} x {height} pixels")));
     }
-    if format == ImageFormat::Jpeg {
-        jpeg::check_complete(bytes).map_err(|reason| corrupt(name, &reason))?;
-    }
     decoder.set_limits(memory(pixels)).map_err(failed)?;
     // Metadata that cannot be read is not a reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -142,15 +152,16 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
 }
 
 /// The memory that a decoder may take for so many pixels. Not all decoders heed it, so the dimensions are checked too.
-fn memory(pixels: u64) -> image::Limits {
+pub(super) fn memory(pixels: u64) -> image::Limits {
     let mut limits = image::Limits::no_limits();
     limits.max_alloc = Some(pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(DECODER_SCRATCH));
     limits
 }
 
-fn failure(name: &str, error: ImageError) -> Error {
+fn failure(name: &str, length: usize, error: ImageError) -> Error {
     let format = name.to_owned();
     match error {
+        error if is_end_of_file(&error) => corrupt(name, &format!("it is truncated after {length} bytes")),
         ImageError::Unsupported(error) => {
             Error::UnsupportedImage { format, reason: shorten(error.to_string().trim_end(), 200) }
         }
@@ -163,6 +174,26 @@ fn failure(name: &str, error: ImageError) -> Error {
 
 fn corrupt(name: &str, reason: &str) -> Error {
     Error::CorruptImage { format: name.to_owned(), reason: shorten(reason.trim_end(), 200) }
+}
+
+/// Decoders hand on what reading said, at one remove or another.
+fn is_end_of_file(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_end = |error: &std::io::Error| error.kind() == std::io::ErrorKind::UnexpectedEof;
+    match error.downcast_ref::<ImageError>() {
+        Some(ImageError::IoError(error)) => is_end(error),
+        _ => error.downcast_ref::<std::io::Error>().is_some_and(is_end) || error.source().is_some_and(is_end_of_file),
+    }
+}
+
+/// Says of bytes that cannot be decoded what they are, if anybody knows.
+fn not_decoded(bytes: &[u8]) -> Error {
+    match media_type(bytes) {
+        Some(known) => {
+            let format = known.trim_start_matches("image/").to_uppercase();
+            Error::UnsupportedImage { format, reason: "this build has no decoder for it".to_owned() }
+        }
+        None => not_an_image(bytes),
+    }
 }
 
 fn not_an_image(bytes: &[u8]) -> Error {

@@ -1,13 +1,15 @@
 //! Pictures: encoded bytes to the input of the image tower, or to a small picture for people.
 
 mod decode;
+mod info;
 mod jpeg;
 mod preprocess;
 mod resize;
 mod thumbnail;
 
-pub use decode::{FORMATS, Limits, Transparency, decode, decode_with, media_type};
+pub use decode::{FORMATS, Limits, Reading, Transparency, decode, media_type};
 /// 8-bit RGB picture, row by row from the top left.
 pub use image::RgbImage;
+pub use info::{PictureInfo, picture_info};
 pub use preprocess::Preprocessor;
 pub use thumbnail::{Thumbnail, thumbnail};

@@ -3,7 +3,7 @@
 use image::RgbImage;
 use ndarray::{Array3, s};
 
-use super::decode::{Limits, Transparency, decode_with};
+use super::decode::{Limits, Reading, decode};
 use super::resize::{self, Axis};
 use crate::error::Result;
 use crate::spec::{ImageSpec, ModelSpec, Resize};
@@ -12,21 +12,21 @@ use crate::spec::{ImageSpec, ModelSpec, Resize};
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
     spec: ImageSpec,
-    transparency: Transparency,
+    reading: Reading,
     /// The input value of each 8-bit value, for each channel: rescaled and normalised.
     values: [[f32; 256]; 3],
 }
 
 impl Preprocessor {
-    /// The preprocessing of a model, with [`Transparency::White`].
+    /// The preprocessing of a model, with the default [`Reading`].
     pub fn new(spec: &ModelSpec) -> Preprocessor {
         let values = values(&spec.image);
-        Preprocessor { spec: spec.image.clone(), transparency: Transparency::default(), values }
+        Preprocessor { spec: spec.image.clone(), reading: Reading::default(), values }
     }
 
-    /// The same with another treatment of transparent pixels.
-    pub fn with_transparency(self, transparency: Transparency) -> Preprocessor {
-        Preprocessor { transparency, ..self }
+    /// The same with another understanding of pictures.
+    pub fn with_reading(self, reading: Reading) -> Preprocessor {
+        Preprocessor { reading, ..self }
     }
 
     /// Decodes a picture and makes the image tower's input of it: (3, height, width), red, green, blue.
@@ -34,7 +34,7 @@ impl Preprocessor {
     /// # Errors
     /// Those of [`crate::decode`].
     pub fn run(&self, bytes: &[u8], limits: &Limits) -> Result<Array3<f32>> {
-        Ok(self.input(&decode_with(bytes, limits, self.transparency)?))
+        Ok(self.input(&decode(bytes, limits, self.reading)?))
     }
 
     /// The image tower's input from a decoded picture: (3, height, width), red, green, blue.

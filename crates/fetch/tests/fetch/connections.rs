@@ -10,6 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// More than anything takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn requests_have_these_headers_and_no_others() {
@@ -120,9 +124,9 @@ async fn a_fetch_that_is_given_up_closes_its_connection_and_gives_its_turn_back(
             let (fetcher, url) = (Arc::clone(&fetcher), url.clone());
             async move { fetcher.fetch(&url).await }
         });
-        is_asked.await.unwrap();
+        timeout(PATIENCE, is_asked).await.expect("a request").unwrap();
         fetch.abort();
-        tokio::time::timeout(Duration::from_secs(30), is_closed).await.expect("the connection ends").unwrap();
+        timeout(PATIENCE, is_closed).await.expect("the connection ends").unwrap();
         assert_eq!(fetcher.fetch(&url).await.unwrap().bytes, b"picture");
     }
 }

@@ -1,0 +1,87 @@
+//! What a picture is like, of whatever bytes: nothing here fails.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::{ImageDecoder, ImageFormat, ImageReader};
+
+use super::decode::{self, Limits};
+
+/// Frames are counted up to this number: a few bytes are enough for a frame, and a file may have millions.
+const MOST_FRAMES: u32 = 100_000;
+
+/// What is known of a picture. What its bytes do not tell is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PictureInfo {
+    /// Media type, such as `image/jpeg`; also of formats that are not decoded here.
+    pub format: Option<&'static str>,
+    /// In pixels, as stored: before it is turned.
+    pub width: Option<u32>,
+    /// In pixels, as stored.
+    pub height: Option<u32>,
+    /// EXIF orientation, 1 (upright) to 8.
+    pub orientation: Option<u8>,
+    /// Frames of an animation or pages of a TIFF file, of which the first is embedded; at most 100,000 are counted.
+    pub frames: Option<u32>,
+    /// Whether there is an alpha channel or a transparent colour.
+    pub has_alpha: Option<bool>,
+    /// Why it cannot be embedded, where it cannot.
+    pub error: Option<String>,
+}
+
+/// Looks at a picture: at its header, and by decoding it whether it could be embedded.
+pub fn picture_info(bytes: &[u8], limits: &Limits) -> PictureInfo {
+    let mut info = PictureInfo { format: decode::media_type(bytes), ..PictureInfo::default() };
+    if let Some((format, _)) = decode::format_of(bytes) {
+        // A decoder that gives up on the header gives up on the picture too, which says so in `error`.
+        let _ = catch_unwind(AssertUnwindSafe(|| read_header(bytes, format, limits, &mut info)));
+        info.frames = catch_unwind(AssertUnwindSafe(|| frames(bytes, format))).ok().flatten();
+    }
+    info.error = decode::open(bytes, limits).err().map(|error| error.to_string());
+    info
+}
+
+fn read_header(bytes: &[u8], format: ImageFormat, limits: &Limits, info: &mut PictureInfo) -> Option<()> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(decode::memory(limits.max_pixels));
+    let mut decoder = reader.into_decoder().ok()?;
+    let (width, height) = decoder.dimensions();
+    (info.width, info.height) = (Some(width), Some(height));
+    info.has_alpha = Some(decoder.color_type().has_alpha());
+    info.orientation = decoder.orientation().ok().map(image::metadata::Orientation::to_exif);
+    Some(())
+}
+
+/// Counts without decoding; `None` where the file is too damaged to tell.
+fn frames(bytes: &[u8], format: ImageFormat) -> Option<u32> {
+    let cursor = Cursor::new(bytes);
+    match format {
+        ImageFormat::Gif => {
+            let mut options = gif::DecodeOptions::new();
+            options.skip_frame_decoding(true);
+            let mut decoder = options.read_info(cursor).ok()?;
+            let mut frames = 0;
+            while frames < MOST_FRAMES && matches!(decoder.next_frame_info(), Ok(Some(_))) {
+                frames += 1;
+            }
+            Some(frames)
+        }
+        ImageFormat::Png => {
+            let reader = png::Decoder::new(cursor).read_info().ok()?;
+            Some(reader.info().animation_control().map_or(1, |animation| animation.num_frames.clamp(1, MOST_FRAMES)))
+        }
+        ImageFormat::WebP => {
+            let decoder = image_webp::WebPDecoder::new(cursor).ok()?;
+            Some(if decoder.is_animated() { decoder.num_frames().clamp(1, MOST_FRAMES) } else { 1 })
+        }
+        ImageFormat::Tiff => {
+            let mut decoder = tiff::decoder::Decoder::new(cursor).ok()?;
+            let mut pages = 1;
+            while pages < MOST_FRAMES && decoder.more_images() && decoder.next_image().is_ok() {
+                pages += 1;
+            }
+            Some(pages)
+        }
+        _ => Some(1),
+    }
+}

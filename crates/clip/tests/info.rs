@@ -1,0 +1,88 @@
+//! What is told of pictures, whole and broken.
+
+use clip::{Limits, PictureInfo, picture_info};
+use std::path::Path;
+
+fn picture(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/pictures").join(name)).unwrap()
+}
+
+fn info(bytes: &[u8]) -> PictureInfo {
+    picture_info(bytes, &Limits::default())
+}
+
+fn gif(frames: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, 2, 2, &[0, 0, 0, 255, 255, 255]).unwrap();
+    for _ in 0..frames {
+        let frame = gif::Frame { width: 2, height: 2, buffer: vec![0, 1, 0, 1].into(), ..gif::Frame::default() };
+        encoder.write_frame(&frame).unwrap();
+    }
+    drop(encoder);
+    bytes
+}
+
+#[test]
+fn whole_pictures() {
+    for (name, format, has_alpha) in [
+        ("photo_420.jpg", "image/jpeg", false),
+        ("gray.jpg", "image/jpeg", false),
+        ("alpha.png", "image/png", true),
+        ("gray_alpha.png", "image/png", true),
+        ("exact.png", "image/png", false),
+        ("photo.webp", "image/webp", false),
+        ("photo.bmp", "image/bmp", false),
+        ("photo.tiff", "image/tiff", false),
+    ] {
+        let found = info(&picture(name));
+        let (width, height) = image::load_from_memory(&picture(name)).map(|p| (p.width(), p.height())).unwrap();
+        let expected = PictureInfo {
+            format: Some(format),
+            width: Some(width),
+            height: Some(height),
+            orientation: Some(1),
+            frames: Some(1),
+            has_alpha: Some(has_alpha),
+            error: None,
+        };
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn frames_are_counted() {
+    for frames in [1, 2, 500] {
+        let found = info(&gif(frames));
+        assert_eq!((found.frames, found.error), (Some(frames as u32), None));
+    }
+    // Cut in the third of five: the first can be embedded.
+    let whole = gif(5);
+    let cut = &whole[..whole.len() * 11 / 20];
+    let found = info(cut);
+    assert!(found.error.is_none() && (1..5).contains(&found.frames.unwrap()), "{found:?}");
+}
+
+#[test]
+fn broken_pictures_say_why() {
+    let whole = picture("photo_420.jpg");
+    let cut = info(&whole[..whole.len() / 2]);
+    assert_eq!((cut.format, cut.frames), (Some("image/jpeg"), Some(1)));
+    assert!(
+        cut.width.is_some() && cut.error.as_ref().is_some_and(|error| error.contains("truncated after")),
+        "{cut:?}"
+    );
+
+    let nothing = info(b"");
+    assert!(nothing.format.is_none() && nothing.width.is_none() && nothing.error.is_some());
+    let text = info(b"This is a text, not a picture.");
+    assert!(text.format.is_none() && text.error.is_some());
+
+    let heic = info(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
+    assert_eq!(heic.format, Some("image/heic"));
+    assert!(heic.error.is_some_and(|error| error.contains("HEIC")), "the error names the format");
+
+    let small = picture_info(&whole, &Limits { max_bytes: 10, ..Limits::default() });
+    assert!(small.error.is_some_and(|error| error.contains("more than 10")));
+    let few = picture_info(&whole, &Limits { max_pixels: 10, ..Limits::default() });
+    assert!(few.width.is_some() && few.error.is_some_and(|error| error.contains("10 pixels")));
+}

@@ -1,0 +1,103 @@
+//! TIFF.
+
+use super::exif::{Entry, directory, rest_at};
+use super::{Bomb, Size, refused, zlib};
+
+const WIDTH: u16 = 256;
+const HEIGHT: u16 = 257;
+const BITS: u16 = 258;
+const COMPRESSION: u16 = 259;
+const PHOTOMETRIC: u16 = 262;
+const STRIP_OFFSETS: u16 = 273;
+const SAMPLES: u16 = 277;
+const ROWS_PER_STRIP: u16 = 278;
+const STRIP_BYTES: u16 = 279;
+const TILE_WIDTH: u16 = 322;
+const TILE_HEIGHT: u16 = 323;
+const TILE_OFFSETS: u16 = 324;
+const TILE_BYTES: u16 = 325;
+const ICC: u16 = 34_675;
+
+const NONE: u32 = 1;
+const DEFLATE: u32 = 8;
+
+pub(super) fn bombs(size: Size) -> Vec<Bomb> {
+    let bomb = zlib(size.unpacked);
+    let strips = gray(1_000, 1_000, NONE, &[]).len() as u32;
+    vec![
+        refused("TIFF of 4294967295 x 4294967295", gray(u32::MAX, u32::MAX, NONE, &[0; 8])),
+        refused("TIFF of 60000 x 60000", gray(60_000, 60_000, DEFLATE, &bomb)),
+        refused("TIFF with a row of 4294967295", gray(u32::MAX, 1, NONE, &[0; 8])),
+        refused("TIFF of 1000 x 1000 without pixels", gray(1_000, 1_000, NONE, &[])),
+        refused("TIFF with a strip of 4 GiB", edited(1_000, 1_000, STRIP_BYTES, (4, 1, u32::MAX))),
+        refused("TIFF with 4294967295 strips", edited(1_000, 1_000, STRIP_OFFSETS, (4, u32::MAX, strips))),
+        refused("TIFF with 4294967295 bits per sample", edited(10, 10, BITS, (3, u32::MAX, 8))),
+        refused("TIFF with 65535 samples", edited(1_000, 1_000, SAMPLES, (3, 1, 65_535))),
+        refused("TIFF with a tile of 4294967280 x 4294967280", tiled(10, 10, u32::MAX - 15, u32::MAX - 15, &bomb)),
+        refused("TIFF with a tile of 65520 x 65520", tiled(10, 10, 65_520, 65_520, &bomb)),
+        refused("TIFF with a tile of 16 x 2147483648", tiled(1, 1, 16, 1 << 31, &bomb)),
+        super::ignored("TIFF with too much in a strip", gray(1, 1, DEFLATE, &bomb)),
+        super::ignored("TIFF with a profile of 4 GiB", edited(1, 1, ICC, (7, u32::MAX, 8))),
+        super::ignored("TIFF that is its own next", {
+            let mut bytes = gray(1, 1, NONE, &[7]);
+            let next = rest_at(9) as usize - 4;
+            bytes[next..next + 4].copy_from_slice(&8_u32.to_le_bytes());
+            bytes
+        }),
+        refused("TIFF with a directory of 65535 tags", {
+            let mut bytes = gray(1, 1, NONE, &[7]);
+            bytes[8..10].fill(0xff);
+            bytes
+        }),
+        refused(
+            "BigTIFF with 2^64 tags",
+            b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
+        ),
+    ]
+}
+
+fn entries(width: u32, height: u32, compression: u32, data: usize) -> Vec<Entry> {
+    vec![
+        (WIDTH, 4, 1, width),
+        (HEIGHT, 4, 1, height),
+        (BITS, 3, 1, 8),
+        (COMPRESSION, 3, 1, compression),
+        (PHOTOMETRIC, 3, 1, 1),
+        (STRIP_OFFSETS, 4, 1, rest_at(9)),
+        (SAMPLES, 3, 1, 1),
+        (ROWS_PER_STRIP, 4, 1, height),
+        (STRIP_BYTES, 4, 1, data as u32),
+    ]
+}
+
+/// A gray picture of one strip.
+fn gray(width: u32, height: u32, compression: u32, data: &[u8]) -> Vec<u8> {
+    directory(&entries(width, height, compression, data.len()), 0, data)
+}
+
+/// A gray picture in which one tag has another type, count and value.
+fn edited(width: u32, height: u32, tag: u16, (kind, count, value): (u16, u32, u32)) -> Vec<u8> {
+    let mut entries = entries(width, height, NONE, 4);
+    match entries.iter_mut().find(|entry| entry.0 == tag) {
+        Some(entry) => *entry = (tag, kind, count, value),
+        // The last of the tags before it makes room.
+        None => entries.push((tag, kind, count, value)),
+    }
+    if let Some(strip) = entries.iter_mut().find(|entry| entry.0 == STRIP_OFFSETS && tag != STRIP_OFFSETS) {
+        strip.3 = 8;
+    }
+    directory(&entries, 0, &[0; 4])
+}
+
+fn tiled(width: u32, height: u32, tile_width: u32, tile_height: u32, data: &[u8]) -> Vec<u8> {
+    let mut entries = entries(width, height, DEFLATE, 0);
+    entries.retain(|entry| ![STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTES].contains(&entry.0));
+    let at = rest_at(entries.len() + 4);
+    entries.extend([
+        (TILE_WIDTH, 4, 1, tile_width),
+        (TILE_HEIGHT, 4, 1, tile_height),
+        (TILE_OFFSETS, 4, 1, at),
+        (TILE_BYTES, 4, 1, data.len() as u32),
+    ]);
+    directory(&entries, 0, data)
+}

@@ -1,0 +1,104 @@
+//! Frames of every message.
+
+use protocol::{
+    EmbedRequest, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, Items, Kind, ModelInfo, Request,
+    Response, ServerStatus, Thumbnail, ThumbnailRequest, encode,
+};
+use serde::Serialize;
+use serde_bytes::ByteBuf;
+
+use super::Seed;
+
+/// A frame of each message, and frames that lie.
+pub fn frames() -> Vec<Seed> {
+    let mut seeds = vec![seed("hello", Kind::Hello, &Hello { protocol: 7, release: "1.2.3".to_owned(), pid: 4321 })];
+    seeds.extend(requests().into_iter().map(|(name, request)| seed(name, Kind::Request, &request)));
+    seeds.extend(responses().into_iter().map(|(name, response)| seed(name, Kind::Response, &response)));
+    let lies: Vec<Seed> = seeds.iter().flat_map(lies).collect();
+    seeds.extend(lies);
+    seeds
+}
+
+fn seed<T: Serialize>(name: &str, kind: Kind, message: &T) -> Seed {
+    (name.to_owned(), encode(kind, message).expect("it is short"))
+}
+
+/// The frame with another length, cut, and with a first number that promises far more than follows.
+fn lies((name, frame): &Seed) -> [Seed; 3] {
+    let mut length = frame.clone();
+    length[8..12].fill(0xff);
+    let cut = frame[..frame.len() - 1].to_vec();
+    let mut many = frame[..protocol::HEADER_LEN].to_vec();
+    many.extend(frame.get(protocol::HEADER_LEN));
+    many.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);
+    [(format!("{name}-length"), length), (format!("{name}-cut"), cut), (format!("{name}-many"), many)]
+}
+
+fn requests() -> Vec<(&'static str, Request)> {
+    let model = "owner/name".to_owned();
+    let images = || vec![ByteBuf::from(*b"\x89PNG"), ByteBuf::new()];
+    let texts = Items::Texts(vec!["a photo of a cat".to_owned(), String::new(), "猫".to_owned()]);
+    vec![
+        ("texts", Request::Embed(EmbedRequest { model: model.clone(), items: texts })),
+        ("images", Request::Embed(EmbedRequest { model: model.clone(), items: Items::Images(images()) })),
+        ("logit-scale", Request::LogitScale(model)),
+        ("thumbnails", Request::Thumbnails(ThumbnailRequest { images: images(), max_side: 128 })),
+        ("fetch", Request::Fetch(FetchRequest { urls: vec!["https://example.org/a.jpg".to_owned()], in_order: true })),
+        ("models", Request::Models),
+        ("status", Request::Status),
+    ]
+}
+
+fn responses() -> Vec<(&'static str, Response)> {
+    let failure = || Failure {
+        class: ErrorClass::Internal,
+        message: "the fact".to_owned(),
+        detail: Some("more".to_owned()),
+        hint: None,
+    };
+    let picture = FetchedImage { bytes: ByteBuf::from(*b"GIF89a"), content_type: Some("image/gif".to_owned()) };
+    let small = Thumbnail { is_png: true, bytes: ByteBuf::from(*b"\x89PNG") };
+    vec![
+        ("embeddings", Response::Embeddings(vec![Ok(vec![0.5, f32::NAN, -0.0]), Err(failure()), Ok(vec![])])),
+        ("scale", Response::LogitScale(Some(20.0))),
+        ("small", Response::Thumbnails(vec![Ok(small), Err(failure())])),
+        ("fetched", Response::Fetched(Fetched { index: 3, result: Ok(picture) })),
+        ("not-fetched", Response::Fetched(Fetched { index: 0, result: Err(failure()) })),
+        ("model-list", Response::Models(vec![info(), ModelInfo { error: Some("why".to_owned()), ..info() }])),
+        ("server", Response::Status(Box::new(status()))),
+        ("failed", Response::Failed(failure())),
+    ]
+}
+
+fn info() -> ModelInfo {
+    ModelInfo {
+        name: "owner/name".to_owned(),
+        dimension: Some(512),
+        image_size: Some((224, 224)),
+        context_length: Some(77),
+        logit_scale: None,
+        precision: Some("fp32".to_owned()),
+        device: "cpu".to_owned(),
+        execution_provider: None,
+        loaded: vec!["text".to_owned(), "vision".to_owned()],
+        size_bytes: Some(1 << 40),
+        fingerprint: None,
+        error: None,
+    }
+}
+
+fn status() -> ServerStatus {
+    ServerStatus {
+        pid: 1,
+        uptime_s: 1.5,
+        release: protocol::RELEASE.to_owned(),
+        onnxruntime_version: None,
+        resident_bytes: 1 << 30,
+        requests: 1,
+        texts: 2,
+        images: 3,
+        batches: 4,
+        errors: 5,
+        connections: 6,
+    }
+}

@@ -1,0 +1,6 @@
+//! The smoke run of the target `frame`.
+
+#[test]
+fn frame() {
+    fuzz_targets::smoke("frame", 200000);
+}

@@ -1,0 +1,6 @@
+//! The smoke run of the target `image`.
+
+#[test]
+fn image() {
+    fuzz_targets::smoke("image", 6000);
+}

@@ -1,0 +1,6 @@
+//! The smoke run of the target `model`.
+
+#[test]
+fn model() {
+    fuzz_targets::smoke("model", 3000);
+}

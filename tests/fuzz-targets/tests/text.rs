@@ -1,0 +1,6 @@
+//! The smoke run of the target `text`.
+
+#[test]
+fn text() {
+    fuzz_targets::smoke("text", 3000);
+}

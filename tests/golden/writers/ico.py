@@ -1,0 +1,58 @@
+"""ICO with bitmaps and with PNG inside, by an encoder of our own: Pillow writes 32 bits only."""
+
+import struct
+
+import numpy as np
+
+from .bmp import colours, info, padded
+from .png import RGB, RGBA, png, with_alpha
+from .scene import alpha, bilevel, indexed, pack, pil, scene
+
+
+def bitmap(rows: np.ndarray, bits: int, width: int, height: int, palette=None, mask=None) -> bytes:
+    """A bitmap without its file header, twice as high as it is: the mask (1: transparent) lies above it."""
+    mask = np.zeros((height, width), np.uint8) if mask is None else mask
+    table = b"" if palette is None else colours(np.pad(palette, ((0, (1 << bits) - len(palette)), (0, 0))))
+    return info(width, height * 2, bits) + table + padded(rows[::-1]) + padded(pack(mask[::-1], 1))
+
+
+def ico(*entries: tuple[int, int, int, bytes], kind: int = 1) -> bytes:
+    """Entries of (width, height, bits per pixel, picture)."""
+    at, directory, data = 6 + 16 * len(entries), b"", b""
+    for width, height, bits, picture in entries:
+        directory += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, bits, len(picture), at + len(data))
+        data += picture
+    return struct.pack("<HHH", 0, kind, len(entries)) + directory + data
+
+
+def bgra(side: int) -> np.ndarray:
+    return with_alpha_of(side)[..., [2, 1, 0, 3]].reshape(side, -1)
+
+
+def with_alpha_of(side: int) -> np.ndarray:
+    return np.concatenate([scene(side, side), alpha(side, side)[..., None]], -1)
+
+
+def of_depth(side: int, bits: int, mask=None) -> tuple[int, int, int, bytes]:
+    """An entry with a bitmap."""
+    if bits == 32:
+        return side, side, bits, bitmap(bgra(side), 32, side, side, mask=mask)
+    if bits == 24:
+        return side, side, bits, bitmap(scene(side, side)[..., ::-1].reshape(side, -1), 24, side, side, mask=mask)
+    indices, palette = (bilevel(side, side), np.array([[9, 30, 99], [240, 220, 10]], np.uint8)) if bits == 1 else indexed(1 << min(bits, 7), side, side)
+    return side, side, bits, bitmap(pack(indices, bits), bits, side, side, palette, mask)
+
+
+def variants():
+    corner = lambda side: (alpha(side, side) < 40).astype(np.uint8)
+    for bits in [1, 4, 8, 24, 32]:
+        yield f"bitmap, {bits} bits", f"bitmap{bits}.ico", ico(of_depth(32, bits))
+    for bits in [8, 24, 32]:
+        yield f"bitmap, {bits} bits, mask", f"mask{bits}.ico", ico(of_depth(40, bits, corner(40)))
+    yield "PNG, RGBA", "png_rgba.ico", ico((48, 48, 32, png(with_alpha_of(48), 8, RGBA)))
+    yield "PNG, RGB", "png_rgb.ico", ico((48, 48, 24, png(scene(48, 48), 8, RGB)))
+    yield "several sizes", "sizes.ico", ico(of_depth(16, 32), of_depth(48, 32), of_depth(32, 32))
+    yield "several sizes, the largest of fewer bits", "depths.ico", ico(of_depth(16, 32), of_depth(48, 8), of_depth(32, 32))
+    yield "one size with several depths", "same_size.ico", ico(of_depth(32, 8), of_depth(32, 32), of_depth(32, 24))
+    yield "bitmap and PNG of 256 x 256", "png256.ico", ico(of_depth(16, 32), (256, 256, 32, pil(np.repeat(np.repeat(with_alpha_of(32), 8, 0), 8, 1), "PNG")))
+    yield "cursor", "cursor.cur", ico(of_depth(32, 32), kind=2)

@@ -1,0 +1,22 @@
+//! How far crates/clip is from the reference: the corpus of tests/golden/formats, decoded and embedded, beside what PIL
+//! and the golden model make of it. The tests of crates/clip hold the results to their bounds; `make parity` writes them
+//! into docs/parity.md.
+//!
+//! ```text
+//! corpus    formats.json: the pictures, and the reference's pixels and embeddings
+//! expected  the bounds, and why they are not those of exact decoding
+//! measure   one picture -> how far it is off
+//! resizing  resize.json: PIL's resizing of noise
+//! ```
+
+mod corpus;
+mod expected;
+mod golden;
+mod measure;
+mod resizing;
+
+pub use corpus::{Corpus, Picture, Reference};
+pub use expected::{Bound, Expected, expected};
+pub use golden::{cosine, golden_dir, spec, workspace};
+pub use measure::{Distance, Measured, Meter};
+pub use resizing::{FILTERS, noise, pixels, worst_of_each_filter};

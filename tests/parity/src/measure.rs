@@ -1,0 +1,89 @@
+//! One picture, decoded and embedded, beside the reference.
+
+use anyhow::Result;
+use clip::{
+    Cancel, Device, Error, Limits, Precision, Preprocessor, Reading, RgbImage, SessionOptions, Transparency, VisionTower,
+};
+
+use crate::corpus::{Picture, Reference};
+use crate::golden::{cosine, runtime, spec};
+
+/// How far a picture is from the reference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distance {
+    /// The largest difference of a channel of a pixel, in levels of 8 bits. None: the sizes differ.
+    pub levels: Option<u8>,
+    /// Cosine of the embeddings.
+    pub cosine: f64,
+}
+
+/// What became of a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Measured {
+    /// It was decoded, and so it was by PIL.
+    Compared(Distance),
+    /// PIL refuses it, but it was decoded.
+    OnlyHere,
+    /// It was refused.
+    Refused(Error),
+}
+
+/// Decodes and embeds.
+pub struct Meter {
+    preprocessor: Preprocessor,
+    tower: VisionTower,
+}
+
+impl Meter {
+    /// With the golden model.
+    ///
+    /// # Errors
+    /// If it or the ONNX Runtime cannot be used.
+    pub fn new() -> Result<Self> {
+        let spec = spec();
+        let options = SessionOptions { device: Device::Cpu, threads: 1, precision: Precision::Fp32 };
+        let tower = VisionTower::load(&spec, &options, &runtime()?)?;
+        Ok(Self { preprocessor: Preprocessor::new(&spec), tower })
+    }
+
+    /// Embeds a decoded picture.
+    ///
+    /// # Errors
+    /// If the model fails.
+    pub fn embed(&mut self, picture: &RgbImage) -> Result<Vec<f32>> {
+        let input = self.preprocessor.input(picture);
+        Ok(self.tower.embed(&[input.view()], &Cancel::new())?.remove(0))
+    }
+
+    /// Compares a picture with the reference; if EXIF states an orientation, both without and with applying it.
+    ///
+    /// # Errors
+    /// If a file of the corpus cannot be read, or the model fails. A picture that is refused is a result.
+    pub fn measure(&mut self, picture: &Picture) -> Result<Measured> {
+        let bytes = picture.bytes()?;
+        let readings = [(&picture.plain, false), (picture.turned.as_ref().map_or(&picture.plain, |_| &picture.turned), true)];
+        let mut worst = None;
+        for (reference, apply_orientation) in readings {
+            let reading = Reading { transparency: Transparency::Drop, apply_orientation };
+            let decoded = match clip::decode(&bytes, &Limits::default(), reading) {
+                Ok(decoded) => decoded,
+                Err(error) => return Ok(Measured::Refused(error)),
+            };
+            let Some(reference) = reference else { continue };
+            let found = self.distance(&decoded, reference)?;
+            worst = Some(worst.map_or(found, |other| farther(found, other)));
+        }
+        Ok(worst.map_or(Measured::OnlyHere, Measured::Compared))
+    }
+
+    fn distance(&mut self, decoded: &RgbImage, reference: &Reference) -> Result<Distance> {
+        let levels = reference.difference(decoded)?;
+        Ok(Distance { levels, cosine: cosine(&self.embed(decoded)?, &reference.embedding) })
+    }
+}
+
+/// The worse of both in each respect.
+pub(crate) fn farther(a: Distance, b: Distance) -> Distance {
+    let levels = a.levels.zip(b.levels).map(|(a, b)| a.max(b));
+    Distance { levels, cosine: a.cosine.min(b.cosine) }
+}
