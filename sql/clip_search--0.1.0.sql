@@ -32,13 +32,13 @@ CREATE FUNCTION clip_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_image'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION clip_embed_image(bytea) IS
-    'embedding of a picture (JPEG, PNG, …) with the model that clip_search.model names';
+    'embedding of a picture (JPEG, PNG, ...) with the model that clip_search.model names';
 
 CREATE FUNCTION clip_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_image'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION clip_embed_image(bytea, text) IS
-    'embedding of a picture (JPEG, PNG, …) with a model';
+    'embedding of a picture (JPEG, PNG, ...) with a model';
 
 CREATE FUNCTION clip_embed_texts(text[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_embed_texts'
@@ -312,8 +312,10 @@ CREATE FUNCTION clip_index_stats(
 COMMENT ON FUNCTION clip_index_stats(regclass, name, boolean) IS
     'a table''s embeddings and their indexes: dimension, counts, metric, sizes, state';
 
--- The similarity that a random row of the table exceeds with the probability false_positive_rate. VOLATILE: the sample
--- is another one each time.
+-- The similarity that a random row of the table exceeds with the probability false_positive_rate, if similarities to rows
+-- that do not match are distributed normally around center (median) with this deviation (1.4826 times the median absolute
+-- deviation), on average over the queries. observed_rate is the share of the sample that does exceed it, rows that match
+-- among them. VOLATILE: the sample is another one each time.
 CREATE FUNCTION clip_suggest_threshold(
         tbl regclass,
         sample integer DEFAULT 1000,
@@ -321,7 +323,8 @@ CREATE FUNCTION clip_suggest_threshold(
         queries text[] DEFAULT NULL,    -- texts that are searched for; 64 everyday ones
         embedding_column name DEFAULT NULL,
         model text DEFAULT NULL)
-    RETURNS TABLE (threshold real, sampled integer, queries_used integer, mean_similarity real, standard_deviation real)
+    RETURNS TABLE (threshold real, sampled integer, queries_used integer, center real, deviation real,
+        observed_rate real)
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION clip_suggest_threshold(regclass, integer, double precision, text[], name, text) IS
@@ -334,7 +337,8 @@ CREATE FUNCTION clip_suggest_threshold(
         false_positive_rate double precision DEFAULT 0.001,
         embedding_column name DEFAULT NULL,
         model text DEFAULT NULL)
-    RETURNS TABLE (threshold real, sampled integer, queries_used integer, mean_similarity real, standard_deviation real)
+    RETURNS TABLE (threshold real, sampled integer, queries_used integer, center real, deviation real,
+        observed_rate real)
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold_text'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION clip_suggest_threshold(regclass, text, integer, double precision, name, text) IS
@@ -346,7 +350,8 @@ CREATE FUNCTION clip_suggest_threshold(
         sample integer DEFAULT 1000,
         false_positive_rate double precision DEFAULT 0.001,
         embedding_column name DEFAULT NULL)
-    RETURNS TABLE (threshold real, sampled integer, queries_used integer, mean_similarity real, standard_deviation real)
+    RETURNS TABLE (threshold real, sampled integer, queries_used integer, center real, deviation real,
+        observed_rate real)
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold_vector'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION clip_suggest_threshold(regclass, vector, integer, double precision, name) IS
@@ -358,7 +363,7 @@ COMMENT ON FUNCTION clip_suggest_threshold(regclass, vector, integer, double pre
 
 CREATE FUNCTION clip_thumbnail(image bytea, max_side integer DEFAULT 256) RETURNS bytea
     AS 'MODULE_PATHNAME', 'clip_thumbnail'
-    LANGUAGE C STABLE PARALLEL SAFE COST 50000;
+    LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION clip_thumbnail(bytea, integer) IS
     'the picture made small, upright: JPEG, or PNG where it has transparent parts';
 
@@ -383,7 +388,7 @@ COMMENT ON FUNCTION clip_gallery_page(internal) IS
 CREATE AGGREGATE clip_gallery(image bytea, caption text, similarity real)
     (SFUNC = clip_gallery_add, STYPE = internal, FINALFUNC = clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
 COMMENT ON AGGREGATE clip_gallery(bytea, text, real) IS
-    'one HTML page with the pictures of a query, in its order: \o gallery.html in psql';
+    'one HTML page with the pictures of a query, in its order; in psql: \g (format=unaligned tuples_only=on) gallery.html';
 
 CREATE AGGREGATE clip_gallery(image bytea, caption text, similarity real, title text)
     (SFUNC = clip_gallery_add, STYPE = internal, FINALFUNC = clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);

@@ -129,10 +129,17 @@ pub fn check_image_size(bytes: usize) -> Result<()> {
     if bytes > max { Err(Error::ImageTooLarge { bytes, max }) } else { Ok(()) }
 }
 
+/// Fails where a text is longer than any model reads.
+///
+/// # Errors
+/// [`Error::TextTooLarge`].
+pub fn check_text_size(bytes: usize) -> Result<()> {
+    if bytes > TEXT_BYTES { Err(Error::TextTooLarge { bytes, max: TEXT_BYTES }) } else { Ok(()) }
+}
+
 fn check_size(input: &Input, modality: Modality) -> Result<()> {
     match modality {
         Modality::Image => check_image_size(input.len()),
-        Modality::Text if input.len() > TEXT_BYTES => Err(Error::TextTooLarge { bytes: input.len(), max: TEXT_BYTES }),
-        Modality::Text => Ok(()),
+        Modality::Text => check_text_size(input.len()),
     }
 }

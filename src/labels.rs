@@ -6,6 +6,7 @@ use crate::{client, embedding, settings, text};
 use pgrx::pg_sys;
 use similarity::Labels;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Where a label goes in a template.
@@ -35,6 +36,11 @@ pub struct LabelSet {
 /// What the arguments of a call look like to Postgres: equal bytes are equal arguments.
 pub type RawArguments = [Option<Vec<u8>>; 4];
 
+/// Sets that are remembered: a query may ask for several, and labels may come from a column.
+const SETS: usize = 16;
+/// Texts of all labels with all templates.
+const MOST_PROMPTS: usize = 100_000;
+
 struct Known {
     arguments: RawArguments,
     model: String,
@@ -44,24 +50,32 @@ struct Known {
 }
 
 thread_local! {
-    static LATEST: RefCell<Option<Known>> = const { RefCell::new(None) };
+    /// The latest first.
+    static KNOWN: RefCell<VecDeque<Known>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// The label set of the latest call, where its arguments were the same and still mean the same. `same` compares.
-pub fn latest(same: impl FnOnce(&RawArguments) -> bool) -> Option<Rc<LabelSet>> {
+/// The label set of an earlier call, where its arguments were the same and still mean the same. `same` compares.
+pub fn known(same: impl Fn(&RawArguments) -> bool) -> Option<Rc<LabelSet>> {
     let statement = statement();
-    LATEST.with_borrow_mut(|latest| {
-        let known = latest.as_mut()?;
+    KNOWN.with_borrow_mut(|all| {
         // Within one statement nothing changes; a later one may see another server or other settings.
-        if known.statement != statement {
-            if !client::is_connected() || known.loaded_at != settings::loaded_at() || settings::may_be_on_its_way() {
-                *latest = None;
-                return None;
+        if all.front().is_some_and(|known| known.statement != statement) {
+            if !client::is_connected() || settings::may_be_on_its_way() {
+                all.clear();
             }
-            known.statement = statement;
+            all.retain(|known| known.loaded_at == settings::loaded_at());
+            all.iter_mut().for_each(|known| known.statement = statement);
         }
-        let unchanged = known.arguments[3].is_some() || known.model == settings::model();
-        (unchanged && same(&known.arguments)).then(|| Rc::clone(&known.set))
+        let model = || settings::model();
+        let found = all.iter().position(|known| {
+            // The model that was not named is the session's.
+            same(&known.arguments) && (known.arguments[3].is_some() || known.model == model())
+        })?;
+        if found > 0 {
+            let known = all.remove(found)?;
+            all.push_front(known);
+        }
+        all.front().map(|known| Rc::clone(&known.set))
     })
 }
 
@@ -70,6 +84,7 @@ pub fn latest(same: impl FnOnce(&RawArguments) -> bool) -> Option<Rc<LabelSet>> 
 /// # Errors
 /// What embedding may raise; [`Misuse::BadLabels`].
 pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>> {
+    check_size(&question)?;
     let Question { model, labels, templates } = question;
     let prompts = labels.iter().flat_map(|label| templates.iter().map(move |template| template.replace(PLACE, label)));
     let embeddings = embedding::of_many(&model, Modality::Text, prompts.map(|prompt| Some(prompt.into_bytes())))?;
@@ -80,8 +95,23 @@ pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>
     let set = Rc::new(LabelSet { names, labels: labels_embedded, model: model.clone() });
     let known =
         Known { arguments, model, loaded_at: settings::loaded_at(), statement: statement(), set: Rc::clone(&set) };
-    LATEST.set(Some(known));
+    KNOWN.with_borrow_mut(|all| {
+        all.truncate(SETS - 1);
+        all.push_front(known);
+    });
     Ok(set)
+}
+
+/// Fails where prompts are too many, or one of them too long to be built: a template may have its place many times.
+fn check_size(question: &Question) -> Result<()> {
+    let Question { labels, templates, .. } = question;
+    let prompts = labels.len().saturating_mul(templates.len());
+    if prompts > MOST_PROMPTS {
+        return Err(Misuse::TooManyPrompts { prompts, max: MOST_PROMPTS }.into());
+    }
+    let label = labels.iter().map(String::len).max().unwrap_or_default();
+    let longest = |template: &String| template.matches(PLACE).count().saturating_mul(label) + template.len();
+    embedding::check_text_size(templates.iter().map(longest).max().unwrap_or_default())
 }
 
 /// Fails where a template has no place for the label.

@@ -32,6 +32,14 @@ impl Argument {
         Self { type_id: pg_sys::INT4OID, value: Some(Datum::from(value)) }
     }
 
+    /// A jsonb.
+    ///
+    /// # Safety
+    /// The datum must be one, and live until the statement has run.
+    pub unsafe fn jsonb(value: Datum) -> Self {
+        Self { type_id: pg_sys::JSONBOID, value: Some(value) }
+    }
+
     /// A double.
     pub fn double(value: f64) -> Self {
         Self { type_id: pg_sys::FLOAT8OID, value: Some(Datum::from(value.to_bits())) }
@@ -92,26 +100,41 @@ pub fn select<T>(query: &str, arguments: &[Argument], each: impl FnMut(&Row) -> 
     connection.run(query, arguments).iter().map(each).collect()
 }
 
-/// Runs a query whose rows are those of the call at hand.
+/// Runs a query and adds those rows that `wanted` accepts to the result of the call at hand. Where the query gives fewer
+/// than `enough` rows, adds none of them and returns false.
 ///
 /// # Safety
 /// The query must have the columns that the function is declared with.
-pub unsafe fn select_into(rows: &mut Rows, query: &str, arguments: &[Argument]) {
+pub unsafe fn select_into(
+    rows: &mut Rows,
+    query: &str,
+    arguments: &[Argument],
+    enough: usize,
+    wanted: impl Fn(&Row) -> bool,
+) -> bool {
     let connection = Connection::open();
-    for row in connection.run(query, arguments) {
+    let found = connection.run(query, arguments);
+    if found.len() < enough {
+        return false;
+    }
+    for row in found.iter().filter(|row| wanted(row)) {
         // SAFETY: by the caller's promise.
         unsafe { rows.push_tuple(row.tuple) };
     }
+    true
 }
 
-/// Runs a query for the first column of its first row, and gives a copy of it in the caller's memory context. It must
-/// not be NULL and be of a type that is passed by reference and of variable length, such as jsonb.
-pub fn value(query: &str, arguments: &[Argument]) -> Option<Datum> {
+/// Runs a query for the first two columns of its first row: the first, which must be of a type of variable length such
+/// as jsonb, is copied to the caller's memory context; the second is a number.
+pub fn value<T: std::str::FromStr>(query: &str, arguments: &[Argument]) -> (Option<Datum>, Option<T>) {
     let connection = Connection::open();
     let rows = connection.run(query, arguments);
-    let datum = rows.first()?.datum(1)?;
+    let Some(row) = rows.first() else { return (None, None) };
     // SAFETY: copies a varlena out of the connection's memory.
-    Some(unsafe { pg_sys::SPI_datumTransfer(datum, false, -1) })
+    let datum = row.datum(1).map(|datum| unsafe { pg_sys::SPI_datumTransfer(datum, false, -1) });
+    // SAFETY: the description of the result at hand.
+    let columns = unsafe { (*row.description).natts };
+    (datum, if columns > 1 { row.number(2) } else { None })
 }
 
 /// Between SPI_connect and SPI_finish.

@@ -1,12 +1,28 @@
 //! Text between Postgres, which keeps it in the database's encoding, and everything here, which wants UTF-8.
 
-use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::ffi::{CStr, CString};
 
 const UTF8: i32 = pg_sys::pg_enc::PG_UTF8 as i32;
+const SQL_ASCII: i32 = pg_sys::pg_enc::PG_SQL_ASCII as i32;
 
-/// Converts from the database's encoding. Raises where it has bytes that no character stands for.
+/// Converts from the database's encoding. Raises where it has bytes that no character stands for, so that what comes back
+/// is UTF-8.
 pub fn to_utf8(bytes: &[u8]) -> Vec<u8> {
+    let text = convert(bytes);
+    if let Err(error) = str::from_utf8(&text) {
+        raise_not_utf8(text[error.valid_up_to()], error.valid_up_to() + 1);
+    }
+    text
+}
+
+fn convert(bytes: &[u8]) -> Vec<u8> {
+    // SAFETY: a number of this process's.
+    if unsafe { pg_sys::GetDatabaseEncoding() } == SQL_ASCII {
+        // Postgres would check it, too, and say nothing of why it has to be UTF-8.
+        return bytes.to_vec();
+    }
     let text = CString::new(bytes).expect("a text has no NUL");
     // SAFETY: the string is NUL-terminated and `bytes.len()` long; what comes back is it or a palloc'd string.
     unsafe {
@@ -20,15 +36,30 @@ pub fn to_utf8(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// In SQL_ASCII, bytes have no meaning and need not be UTF-8; in UTF8, only a damaged value gets here.
+fn raise_not_utf8(byte: u8, position: usize) -> ! {
+    let fact = format!("text is not UTF-8: invalid byte {byte:#04x} at position {position}");
+    let mut report = ErrorReport::new(PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, fact, "clip_search");
+    // SAFETY: as in `convert`.
+    if unsafe { pg_sys::GetDatabaseEncoding() } == SQL_ASCII {
+        report = report.set_hint(
+            "The database's encoding, SQL_ASCII, does not say what bytes mean, and clip_search takes them for UTF-8. Convert \
+             them, as in convert_from(convert(convert_to(the_text, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'UTF8').",
+        );
+    }
+    report.report(PgLogLevel::ERROR);
+    unreachable!("ERROR does not return")
+}
+
 /// A C string of Postgres's as a Rust one. Raises as [`to_utf8`].
 pub fn from_c(text: &CStr) -> String {
-    String::from_utf8(to_utf8(text.to_bytes())).expect("converted to UTF-8 by Postgres")
+    String::from_utf8(to_utf8(text.to_bytes())).expect("checked by to_utf8")
 }
 
 /// A C string in the database's encoding. Raises where it cannot write a character; what follows a NUL is left out.
 pub fn to_c(text: &str) -> CString {
     let text = CString::new(text.split('\0').next().unwrap_or_default()).expect("cut at the first NUL");
-    // SAFETY: as in `to_utf8`.
+    // SAFETY: as in `convert`.
     unsafe {
         let converted = pg_sys::pg_any_to_server(text.as_ptr(), text.as_bytes().len() as i32, UTF8);
         if std::ptr::eq(converted, text.as_ptr()) {
@@ -38,6 +69,21 @@ pub fn to_c(text: &str) -> CString {
         pg_sys::pfree(converted.cast());
         copy
     }
+}
+
+/// A text of ours, or of some web server, for people: where the database's encoding is not UTF-8, in ASCII, so that
+/// every encoding can write it.
+pub fn for_message(text: String) -> String {
+    // SAFETY: as in `convert`.
+    if unsafe { pg_sys::GetDatabaseEncoding() } == UTF8 {
+        return text;
+    }
+    let ascii = |character: char| match character {
+        '…' => "...".to_owned(),
+        character if character.is_ascii() => character.to_string(),
+        _ => "?".to_owned(),
+    };
+    text.chars().map(ascii).collect()
 }
 
 /// A `text` in the current memory context. Raises as [`to_c`].

@@ -7,10 +7,11 @@ use crate::errors::{Error, Result};
 use crate::{memo, settings};
 use connection::{Connection, Deadline};
 use protocol::{
-    EmbedRequest, Embedding, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, ModelInfo, Request,
-    Response, ServerStatus, Thumbnail, ThumbnailRequest,
+    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind,
+    ModelInfo, Request, Response, ServerStatus, Thumbnail, ThumbnailRequest,
 };
 use std::cell::Cell;
+use std::time::Duration;
 
 thread_local! {
     /// Taken out while a request is under way: an ERROR in the middle drops it, and with it what the server still does.
@@ -104,13 +105,26 @@ pub fn fetch(
             }
             other => unexpected(other),
         });
+        waiting = asked.into_iter().zip(answered).filter(|(_, answered)| !answered).map(|(index, _)| index).collect();
         match outcome {
             Err(Error::Lost(_)) if !tried => tried = true,
-            outcome => return outcome,
+            // What has arrived is not to be lost for what has not.
+            Err(Error::NoAnswer(limit)) => {
+                waiting.drain(..).for_each(|index| each(index, Err(unanswered(limit))));
+            }
+            outcome => outcome?,
         }
-        waiting = asked.into_iter().zip(answered).filter(|(_, answered)| !answered).map(|(index, _)| index).collect();
     }
     Ok(())
+}
+
+fn unanswered(limit: Duration) -> Failure {
+    Failure {
+        class: ErrorClass::UrlFailed,
+        message: format!("nothing arrived for {} ms, while this was waiting or under way", limit.as_millis()),
+        detail: None,
+        hint: Some("Raise clip_search.request_timeout, or fetch fewer pictures at a time.".to_owned()),
+    }
 }
 
 /// Waits until a server other than `old` listens.

@@ -50,10 +50,12 @@ pub enum Misuse {
     NotAnObject { name: &'static str, found: String },
     #[error("the filter of column \"{column}\" is an object")]
     FilterValue { column: String },
-    #[error("no embedding in {table} to take a sample of")]
-    NothingToSample { table: String },
-    #[error("a gallery has at most {max} pictures")]
-    TooManyPictures { max: usize },
+    #[error("{table} has {found} embeddings, too few to take a sample of")]
+    NothingToSample { table: String, found: usize },
+    #[error("{prompts} labels in templates are more than {max}")]
+    TooManyPrompts { prompts: usize, max: usize },
+    #[error("a gallery has at most {max} pictures and {mebibytes} MiB")]
+    TooManyPictures { max: usize, mebibytes: usize },
     #[error("fetching by URL is turned off")]
     FetchOff,
 }
@@ -76,7 +78,7 @@ impl Misuse {
             | Self::Dimensions { .. }
             | Self::QueryDimension { .. }
             | Self::ModelDimension { .. } => Code::ERRCODE_DATA_EXCEPTION,
-            Self::TooManyPictures { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            Self::TooManyPictures { .. } | Self::TooManyPrompts { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Self::NoSuchTable(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::NoSuchColumn { .. } | Self::NoEmbeddingColumn { .. } => Code::ERRCODE_UNDEFINED_COLUMN,
@@ -89,7 +91,7 @@ impl Misuse {
     }
 
     /// What to do.
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> String {
         let hint = match self {
             Self::Empty { hint, .. } => hint,
             Self::Template { .. } => "Put {} where the label goes, as in 'a photo of a {}'.",
@@ -104,7 +106,7 @@ impl Misuse {
             }
             Self::Dimensions { .. } | Self::MixedDimensions { .. } => "Vectors of different models cannot be compared.",
             Self::NotATable { .. } => "Pass a table, partitioned table, materialized view, view or foreign table.",
-            Self::NoSuchColumn { columns, .. } => return Some(format!("Its columns are {columns}.")),
+            Self::NoSuchColumn { columns, .. } => return format!("Its columns are {columns}."),
             Self::NoEmbeddingColumn { .. } => {
                 "Add one with the model's dimension, such as ALTER TABLE … ADD COLUMN embedding vector(512)."
             }
@@ -115,14 +117,18 @@ impl Misuse {
             Self::FilterValue { .. } => {
                 "Pass a value, a list of values, or null. For other conditions, write the query: ORDER BY embedding <=> …"
             }
-            Self::NothingToSample { .. } => "Embed some pictures first.",
+            Self::NothingToSample { .. } => {
+                "Embed more pictures first: with fewer than 30, no threshold means anything."
+            }
+            Self::TooManyPrompts { .. } => "Pass fewer labels or fewer templates.",
             Self::TooManyPictures { .. } => "Show the first of them: LIMIT in a sub-select.",
             Self::FetchOff => "A superuser can turn it on: SET clip_search.url_fetch = on, or ALTER DATABASE … SET …",
             Self::BadLabels => "The model's files may be damaged.",
-            Self::Null { .. } | Self::NullElement { .. } | Self::OutOfRange { .. } | Self::NoSuchTable(_) => {
-                return None;
-            }
+            Self::Null { .. } => "Pass a value, or leave the argument out where it has a default.",
+            Self::NullElement { .. } => "Leave NULLs out, as array_remove(the_array, NULL) does.",
+            Self::OutOfRange { .. } => "Pass a value in this range.",
+            Self::NoSuchTable(_) => "Pass the table's name, as in 'pictures'.",
         };
-        Some(hint.to_owned())
+        hint.to_owned()
     }
 }

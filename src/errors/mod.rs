@@ -4,6 +4,7 @@ mod misuse;
 
 pub use misuse::Misuse;
 
+use crate::text;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
 use protocol::{ErrorClass, Failure};
@@ -160,14 +161,14 @@ fn sqlstate(class: ErrorClass) -> Code {
 impl From<Error> for ErrorReport {
     #[track_caller]
     fn from(error: Error) -> Self {
-        let fact = error.to_string();
+        let fact = text::for_message(error.to_string());
         let report = |code, detail: Option<String>, hint: Option<&str>| {
             let mut report = ErrorReport::new(code, fact.clone(), "clip_search");
             if let Some(detail) = detail {
-                report = report.set_detail(detail);
+                report = report.set_detail(text::for_message(detail));
             }
             if let Some(hint) = hint {
-                report = report.set_hint(hint);
+                report = report.set_hint(text::for_message(hint.to_owned()));
             }
             report
         };
@@ -235,7 +236,7 @@ impl From<Error> for ErrorReport {
                 None,
                 Some("The next call of clip_embed_text starts it."),
             ),
-            Error::Misuse(misuse) => report(misuse.code(), None, misuse.hint().as_deref()),
+            Error::Misuse(misuse) => report(misuse.code(), None, Some(&misuse.hint())),
             Error::File { .. } => report(Code::ERRCODE_IO_ERROR, None, None),
             Error::VectorDimension(_) => report(Code::ERRCODE_INTERNAL_ERROR, None, None),
         }

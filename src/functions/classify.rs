@@ -62,7 +62,7 @@ fn embedding_of(call: Arguments, subject: Subject, set: &LabelSet) -> Result<Opt
 }
 
 fn label_set(call: Arguments) -> Result<Rc<LabelSet>> {
-    if let Some(known) = labels::latest(|arguments| is_same(call, arguments)) {
+    if let Some(known) = labels::known(|arguments| is_same(call, arguments)) {
         return Ok(known);
     }
     labels::embed(question(call)?, raw(call))

@@ -51,10 +51,10 @@ fn push(rows: &mut Rows, ordinal: i32, url: &str, result: &Result<FetchedImage, 
         let (ordinal, url) = (Some(Datum::from(ordinal)), Some(text::to_datum(url)));
         match result {
             Ok(image) => {
-                let content_type = image.content_type.as_deref().map(text::to_datum);
+                let content_type = image.content_type.clone().map(|kind| text::to_datum(&text::for_message(kind)));
                 [ordinal, url, Some(text::bytes_to_datum(&image.bytes)), content_type, None]
             }
-            Err(failure) => [ordinal, url, None, None, Some(text::to_datum(&describe(failure)))],
+            Err(failure) => [ordinal, url, None, None, Some(text::to_datum(&text::for_message(describe(failure))))],
         }
     });
 }

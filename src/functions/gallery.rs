@@ -1,7 +1,7 @@
 //! `clip_gallery`, an aggregate: one HTML page with the pictures of a query.
 //!
-//! The state holds thumbnails and not pictures: what is in memory at a time is a batch of pictures and some ten
-//! kilobytes for each of the others.
+//! The states hold thumbnails and not pictures: what is in memory at a time is 32 MiB of pictures, of all groups
+//! together, and some ten kilobytes for each of the others.
 
 use super::arguments::Arguments;
 use super::sql_function;
@@ -10,6 +10,7 @@ use crate::{client, embedding, text};
 use gallery::{Image, Picture};
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum};
+use std::cell::Cell;
 
 sql_function!(clip_gallery_add, pg_finfo_clip_gallery_add, add);
 sql_function!(clip_gallery_page, pg_finfo_clip_gallery_page, page);
@@ -18,10 +19,16 @@ sql_function!(clip_gallery_page, pg_finfo_clip_gallery_page, page);
 const SIDE: u32 = 384;
 /// Pictures that are made small in one request, so that the server can use all its threads.
 const BATCH: usize = 32;
-/// The same, in bytes.
+/// Bytes of pictures that may wait for it, of all groups of a query together.
 const BATCH_BYTES: usize = 32 << 20;
-/// More do not fit into a value of PostgreSQL, and no browser likes them.
+/// More are more than any browser likes.
 const MOST: usize = 10_000;
+/// The same, of the small pictures' bytes. The page, a third longer, is in memory four times while it is made.
+const MOST_BYTES: usize = 100 << 20;
+
+thread_local! {
+    static WAITING_BYTES: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What has been gathered of one group.
 #[derive(Default)]
@@ -31,12 +38,20 @@ struct State {
     /// Pictures that are still to be made small, with their place.
     waiting: Vec<(usize, Vec<u8>)>,
     waiting_bytes: usize,
+    /// Bytes of the small pictures.
+    bytes: usize,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.forget_waiting();
+    }
 }
 
 impl State {
     fn push(&mut self, image: Option<Vec<u8>>, caption: Option<String>, similarity: Option<f32>) -> Result<()> {
-        if self.pictures.len() == MOST {
-            return Err(Misuse::TooManyPictures { max: MOST }.into());
+        if self.pictures.len() == MOST || self.bytes > MOST_BYTES {
+            return Err(Misuse::TooManyPictures { max: MOST, mebibytes: MOST_BYTES >> 20 }.into());
         }
         let shown = match image {
             None => Image::Missing,
@@ -44,26 +59,34 @@ impl State {
                 Err(error) => Image::Broken(error.to_string()),
                 Ok(()) => {
                     self.waiting_bytes += image.len();
+                    WAITING_BYTES.set(WAITING_BYTES.get() + image.len());
                     self.waiting.push((self.pictures.len(), image));
                     Image::Missing
                 }
             },
         };
         self.pictures.push(Picture { image: shown, caption, similarity });
-        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES { self.shrink() } else { Ok(()) }
+        if self.waiting.len() >= BATCH || WAITING_BYTES.get() >= BATCH_BYTES { self.shrink() } else { Ok(()) }
+    }
+
+    fn forget_waiting(&mut self) {
+        WAITING_BYTES.set(WAITING_BYTES.get().saturating_sub(std::mem::take(&mut self.waiting_bytes)));
     }
 
     /// Makes small what waits. A picture that is none says why on the page, and does not spoil the others.
     fn shrink(&mut self) -> Result<()> {
-        self.waiting_bytes = 0;
+        self.forget_waiting();
         let (places, images): (Vec<usize>, Vec<Vec<u8>>) = std::mem::take(&mut self.waiting).into_iter().unzip();
         if images.is_empty() {
             return Ok(());
         }
         for (place, made) in places.into_iter().zip(client::thumbnails(images, SIDE)?) {
             self.pictures[place].image = match made {
-                Ok(small) if small.is_png => Image::Png(small.bytes.into_vec()),
-                Ok(small) => Image::Jpeg(small.bytes.into_vec()),
+                Ok(small) => {
+                    self.bytes += small.bytes.len();
+                    let bytes = small.bytes.into_vec();
+                    if small.is_png { Image::Png(bytes) } else { Image::Jpeg(bytes) }
+                }
                 Err(failure) if is_the_pictures_fault(failure.class) => Image::Broken(failure.message),
                 Err(failure) => return Err(Error::Server(failure)),
             };

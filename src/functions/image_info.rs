@@ -25,7 +25,7 @@ fn image_info(call: Arguments) -> Result<Datum> {
             number(info.frames),
             info.has_alpha.map(Datum::from),
             Some(Datum::from(bytes as i32)),
-            info.error.as_deref().map(text::to_datum),
+            info.error.map(|error| text::to_datum(&text::for_message(error))),
         ]
     });
     Ok(Datum::null())

@@ -9,53 +9,57 @@ use super::arguments::{Arguments, required};
 use super::sql_function;
 use crate::errors::Result;
 use crate::search::Table;
-use crate::spi::{self, Argument};
+use crate::spi::{self, Argument, LocalSettings};
 use pgrx::pg_sys::Datum;
 
 sql_function!(clip_index_stats, pg_finfo_clip_index_stats, index_stats);
 
 /// The catalog's part, `$1` the table and `$2` the column's name. A generated column names its model in its expression.
 const CATALOG: &str = "
-SELECT pg_catalog.jsonb_build_object(
-         'table', $1::pg_catalog.oid::pg_catalog.regclass::text, 'column', a.attname, 'type', t.typname,
+SELECT jsonb_build_object(
+         'table', $1::oid::regclass::text, 'column', a.attname, 'type', t.typname,
          'dimension', nullif(a.atttypmod, -1),
          'metric', (SELECT i.metric FROM indexes AS i WHERE i.valid ORDER BY i.metric = 'cosine' DESC, i.metric LIMIT 1),
-         'model', substring(pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM
+         'model', substring(pg_get_expr(d.adbin, d.adrelid) FROM
                             'clip_embed_(?:image|text)\\(.*, ''([^'']+)''::text\\)'),
-         'table_bytes', pg_catalog.pg_total_relation_size($1)
-                        + COALESCE((SELECT sum(pg_catalog.pg_total_relation_size(p.relid))
-                                      FROM pg_catalog.pg_partition_tree($1) AS p WHERE p.relid <> $1), 0),
-         'indexes', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) ORDER BY i.name) FROM indexes AS i), '[]'))
-  FROM pg_catalog.pg_attribute AS a
-  JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-  LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+         'table_bytes', pg_total_relation_size($1)
+                        + COALESCE((SELECT sum(pg_total_relation_size(p.relid))
+                                      FROM pg_partition_tree($1) AS p WHERE p.relid <> $1), 0),
+         -- While CREATE INDEX runs, others do not see the index yet, and here see how far it is.
+         'builds', COALESCE((SELECT jsonb_agg(jsonb_build_object(
+                                        'index', b.index_relid::regclass::text, 'phase', b.phase,
+                                        'tuples_done', b.tuples_done, 'tuples_total', b.tuples_total,
+                                        'blocks_done', b.blocks_done, 'blocks_total', b.blocks_total))
+                               FROM pg_stat_progress_create_index AS b
+                              WHERE b.relid = $1 OR b.relid IN (SELECT p.relid FROM pg_partition_tree($1) AS p)), '[]'),
+         'indexes', COALESCE((SELECT jsonb_agg(to_jsonb(i) ORDER BY i.name) FROM indexes AS i), '[]'))
+  FROM pg_attribute AS a
+  JOIN pg_type AS t ON t.oid = a.atttypid
+  LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attrelid = $1 AND a.attname = $2";
 
 /// `halfvec` and `vector` have an operator class of each metric, named after it.
 const INDEXES: &str = "
 WITH indexes AS (
-    SELECT c.oid::pg_catalog.regclass::text AS name, am.amname AS method, o.opcname AS operator_class,
+    SELECT c.oid::regclass::text AS name, am.amname AS method, o.opcname AS operator_class,
            CASE substring(o.opcname FROM '_(cosine|l2|ip|l1)_ops$')
                WHEN 'cosine' THEN 'cosine' WHEN 'l2' THEN 'euclidean' WHEN 'ip' THEN 'inner product'
                WHEN 'l1' THEN 'taxicab' END AS metric,
-           pg_catalog.pg_relation_size(c.oid)
-               + COALESCE((SELECT sum(pg_catalog.pg_relation_size(p.relid))
-                             FROM pg_catalog.pg_partition_tree(c.oid) AS p WHERE p.relid <> c.oid), 0) AS bytes,
-           i.indisvalid AS valid, i.indpred IS NOT NULL AS partial, c.reloptions AS options,
-           (SELECT pg_catalog.jsonb_build_object('phase', b.phase, 'tuples_done', b.tuples_done,
-                   'tuples_total', b.tuples_total, 'blocks_done', b.blocks_done, 'blocks_total', b.blocks_total)
-              FROM pg_catalog.pg_stat_progress_create_index AS b WHERE b.index_relid = c.oid LIMIT 1) AS build
-      FROM pg_catalog.pg_index AS i
-      JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
-      JOIN pg_catalog.pg_am AS am ON am.oid = c.relam
-      JOIN pg_catalog.pg_opclass AS o ON o.oid = i.indclass[0]
-      JOIN pg_catalog.pg_attribute AS x ON x.attrelid = $1 AND x.attname = $2
+           pg_relation_size(c.oid)
+               + COALESCE((SELECT sum(pg_relation_size(p.relid))
+                             FROM pg_partition_tree(c.oid) AS p WHERE p.relid <> c.oid), 0) AS bytes,
+           i.indisvalid AS valid, i.indpred IS NOT NULL AS partial, c.reloptions AS options
+      FROM pg_index AS i
+      JOIN pg_class AS c ON c.oid = i.indexrelid
+      JOIN pg_am AS am ON am.oid = c.relam
+      JOIN pg_opclass AS o ON o.oid = i.indclass[0]
+      JOIN pg_attribute AS x ON x.attrelid = $1 AND x.attname = $2
      WHERE i.indrelid = $1
        AND (i.indkey[0] = x.attnum
             -- An index on an expression of the column, such as one of half precision.
             OR i.indkey[0] = 0 AND EXISTS (
-                   SELECT FROM pg_catalog.pg_depend AS dep
-                    WHERE dep.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND dep.objid = c.oid
+                   SELECT FROM pg_depend AS dep
+                    WHERE dep.classid = 'pg_class'::regclass AND dep.objid = c.oid
                       AND dep.refobjid = $1 AND dep.refobjsubid = x.attnum
                       AND o.opcname ~ '_(cosine|l2|ip|l1)_ops$'))
 )";
@@ -65,31 +69,48 @@ fn index_stats(call: Arguments) -> Result<Option<Datum>> {
     let exact = required(call.boolean(2), "exact")?;
     let (column, embeddings) = table.embedding_column(call.name(1).as_deref())?;
     let arguments = [Argument::oid(table.id), Argument::text(&column.name)];
-    let counts = if exact {
-        format!(
-            "SELECT pg_catalog.jsonb_build_object('rows', count(*), 'embeddings', count(t.{0}),
-                    'without_embedding', count(*) - count(t.{0}), 'exact', true) FROM {1} AS t",
-            column.quoted, table.name
-        )
-    } else {
-        // What VACUUM and ANALYZE have counted; -1 rows is never.
-        "SELECT pg_catalog.jsonb_build_object('rows', s.n, 'embeddings', (s.n * (1 - s.nulls))::bigint,
-                'without_embedding', (s.n * s.nulls)::bigint, 'exact', false)
-           FROM (SELECT nullif(greatest(c.reltuples, -1), -1)::bigint AS n,
-                        (SELECT max(p.null_frac) FROM pg_catalog.pg_stats AS p
-                          WHERE p.schemaname = n.nspname AND p.tablename = c.relname AND p.attname = $2) AS nulls
-                   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-                  WHERE c.oid = $1) AS s"
-            .to_owned()
+    let catalog = {
+        let _settings = LocalSettings::with_catalog_only();
+        let estimate = if exact { "'{}'" } else { ESTIMATE };
+        spi::value::<i64>(&format!("{INDEXES} SELECT ({CATALOG}) || ({estimate})"), &arguments).0
     };
+    // Reads the table, for which the caller's search path may matter: row security may call functions.
+    let mut parts = Vec::new();
+    if exact {
+        parts.push(format!(
+            "(SELECT pg_catalog.jsonb_build_object('rows', c.n, 'embeddings', c.e, 'exact', true,
+                     'without_embedding', c.n OPERATOR(pg_catalog.-) c.e)
+                FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.count((t.{} IS NULL) OR NULL) AS missing FROM {} AS t) AS x,
+                     LATERAL (SELECT x.n, x.n OPERATOR(pg_catalog.-) x.missing AS e) AS c)",
+            column.quoted, table.name
+        ));
+    }
     // A column without a dimension takes vectors of any; the first one tells.
-    let measured = match embeddings.dimension {
-        Some(_) => "'{}'::pg_catalog.jsonb".to_owned(),
-        None => format!(
+    if embeddings.dimension.is_none() {
+        parts.push(format!(
             "COALESCE((SELECT pg_catalog.jsonb_build_object('dimension', {}.vector_dims(t.{1})) FROM {2} AS t
                         WHERE t.{1} IS NOT NULL LIMIT 1), '{{}}')",
             embeddings.schema, column.quoted, table.name
-        ),
-    };
-    Ok(spi::value(&format!("{INDEXES} SELECT ({CATALOG}) || {measured} || ({counts})"), &arguments))
+        ));
+    }
+    let Some(catalog) = catalog else { return Ok(None) };
+    // SAFETY: made above, in this call's memory.
+    let mut arguments = vec![unsafe { Argument::jsonb(catalog) }];
+    let mut whole = "$1".to_owned();
+    for part in parts {
+        let Some(part) = spi::value::<i64>(&format!("SELECT {part}"), &[]).0 else { continue };
+        // SAFETY: as above.
+        arguments.push(unsafe { Argument::jsonb(part) });
+        whole.push_str(&format!(" OPERATOR(pg_catalog.||) ${}", arguments.len()));
+    }
+    Ok(spi::value::<i64>(&format!("SELECT {whole}"), &arguments).0)
 }
+
+/// What VACUUM and ANALYZE have counted; -1 rows is never.
+const ESTIMATE: &str = "
+SELECT jsonb_build_object('rows', s.n, 'embeddings', (s.n * (1 - s.nulls))::bigint,
+                          'without_embedding', (s.n * s.nulls)::bigint, 'exact', false)
+  FROM (SELECT nullif(greatest(c.reltuples, -1), -1)::bigint AS n,
+               (SELECT max(p.null_frac) FROM pg_stats AS p
+                 WHERE p.schemaname = n.nspname AND p.tablename = c.relname AND p.attname = $2) AS nulls
+          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1) AS s";

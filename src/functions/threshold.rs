@@ -91,8 +91,12 @@ const TEXTS: [&str; 64] = [
     "a tool",
 ];
 
-/// Most rows that are looked at.
-const MAX_SAMPLE: i32 = 100_000;
+/// Fewest rows that a distribution can be told from.
+const MIN_SAMPLE: i32 = 30;
+/// Most rows that are looked at: they are in memory while they are.
+const MAX_SAMPLE: i32 = 20_000;
+/// Most texts.
+const MAX_QUERIES: usize = 1000;
 
 /// For searches by text: by those given, or by any.
 fn by_texts(call: Arguments) -> Result<Datum> {
@@ -100,6 +104,10 @@ fn by_texts(call: Arguments) -> Result<Datum> {
         Some(texts) if texts.is_empty() => {
             let hint = "Pass the texts that the threshold is for, or NULL for any.";
             return Err(Misuse::Empty { name: "queries", hint }.into());
+        }
+        Some(texts) if texts.len() > MAX_QUERIES => {
+            let (value, range) = (format!("{} texts", texts.len()), format!("at most {MAX_QUERIES} texts"));
+            return Err(Misuse::OutOfRange { name: "queries", value, range }.into());
         }
         Some(texts) => texts,
         None => TEXTS.map(str::to_owned).to_vec(),
@@ -131,7 +139,7 @@ fn suggest(
     rate: Option<f64>,
     queries: impl FnOnce() -> Result<Vec<Vec<f32>>>,
 ) -> Result<Datum> {
-    let sample = within(sample, "sample", 1, MAX_SAMPLE)?;
+    let sample = within(sample, "sample", MIN_SAMPLE, MAX_SAMPLE)?;
     let rate = required(rate, "false_positive_rate")?;
     if !(rate > 0.0 && rate < 1.0) {
         let (name, range) = ("false_positive_rate", "between 0 and 1".to_owned());
@@ -148,13 +156,20 @@ fn suggest(
     if let Some(odd) = pictures.iter().find(|picture| queries.iter().any(|query| query.len() != picture.len())) {
         return Err(Misuse::Dimensions { a: queries[0].len(), b: odd.len() }.into());
     }
-    let similarities = |query: &Vec<f32>| -> Vec<f32> {
-        pictures.iter().map(|picture| cosine(query, picture)).filter(|similarity| similarity.is_finite()).collect()
-    };
-    let backgrounds: Vec<Background> =
-        queries.iter().filter_map(|query| Background::fit(&mut similarities(query))).collect();
+    if pictures.len() < MIN_SAMPLE as usize {
+        return Err(Misuse::NothingToSample { table: table.name, found: pictures.len() }.into());
+    }
+    let mut all = Vec::with_capacity(queries.len());
+    for query in &queries {
+        pgrx::check_for_interrupts!();
+        let similarities = pictures.iter().map(|picture| cosine(query, picture));
+        all.push(similarities.filter(|similarity| similarity.is_finite()).collect::<Vec<f32>>());
+    }
+    let backgrounds: Vec<Background> = all.iter_mut().filter_map(|one| Background::fit(one)).collect();
     let threshold = similarity::threshold(&backgrounds, rate)
-        .ok_or_else(|| Misuse::NothingToSample { table: table.name.clone() })?;
+        .ok_or_else(|| Misuse::NothingToSample { table: table.name.clone(), found: 0 })?;
+    let above = all.iter().flatten().filter(|similarity| f64::from(**similarity) > threshold).count();
+    let observed = above as f64 / all.iter().map(Vec::len).sum::<usize>().max(1) as f64;
     let mean =
         |of: fn(&Background) -> f64| real((backgrounds.iter().map(of).sum::<f64>() / backgrounds.len() as f64) as f32);
     Rows::begin(call.0).push(|| {
@@ -164,6 +179,7 @@ fn suggest(
             Some(Datum::from(backgrounds.len() as i32)),
             Some(mean(|background| background.center)),
             Some(mean(|background| background.deviation)),
+            Some(real(observed as f32)),
         ]
     });
     Ok(Datum::null())
@@ -177,22 +193,28 @@ fn take_sample(table: &Table, column: Option<&str>, sample: i32) -> Result<Vec<V
     /// Blocks of so many times the rows that are wanted.
     const MORE: f64 = 20.0;
     let (column, Embeddings { schema, .. }) = table.embedding_column(column)?;
-    let about = "SELECT c.reltuples FROM pg_catalog.pg_class AS c WHERE c.oid = $1 AND c.relkind IN ('r', 'm')";
+    let about = "SELECT c.reltuples FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1";
     let rows: f64 = spi::select(about, &[Argument::oid(table.id)], |row| Ok(row.number(1)))?
         .into_iter()
         .flatten()
         .next()
         .unwrap_or(-1.0);
-    let blocks = if rows > LARGE {
-        format!("TABLESAMPLE SYSTEM ({})", (100.0 * MORE * f64::from(sample) / rows).min(100.0))
-    } else {
-        String::new()
+    let take = |blocks: &str| -> Result<Vec<Vec<f32>>> {
+        let query = format!(
+            "SELECT t.{0}::{schema}.vector FROM {1} AS t {blocks} WHERE t.{0} IS NOT NULL \
+             ORDER BY pg_catalog.random() LIMIT $1",
+            column.quoted, table.name
+        );
+        let found = spi::select(&query, &[Argument::int(sample)], |row| Ok(row.vector(1)))?;
+        Ok(found.into_iter().flatten().collect())
     };
-    let query = format!(
-        "SELECT t.{0}::{schema}.vector FROM {1} AS t {blocks} WHERE t.{0} IS NOT NULL \
-         ORDER BY pg_catalog.random() LIMIT $1",
-        column.quoted, table.name
-    );
-    let found = spi::select(&query, &[Argument::int(sample)], |row| Ok(row.vector(1)))?;
-    Ok(found.into_iter().flatten().collect())
+    if rows > LARGE {
+        let share = (100.0 * MORE * f64::from(sample) / rows).min(100.0);
+        let found = take(&format!("TABLESAMPLE SYSTEM ({share})"))?;
+        // Fewer where the table has shrunk since it was counted.
+        if found.len() == sample as usize {
+            return Ok(found);
+        }
+    }
+    take("")
 }

@@ -4,7 +4,7 @@ use super::statement::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{Misuse, Result};
 use crate::spi::{self, Argument, LocalSettings, Row};
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::Datum;
 
 /// One entry of a JSON object, or a JSON value by itself.
 struct Entry {
@@ -15,13 +15,16 @@ struct Entry {
     text: String,
 }
 
+/// Operators are named with their schema: another of the same name may lie in the caller's search path.
+const CONTAINS: &str = "OPERATOR(pg_catalog.@>)";
+
 const ENTRIES: &str = "SELECT key, jsonb_typeof(value), value #>> '{}' FROM jsonb_each($1)";
 const SINGLE: &str = "SELECT '', jsonb_typeof($1), $1 #>> '{}'";
 
 fn entries(query: &str, json: Datum) -> Result<Vec<Entry>> {
     let _settings = LocalSettings::with_catalog_only();
     // SAFETY: a jsonb, as the functions declare it, that lives as long as the call.
-    let argument = unsafe { Argument::of_type(pg_sys::JSONBOID, json) };
+    let argument = unsafe { Argument::jsonb(json) };
     spi::select(query, &[argument], |row: &Row| {
         let text = |column| row.text(column).unwrap_or_default();
         Ok(Entry { key: text(1), kind: text(2), text: text(3) })
@@ -50,25 +53,28 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
         let column = table.column(&entry.key)?;
         let (name, of_type) = (&column.quoted, &column.type_name);
         if column.is_jsonb {
-            return Ok(equal_jsonb(column, json, &entry, parameters));
+            return equal_jsonb(column, json, &entry, parameters);
         }
         Ok(match entry.kind.as_str() {
             "null" => format!("t.{name} IS NULL"),
             "object" => return Err(Misuse::FilterValue { column: entry.key }.into()),
             "array" => {
                 let list = parameters.add(Argument::text(&entry.text));
-                let elements = format!("pg_catalog.jsonb_array_elements_text({list}::pg_catalog.jsonb) AS e");
+                let elements = format!("pg_catalog.jsonb_array_elements_text({list}::pg_catalog.jsonb) AS e(value)");
                 if column.is_array {
-                    format!("t.{name} @> CAST(ARRAY(SELECT e FROM {elements}) AS {of_type})")
+                    format!("t.{name} {CONTAINS} CAST(ARRAY(SELECT e.value FROM {elements}) AS {of_type})")
                 } else {
-                    format!("t.{name} = ANY (ARRAY(SELECT CAST(e AS {of_type}) FROM {elements}))")
+                    format!(
+                        "t.{name} {} ANY (ARRAY(SELECT CAST(e.value AS {of_type}) FROM {elements}))",
+                        column.equals()?
+                    )
                 }
             }
             _ if column.is_array => {
                 let value = parameters.add(Argument::text(&entry.text));
-                format!("t.{name} @> CAST(ARRAY[{value}] AS {of_type})")
+                format!("t.{name} {CONTAINS} CAST(ARRAY[{value}] AS {of_type})")
             }
-            _ => equal(column, &entry, parameters),
+            _ => equal(column, &entry, parameters)?,
         })
     };
     object("filter", json)?.into_iter().map(condition).collect()
@@ -81,11 +87,11 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
 pub fn exclude(key: &[&Column], table: &Table, json: Datum, parameters: &mut Parameters) -> Result<String> {
     if let [column] = key {
         let entry = single(json)?;
-        return Ok(format!("({}) IS NOT TRUE", equal(column, &entry, parameters)));
+        return Ok(format!("({}) IS NOT TRUE", equal(column, &entry, parameters)?));
     }
     let mut equalities = Vec::new();
     for entry in object("exclude", json)? {
-        equalities.push(equal(table.column(&entry.key)?, &entry, parameters));
+        equalities.push(equal(table.column(&entry.key)?, &entry, parameters)?);
     }
     if equalities.is_empty() {
         return Err(Misuse::NotAnObject { name: "exclude", found: "{}".to_owned() }.into());
@@ -94,15 +100,15 @@ pub fn exclude(key: &[&Column], table: &Table, json: Datum, parameters: &mut Par
 }
 
 /// The column's own equality, on the value read as the column's type: what is no number is an error for a number.
-fn equal(column: &Column, entry: &Entry, parameters: &mut Parameters) -> String {
+fn equal(column: &Column, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
     let value = parameters.add(Argument::text(&entry.text));
-    format!("t.{} = CAST({value} AS {})", column.quoted, column.type_name)
+    Ok(format!("t.{} {} CAST({value} AS {})", column.quoted, column.equals()?, column.type_name))
 }
 
 /// A jsonb column is compared with the value as it is, which its text would not tell from a string.
-fn equal_jsonb(column: &Column, json: Datum, entry: &Entry, parameters: &mut Parameters) -> String {
+fn equal_jsonb(column: &Column, json: Datum, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
     // SAFETY: as in `entries`.
-    let whole = parameters.add(unsafe { Argument::of_type(pg_sys::JSONBOID, json) });
+    let whole = parameters.add(unsafe { Argument::jsonb(json) });
     let key = parameters.add(Argument::text(&entry.key));
-    format!("t.{} = ({whole} OPERATOR(pg_catalog.->) {key})", column.quoted)
+    Ok(format!("t.{} {} ({whole} OPERATOR(pg_catalog.->) {key})", column.quoted, column.equals()?))
 }

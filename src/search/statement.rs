@@ -6,12 +6,14 @@
 //!           FROM the_table AS t
 //!          WHERE t.embedding IS NOT NULL AND filter
 //!          ORDER BY t.embedding <=> $1 LIMIT k OFFSET skip) AS found
-//!  WHERE distance <= 1 - min_similarity
 //! ```
 //!
-//! The inner query has the form that pgvector's indexes answer. The threshold is outside: inside it would be a filter,
-//! for which an index goes on looking long after the last row that is similar enough. JSON is made outside, of the k
-//! rows that are left; columns that are not asked for are never read.
+//! The inner query has the form that pgvector's indexes answer. The threshold is applied to its result: inside it would
+//! be a filter, for which an index goes on looking long after the last row that is similar enough. JSON is made outside,
+//! of the k rows that are left; columns that are not asked for are never read.
+//!
+//! The caller's search path holds, since functions of row security may need it; but every function and operator here is
+//! named with its schema, so that nobody's object of the same name is taken for it.
 
 use super::condition;
 use super::table::{Column, Embeddings, Table};
@@ -63,10 +65,21 @@ pub struct Wishes {
 /// # Errors
 /// [`Misuse`].
 pub fn rows(table: &Table, query: &[f32], wishes: &Wishes, rows: &mut Rows) -> Result<()> {
-    let (statement, parameters) = compose(table, query, wishes)?;
-    let _settings = search_settings(wishes);
+    let Statement { text, parameters, has_index } = compose(table, query, wishes)?;
+    let least = wishes.min_similarity.map(|least| least as f32);
     // SAFETY: the statement has the columns that clip_search is declared with.
-    unsafe { spi::select_into(rows, &statement, &parameters.0) };
+    let mut run = |enough: usize| unsafe {
+        spi::select_into(rows, &text, &parameters.0, enough, |row| match least {
+            Some(least) => row.number::<f32>(2).is_some_and(|similarity| similarity >= least),
+            None => true,
+        })
+    };
+    let k = wishes.k as usize;
+    let _settings = search_settings(wishes);
+    if !run(if has_index { k } else { 0 }) {
+        let _exact = exact_settings();
+        run(0);
+    }
     Ok(())
 }
 
@@ -75,16 +88,37 @@ pub fn rows(table: &Table, query: &[f32], wishes: &Wishes, rows: &mut Rows) -> R
 /// # Errors
 /// [`Misuse`].
 pub fn to_json(table: &Table, query: &[f32], wishes: &Wishes) -> Result<Option<Datum>> {
-    let (statement, parameters) = compose(table, query, wishes)?;
-    let statement = format!(
+    let Statement { text, mut parameters, has_index } = compose(table, query, wishes)?;
+    let enough = match wishes.min_similarity {
+        Some(least) => {
+            let least = parameters.add(Argument::double(least));
+            // As the similarity is shown, so that a row's own similarity does not leave it out.
+            format!("FILTER (WHERE m.similarity OPERATOR(pg_catalog.>=) {least}::pg_catalog.float4)")
+        }
+        None => String::new(),
+    };
+    let text = format!(
         "SELECT pg_catalog.jsonb_build_object('matches', COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(\
-         'id', m.id, 'score', m.similarity, 'metadata', m.metadata)), '[]')) FROM ({statement}) AS m"
+         'id', m.id, 'score', m.similarity, 'metadata', m.metadata)) {enough}, '[]')), pg_catalog.count(*) \
+         FROM ({text}) AS m"
     );
     let _settings = search_settings(wishes);
-    Ok(spi::value(&statement, &parameters.0))
+    let (found, rows) = spi::value(&text, &parameters.0);
+    if !has_index || rows.is_some_and(|rows: i64| rows >= i64::from(wishes.k)) {
+        return Ok(found);
+    }
+    let _exact = exact_settings();
+    Ok(spi::value::<i64>(&text, &parameters.0).0)
 }
 
-fn compose(table: &Table, query: &[f32], wishes: &Wishes) -> Result<(String, Parameters)> {
+struct Statement {
+    text: String,
+    parameters: Parameters,
+    /// Whether the column has a vector index, which may give fewer rows than there are.
+    has_index: bool,
+}
+
+fn compose(table: &Table, query: &[f32], wishes: &Wishes) -> Result<Statement> {
     let (column, embeddings) = table.embedding_column(wishes.embedding_column.as_deref())?;
     column.check_dimension(query.len())?;
     let key = table.key(wishes.id_column.as_deref())?;
@@ -107,27 +141,19 @@ fn compose(table: &Table, query: &[f32], wishes: &Wishes) -> Result<(String, Par
     inner.extend(key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)));
     inner.extend(metadata.iter().enumerate().map(|(at, column)| format!("t.{} AS m{at}", column.quoted)));
     inner.push(format!("{} AS distance", distance(COSINE)));
-    // What an index orders by is not always what is shown.
-    let place = if embeddings.operator == COSINE { "distance" } else { "place" };
-    if place != "distance" {
-        inner.push(format!("{} AS place", distance(&embeddings.operator)));
-    }
-    let mut statement = format!(
-        "SELECT {} AS id, NULLIF(1 - found.distance, 'NaN')::pg_catalog.float4 AS similarity, {} AS metadata \
-         FROM (SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT {limit} OFFSET {offset}) AS found",
+    let text = format!(
+        "SELECT {} AS id, CASE WHEN found.distance OPERATOR(pg_catalog.<) 'Infinity'::pg_catalog.float8 \
+         THEN (1::pg_catalog.float8 OPERATOR(pg_catalog.-) found.distance)::pg_catalog.float4 END AS similarity, \
+         {} AS metadata FROM (SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT {limit} OFFSET {offset}) AS found \
+         ORDER BY found.distance",
         id(&key),
         object("m", &metadata),
         inner.join(", "),
         table.name,
         conditions.join(" AND "),
-        distance(&embeddings.operator),
+        distance(embeddings.operator.as_deref().unwrap_or(COSINE)),
     );
-    if let Some(least) = wishes.min_similarity {
-        let most = parameters.add(Argument::double(1.0 - least));
-        statement.push_str(&format!(" WHERE found.distance <= {most}"));
-    }
-    statement.push_str(&format!(" ORDER BY found.{place}"));
-    Ok((statement, parameters))
+    Ok(Statement { text, parameters, has_index: embeddings.operator.is_some() })
 }
 
 fn distance(column: &Column, embeddings: &Embeddings, operator: &str, query: &str) -> String {
@@ -179,6 +205,14 @@ fn search_settings(wishes: &Wishes) -> LocalSettings {
             settings.set(name, mode);
         }
     }
+    settings
+}
+
+/// An index that has looked at `hnsw.max_scan_tuples` rows gives up, with fewer than are wanted. Then all rows are looked
+/// at, as a query without an index would.
+fn exact_settings() -> LocalSettings {
+    let settings = LocalSettings::begin();
+    settings.set(c"enable_indexscan", c"off");
     settings
 }
 

@@ -2,7 +2,7 @@
 
 use crate::errors::{Misuse, Result};
 use crate::spi::{self, Argument, LocalSettings, Row};
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 
 /// A table, partitioned table, view, materialized view or foreign table.
 pub struct Table {
@@ -22,6 +22,8 @@ pub struct Column {
     pub quoted: String,
     /// The type, quoted and with its schema where that is needed.
     pub type_name: String,
+    /// The type's OID.
+    pub type_id: Oid,
     /// Whether its values are lists.
     pub is_array: bool,
     /// Whether its type is jsonb.
@@ -46,8 +48,8 @@ pub struct Embeddings {
     pub vector_type: Oid,
     /// Dimension, where the column has one.
     pub dimension: Option<usize>,
-    /// The distance operator of an index on the column; `<=>`, cosine, where it has several or none.
-    pub operator: String,
+    /// The distance operator of an index on the column, `<=>` (cosine) where there are several; `None` without an index.
+    pub operator: Option<String>,
 }
 
 const RELATION: &str = "
@@ -71,7 +73,8 @@ SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), t.typcate
           JOIN pg_amop AS ao ON ao.amopfamily = opc.opcfamily AND ao.amoppurpose = 'o'
           JOIN pg_operator AS o ON o.oid = ao.amopopr
          WHERE i.indrelid = $1 AND i.indkey[0] = a.attnum AND i.indisvalid AND i.indpred IS NULL
-         ORDER BY o.oprname = '<=>' DESC, o.oprname = '<#>' DESC, o.oprname LIMIT 1)
+         ORDER BY o.oprname = '<=>' DESC, o.oprname = '<#>' DESC, o.oprname LIMIT 1),
+       a.atttypid
   FROM pg_attribute AS a
   JOIN pg_type AS t ON t.oid = a.atttypid
   LEFT JOIN LATERAL
@@ -83,6 +86,10 @@ SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), t.typcate
            AND d.refclassid = 'pg_extension'::regclass) AS e ON true
  WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum";
+
+const OPERATOR: &str = "
+SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+  FROM pg_operator AS o JOIN pg_namespace AS n ON n.oid = o.oprnamespace WHERE o.oid = $1";
 
 impl Table {
     /// Reads what the catalog says.
@@ -165,11 +172,12 @@ impl Table {
 }
 
 fn column(row: &Row) -> Column {
-    let text = |column: i32| row.text(column).unwrap_or_default();
+    let value = |column: i32| row.text(column).unwrap_or_default();
     Column {
-        name: text(1),
-        quoted: text(2),
-        type_name: text(3),
+        name: value(1),
+        quoted: value(2),
+        type_name: value(3),
+        type_id: Oid::from(row.number::<u32>(14).unwrap_or_default()),
         is_array: row.is_true(4),
         is_jsonb: row.is_true(5),
         is_binary: row.is_true(6),
@@ -177,15 +185,28 @@ fn column(row: &Row) -> Column {
         key_position: row.number(8),
         embeddings: row.text(9).map(|schema| Embeddings {
             schema,
-            type_name: text(10),
+            type_name: value(10),
             vector_type: Oid::from(row.number::<u32>(11).unwrap_or_default()),
             dimension: row.number(12),
-            operator: row.text(13).unwrap_or_else(|| "<=>".to_owned()),
+            operator: row.text(13),
         }),
     }
 }
 
 impl Column {
+    /// The operator by which the type's default index or hash table compares, with its schema: another `=` may lie in
+    /// the caller's search path.
+    ///
+    /// # Errors
+    /// None of its own; Postgres raises what it has against the query.
+    pub fn equals(&self) -> Result<String> {
+        // SAFETY: the cache's entry lives as long as the process.
+        let operator = unsafe { (*pg_sys::lookup_type_cache(self.type_id, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
+        let _settings = LocalSettings::with_catalog_only();
+        let found = spi::select(OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?;
+        Ok(found.into_iter().flatten().next().unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned()))
+    }
+
     /// Fails where vectors of this length cannot be compared with the column's.
     ///
     /// # Errors

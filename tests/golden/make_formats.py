@@ -55,6 +55,8 @@ class Reference:
         return [float(f"{value:.7g}") for value in unit(answer[0].numpy())]
 
     def of(self, image: Image.Image) -> dict:
+        # Of some pictures convert("RGB") remembers a transparent colour, which the processor would lay on white.
+        image = Image.fromarray(np.asarray(image))
         step = STEP if image.width * image.height > LARGE else 1
         kept = np.ascontiguousarray(np.asarray(image)[::step, ::step])
         name = hashlib.sha256(repr(kept.shape).encode() + kept.tobytes()).hexdigest()[:12] + ".png"

@@ -6,7 +6,7 @@
 The reference is transformers' CLIPTokenizer, which is what a model's tokenizer.json stands for: NFC, each run of white
 space to one space, lower case, then the merges. It does not clean. OpenAI's code and open_clip's do, before anything else:
 ftfy mends mis-decoded text ("donâ€™t"), and HTML entities are unescaped, twice, so that "&amp;#39;" is an apostrophe to
-them and six tokens here. Whoever has such texts cleans them before.
+them and seven tokens here. Whoever has such texts cleans them before.
 
 With open_clip's tokenizer.py (from its wheel) as the argument, the ids are compared with that implementation, too, its
 cleaning replaced by NFC, white space and lower case. It differs, and should, where a text has

@@ -37,6 +37,11 @@ CREATE TABLE many AS SELECT i, embedding FROM things, generate_series(1, 500) i 
 SELECT count(*) FROM many, clip_classify(embedding, '{first,second,third,fourth}');
 SELECT count(clip_best_label(embedding, '{first,second,third,fourth}')) FROM many;
 SELECT status.texts - counted.texts AS texts_embedded FROM clip_server_status() AS status, counted;
+-- Several sets of labels in one query, and labels of a column
+UPDATE counted SET texts = (SELECT texts FROM clip_server_status());
+SELECT count(clip_best_label(embedding, ARRAY['one', 'two'])), count(clip_best_label(embedding, ARRAY['three', 'four'])),
+       count(clip_best_label(embedding, ARRAY['five', 'six' || i % 2])) FROM many;
+SELECT status.texts - counted.texts AS texts_embedded FROM clip_server_status() AS status, counted;
 -- Other labels, another template, another model are another question.
 SELECT clip_best_label(embedding, '{cat}'), clip_best_label(embedding, '{dog}'), clip_best_label(embedding, '{cat}', '{}') FROM things WHERE id = 1;
 SELECT label FROM clip_classify((SELECT embedding FROM things WHERE id = 2), ARRAY['É' || repeat('x', 3000), 'boat']) LIMIT 1;
@@ -51,6 +56,8 @@ SELECT * FROM report($$SELECT clip_classify(embedding, '{a}', 'a photo') FROM th
 SELECT * FROM report($$SELECT clip_classify(embedding, '{a}', NULL) FROM things$$);
 SELECT * FROM report($$SELECT clip_classify(embedding, '{a}', templates => '{}') FROM things$$);
 SELECT * FROM report($$SELECT clip_classify(embedding, '{a}', templates => '{"{}","no place"}') FROM things$$);
+SELECT * FROM report($$SELECT clip_classify(embedding, ARRAY[repeat('a', 1000000)], repeat('{}', 6000)) FROM things$$);
+SELECT * FROM report($$SELECT clip_classify(embedding, array_fill('a'::text, ARRAY[1001]), templates => array_fill('{}'::text, ARRAY[100])) FROM things$$);
 SELECT * FROM report($$SELECT clip_classify(embedding, '{a}', model => 'no/such') FROM things$$);
 SELECT * FROM report($$SELECT clip_classify('[1,2,3]'::vector, '{a}')$$);
 SELECT * FROM report($$SELECT clip_best_label('[1,2,3]'::vector, '{a}')$$);

@@ -41,6 +41,27 @@ SELECT id FROM clip_search('things', 'red apple', filter => '{"code": "c7"}');
 SELECT id FROM clip_search('things', 'red apple', filter => $${"name": "x' OR true --"}$$);
 SELECT count(*) FROM clip_search('things', 'red apple', 100, filter => '{}');
 
+-- Columns whose names are those of the statement inside, and types with an equality of their own
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE TABLE traps (id int PRIMARY KEY, e text, t text, j text, found text, value text, k0 text, m0 text, distance text, x varchar(10), mood mood, raw json, embedding vector(128));
+INSERT INTO traps SELECT id, 'e' || id, 't', 'j', 'f', 'v', 'k', 'm', 'd', 'x' || id, CASE WHEN id % 2 = 0 THEN 'good' ELSE 'bad' END::mood, '{}', embedding FROM things WHERE id < 5;
+SELECT id FROM clip_search('traps', 'dog', filter => '{"e": ["e1", "e3", null], "t": "t", "j": ["j"], "found": "f", "value": ["v", "w"], "k0": "k", "distance": "d"}') ORDER BY id;
+SELECT id FROM clip_search('traps', 'dog', filter => '{"mood": ["good"], "x": ["x2", "x3"]}') ORDER BY id;
+SELECT metadata FROM clip_search('traps', 'dog', 1, filter => '{"id": 2}', columns => '{value,k0,m0,distance,found}');
+SELECT * FROM report($$SELECT id FROM clip_search('traps', 'dog', filter => '{"raw": "x"}')$$);
+SELECT * FROM report($$SELECT id FROM clip_search('traps', 'dog', filter => '{"mood": "so so"}')$$);
+-- A row's own similarity does not leave it out.
+SELECT count(*) FROM things, clip_search('things', 'apple', 1, exclude => '1') f, clip_search('things', 'apple', 100, min_similarity => f.similarity) g WHERE things.id = 1 AND g.similarity = f.similarity;
+-- A foreign table, a temporary one
+CREATE EXTENSION postgres_fdw;
+CREATE SERVER nowhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '/nowhere');
+CREATE USER MAPPING FOR CURRENT_USER SERVER nowhere OPTIONS (user 'x', password_required 'false');
+CREATE FOREIGN TABLE far (id int, embedding vector(128)) SERVER nowhere;
+SELECT (report($$SELECT id FROM clip_search('far', 'dog', id_column => 'id')$$)).state AS asked_there;
+SELECT * FROM report($$SELECT id FROM clip_search('far', 'dog')$$);
+CREATE TEMPORARY TABLE short_lived AS SELECT id, embedding FROM things WHERE id < 5;
+SELECT count(*) FROM clip_search('short_lived', 'dog', id_column => 'id');
+
 -- JSON for applications
 SELECT jsonb_path_query_array(j, '$.matches[*].id'), jsonb_path_query_array(j, '$.matches[*].metadata.name'),
        (j #> '{matches,0,score}')::numeric > 0.99 AS first
@@ -133,7 +154,7 @@ SELECT id, metadata ->> 'name' AS name FROM clip_search('things', clip_combine(A
 
 -- A threshold, from all rows and from a query's own
 SELECT round(threshold::numeric, 1) AS threshold, sampled, queries_used FROM clip_suggest_threshold('things', sample => 10000);
-SELECT threshold > mean_similarity, standard_deviation > 0, sampled FROM clip_suggest_threshold('things', clip_embed_text('dog'), sample => 100);
+SELECT threshold > center, deviation > 0, sampled, observed_rate < 0.5 FROM clip_suggest_threshold('things', clip_embed_text('dog'), sample => 100);
 SELECT queries_used FROM clip_suggest_threshold('things', queries => '{a dog,a cat}');
 SELECT abs(a.threshold - b.threshold) < 1e-6 AS same FROM clip_suggest_threshold('things', 'dog', 10000) a, clip_suggest_threshold('things', clip_embed_text('dog'), 10000) b;
 SELECT (SELECT threshold FROM clip_suggest_threshold('things', 10000, 0.0001)) > (SELECT threshold FROM clip_suggest_threshold('things', 10000, 0.1)) AS rarer_is_higher;
@@ -181,7 +202,8 @@ SELECT * FROM report($$SELECT clip_index_stats('plain')$$);
 SELECT * FROM report($$SELECT clip_index_stats(NULL)$$);
 SELECT * FROM report($$SELECT clip_index_stats('things', exact => NULL)$$);
 SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('two', embedding_column => 'a')$$);
-SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', 0)$$);
+SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', 29)$$);
+SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', queries => array_fill('a'::text, ARRAY[1001]))$$);
 SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', false_positive_rate => 1)$$);
 SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', queries => '{}')$$);
 SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', NULL::vector)$$);
@@ -204,6 +226,9 @@ RESET ROLE;
 \pset format aligned
 SET client_min_messages = warning;
 DROP SCHEMA "Odd ""schema""" CASCADE;
+DROP EXTENSION postgres_fdw CASCADE;
+DROP TABLE traps, short_lived;
+DROP TYPE mood;
 DROP TABLE things, halves, loose, parts, owned, recorded, keyless, plain, two CASCADE;
 DROP OWNED BY clip_search_reader, clip_search_stranger;
 DROP ROLE clip_search_reader, clip_search_stranger;

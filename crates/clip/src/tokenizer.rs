@@ -6,8 +6,11 @@
 //! gets here.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::TruncationDirection;
+use tokenizers::models::ModelWrapper;
+use tokenizers::models::bpe::BPE;
 
 use crate::error::{Error, Result, shorten};
 use crate::spec::ModelSpec;
@@ -32,7 +35,7 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Loads tokenizer.json. Padding and truncation that it may set are switched off.
+    /// Loads tokenizer.json. Padding, truncation and dropout that it may set are switched off.
     ///
     /// # Errors
     /// [`Error::BadModel`] where the file is malformed or leaves no room for a text.
@@ -41,10 +44,20 @@ impl Tokenizer {
         let bytes = crate::spec::read_file(&spec.path.join(FILE), crate::spec::MAX_TOKENIZER)
             .map_err(|reason| spec.bad(FILE, reason))?;
         let bad = |error: &dyn fmt::Display| spec.bad(FILE, shorten(&error.to_string(), 500));
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| bad(&error))?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| bad(&error))?;
-        let added = inner.encode_fast("", true).map_err(|error| bad(&error))?.len();
+        let load = || {
+            let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)?;
+            inner.with_padding(None);
+            inner.with_truncation(None)?;
+            // It is for training, and would give a text another vector each time.
+            if let ModelWrapper::BPE(model @ BPE { dropout: Some(_), .. }) = inner.get_model() {
+                let mut model = model.clone();
+                model.dropout = None;
+                inner.with_model(model);
+            }
+            let added = inner.encode_fast("", true)?.len();
+            Ok((inner, added))
+        };
+        let (inner, added) = guarded(load).map_err(|reason| bad(&reason))?;
         if added >= spec.context_length {
             return Err(bad(&format!("it adds {added} tokens, the model reads only {}", spec.context_length)));
         }
@@ -56,11 +69,8 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::TextTooLong`] where `long` asks for it; [`Error::Tokenize`] where the tokenizer fails.
     pub fn encode(&self, text: &str, long: LongText) -> Result<Vec<u32>> {
-        let failed = |error: tokenizers::Error| Error::Tokenize {
-            model: self.model.clone(),
-            reason: shorten(&error.to_string(), 500),
-        };
-        let mut encoding = self.inner.encode_fast(text, false).map_err(failed)?;
+        let failed = |reason: String| Error::Tokenize { model: self.model.clone(), reason: shorten(&reason, 500) };
+        let mut encoding = guarded(|| self.inner.encode_fast(text, false)).map_err(failed)?;
         let tokens = encoding.len() + self.added;
         if tokens > self.context_length {
             if long == LongText::Error {
@@ -68,8 +78,20 @@ impl Tokenizer {
             }
             encoding.truncate(self.context_length - self.added, 0, TruncationDirection::Right);
         }
-        let encoding = self.inner.post_process(encoding, None, true).map_err(failed)?;
+        let encoding = guarded(|| self.inner.post_process(encoding, None, true)).map_err(failed)?;
         Ok(encoding.get_ids().to_vec())
+    }
+}
+
+/// The library panics on some files that it does not like, and on texts that some files do not foresee: a bad file costs
+/// the requests for its model, not the process.
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Err(format!("the tokenizer gave up ({})", said.unwrap_or("panic")))
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //! Natural Language Supervision", 2021): the similarities of a picture to the texts of all labels, times the model's
 //! logit scale, through a softmax.
 
-use crate::vectors::{combine, dot};
+use crate::vectors::{combine, dot, unit};
+use std::borrow::Cow;
 
 /// What the paper's models have learned, where a model does not say: they clip it there.
 const DEFAULT_LOGIT_SCALE: f64 = 100.0;
@@ -63,26 +64,26 @@ impl Labels {
     /// Position of the best label; see [`Labels::classify`].
     pub fn best(&self, embedding: &[f32]) -> Option<usize> {
         let mut best = (0, f32::MIN);
+        let direction = direction(embedding)?;
         for (label, row) in self.rows.chunks_exact(self.dimension).enumerate() {
-            let product = dot(row, embedding);
+            let product = dot(row, &direction);
             if product > best.1 {
                 best = (label, product);
             }
         }
-        has_direction(embedding).then_some(best.0)
+        Some(best.0)
     }
 
     fn similarities(&self, embedding: &[f32]) -> Option<Vec<f32>> {
-        let length = dot(embedding, embedding).sqrt();
-        if !has_direction(embedding) {
-            return None;
-        }
+        let direction = direction(embedding)?;
+        let length = dot(&direction, &direction).sqrt();
         let rows = self.rows.chunks_exact(self.dimension);
-        Some(rows.map(|row| (dot(row, embedding) / length).clamp(-1.0, 1.0)).collect())
+        Some(rows.map(|row| (dot(row, &direction) / length).clamp(-1.0, 1.0)).collect())
     }
 }
 
-fn has_direction(embedding: &[f32]) -> bool {
+/// The embedding, or one of length 1 in its direction where its square is beyond what an `f32` holds.
+fn direction(embedding: &[f32]) -> Option<Cow<'_, [f32]>> {
     let square = dot(embedding, embedding);
-    square > 0.0 && square.is_finite()
+    if square.is_normal() { Some(Cow::Borrowed(embedding)) } else { unit(embedding).map(Cow::Owned) }
 }

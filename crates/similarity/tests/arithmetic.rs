@@ -91,6 +91,11 @@ fn what_has_no_direction() {
     let labels = Labels::new(&[vec![1.0, 0.0]], 1, None).unwrap();
     assert_eq!((labels.classify(&[0.0, 0.0]), labels.best(&[0.0, 0.0])), (None, None));
     assert!(Labels::new(&[vec![1.0, 0.0], vec![-1.0, 0.0]], 2, None).is_none());
+    // Lengths whose squares no f32 holds
+    for length in [1e30, 1e-30] {
+        assert_eq!(labels.best(&[length, 0.0]), Some(0));
+        assert_eq!(labels.classify(&[length, 0.0]).unwrap()[0].similarity, 1.0);
+    }
 }
 
 #[test]

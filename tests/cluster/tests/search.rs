@@ -78,6 +78,23 @@ fn a_rare_row_is_found_through_the_index() {
     assert!(hits >= 8, "{hits} of 10");
 }
 
+/// An HNSW index gives up after `hnsw.max_scan_tuples` rows; k rows come all the same.
+#[test]
+fn a_page_beyond_what_the_index_looks_at() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    client.batch_execute("SELECT '[1]'::vector; SET hnsw.max_scan_tuples = 500; SET enable_sort = off").unwrap();
+    let count = |client: &mut Client, call: &str| -> i64 {
+        client.query_one(&format!("SELECT count(*) FROM {call}"), &[]).unwrap().get(0)
+    };
+    assert_eq!(count(&mut client, "clip_search('things', 'a dog', 10, skip => 15000)"), 10);
+    assert_eq!(count(&mut client, "clip_search('things', 'a dog', 20, filter => '{\"shop\": 7}')"), 20);
+    assert_eq!(count(&mut client, "clip_search('things', 'a dog', 21, filter => '{\"shop\": 7}')"), 20);
+    let json = "jsonb_array_elements(clip_search_json('things', 'a dog', 20, filter => '{\"shop\": 7}') -> 'matches')";
+    assert_eq!(count(&mut client, json), 20);
+}
+
 #[test]
 fn settings_are_as_before_even_after_an_error() {
     let cluster = Cluster::on_demand();
@@ -120,13 +137,24 @@ fn names_in_the_search_path_do_not_matter() {
              CREATE FUNCTION trap.to_jsonb(int) RETURNS jsonb LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
              CREATE FUNCTION trap.quote_ident(name) RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
              CREATE FUNCTION trap.jsonb_each(jsonb) RETURNS SETOF int LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
+             -- Better matches than those of pg_catalog, if names were looked up
+             CREATE FUNCTION trap.caught(int, double precision) RETURNS double precision LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
+             CREATE OPERATOR trap.- (LEFTARG = int, RIGHTARG = double precision, FUNCTION = trap.caught);
+             CREATE FUNCTION trap.caught(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
+             CREATE OPERATOR trap.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = trap.caught);
+             CREATE FUNCTION trap.caught(int, int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
+             CREATE OPERATOR trap.= (LEFTARG = int, RIGHTARG = int, FUNCTION = trap.caught);
+             CREATE FUNCTION trap.add(bigint, vector) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END';
+             CREATE AGGREGATE trap.count(vector) (SFUNC = trap.add, STYPE = bigint, INITCOND = '0');
+             ALTER TABLE things ADD COLUMN kind varchar(5) DEFAULT 'x';
              SET search_path = trap, public, pg_catalog",
         )
         .unwrap();
     let rows =
-        client.query("SELECT * FROM clip_search('things', 'a dog', filter => '{\"shop\": [1, 2, 3]}')", &[]).unwrap();
+        client.query("SELECT * FROM clip_search('things', 'a dog', filter => '{\"shop\": [1, 2, 3], \"kind\": \"x\"}', min_similarity => -1)", &[]).unwrap();
     assert_eq!(rows.len(), 10);
     assert_eq!(client.query("SELECT clip_index_stats('things')::text", &[]).unwrap().len(), 1);
+    assert_eq!(client.query("SELECT * FROM clip_suggest_threshold('things', 'a dog')", &[]).unwrap().len(), 1);
     // pgvector elsewhere than in the search path
     client
         .batch_execute("RESET search_path; CREATE SCHEMA vectors; ALTER EXTENSION vector SET SCHEMA vectors")

@@ -21,7 +21,7 @@ const MEMORY: usize = 16 << 20;
 /// Largest side of an input that is really made: a larger one takes time and tries nothing else.
 const MAX_SIDE: u32 = 256;
 
-const TEXTS: [&str; 4] = ["", "a photo of a cat", "  Ünïcode 猫 👩‍👧 <|endoftext|>\0\u{ad}", "x"];
+const TEXTS: [&str; 5] = ["", "abab ab ababab ab", "a photo of a cat", "  Ünïcode 猫 👩‍👧 <|endoftext|>\0\u{ad}", "x"];
 
 /// Reads a model directory. The input is cut at its zero bytes into [`FILES`]; where a part is empty or missing, the file
 /// is the golden model's.

@@ -46,7 +46,7 @@ fn execute(target: Target, name: &str, bytes: &[u8]) {
             if !std::thread::panicking() {
                 return;
             }
-            let Say(target, name, bytes) = self;
+            let &mut Say(target, name, bytes) = self;
             let file = std::env::temp_dir().join(format!("fuzz-{}-failed", target.name));
             match std::fs::write(&file, bytes) {
                 Ok(()) => eprintln!("{name} of target {}: the bytes are in {}", target.name, file.display()),

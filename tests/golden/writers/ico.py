@@ -16,13 +16,13 @@ def bitmap(rows: np.ndarray, bits: int, width: int, height: int, palette=None, m
     return info(width, height * 2, bits) + table + padded(rows[::-1]) + padded(pack(mask[::-1], 1))
 
 
-def ico(*entries: tuple[int, int, int, bytes], kind: int = 1) -> bytes:
+def ico(*entries: tuple[int, int, int, bytes]) -> bytes:
     """Entries of (width, height, bits per pixel, picture)."""
     at, directory, data = 6 + 16 * len(entries), b"", b""
     for width, height, bits, picture in entries:
         directory += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, bits, len(picture), at + len(data))
         data += picture
-    return struct.pack("<HHH", 0, kind, len(entries)) + directory + data
+    return struct.pack("<HHH", 0, 1, len(entries)) + directory + data
 
 
 def bgra(side: int) -> np.ndarray:
@@ -55,4 +55,3 @@ def variants():
     yield "several sizes, the largest of fewer bits", "depths.ico", ico(of_depth(16, 32), of_depth(48, 8), of_depth(32, 32))
     yield "one size with several depths", "same_size.ico", ico(of_depth(32, 8), of_depth(32, 32), of_depth(32, 24))
     yield "bitmap and PNG of 256 x 256", "png256.ico", ico(of_depth(16, 32), (256, 256, 32, pil(np.repeat(np.repeat(with_alpha_of(32), 8, 0), 8, 1), "PNG")))
-    yield "cursor", "cursor.cur", ico(of_depth(32, 32), kind=2)

@@ -79,7 +79,8 @@ def variants():
     yield "gray, double precision", "double.tiff", tiff(gray().astype(np.float64))
     yield "RGB, 16 bits", "rgb16.tiff", tiff(deep())
     yield "RGB, 16 bits, big-endian, LZW", "rgb16_big.tiff", tiff(deep(), big_endian=True, compression="lzw")
-    yield "RGB, 16 bits, planes", "rgb16_planes.tiff", tiff(planes(deep()), planarconfig="separate")
+    # Without compression Pillow 13 misreads them: it takes both bytes of a sample for samples.
+    yield "RGB, 16 bits, planes, LZW", "rgb16_planes.tiff", tiff(planes(deep()), planarconfig="separate", compression="lzw")
     yield "RGB, floating point", "rgb_float.tiff", tiff((scene() / 255).astype(np.float32))
     yield "RGBA", "rgba.tiff", tiff(with_alpha(scene()), extrasamples=["unassalpha"])
     yield "RGBA, premultiplied", "rgba_premultiplied.tiff", tiff(
@@ -103,7 +104,11 @@ def variants():
     yield "CMYK, LZW, predictor 2", "cmyk_lzw.tiff", tiff(cmyk(), photometric="separated", compression="lzw", predictor=2)
     yield "CMYK, planes", "cmyk_planes.tiff", tiff(planes(cmyk()), photometric="separated", planarconfig="separate")
     yield "CMYK, 16 bits", "cmyk16.tiff", tiff(cmyk().astype(np.uint16) * 257, photometric="separated")
-    yield "RGB as JPEG (YCbCr)", "jpeg.tiff", pil(scene(), "TIFF", compression="jpeg", quality=88)
+    for sampling in [(1, 1), (2, 2)]:
+        file = f"jpeg_ycbcr{sampling[0]}{sampling[1]}.tiff"
+        yield f"YCbCr as JPEG, {sampling[0]} x {sampling[1]}", file, tiff(
+            scene(48, 32), compression="jpeg", compressionargs=dict(level=88), subsampling=sampling)
+    yield "RGB as JPEG", "jpeg.tiff", pil(scene(), "TIFF", compression="jpeg", quality=88)
     yield "gray as JPEG", "jpeg_gray.tiff", pil(gray(), "TIFF", compression="jpeg", quality=88)
     yield "YCbCr without JPEG", "ycbcr.tiff", pil(Image.fromarray(scene()).convert("YCbCr"), "TIFF")
     yield "L*a*b*", "lab.tiff", pil(Image.fromarray(scene(), "LAB"), "TIFF")

@@ -89,7 +89,8 @@ impl Reference {
         }
         let path = golden_dir().join("formats/reference").join(&self.pixels);
         let wanted = image::open(&path).with_context(|| format!("{} cannot be read", path.display()))?.into_rgb8();
-        let pairs = wanted.enumerate_pixels().map(|(x, y, pixel)| (pixel, picture.get_pixel(x * self.step, y * self.step)));
+        let pairs =
+            wanted.enumerate_pixels().map(|(x, y, pixel)| (pixel, picture.get_pixel(x * self.step, y * self.step)));
         Ok(pairs.flat_map(|(a, b)| (0..3).map(|channel| a.0[channel].abs_diff(b.0[channel]))).max())
     }
 }

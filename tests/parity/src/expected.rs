@@ -29,8 +29,7 @@ const fn within(levels: u8, cosine: f64) -> Expected {
 }
 
 /// Beginnings of file names, what is expected of those files, and why. The longest beginning counts.
-const RULES: &[(&str, Expected, &str)] = &[
-];
+const RULES: &[(&str, Expected, &str)] = &[];
 
 /// What is expected of a file, and why if it is not equality.
 pub fn expected(file: &str) -> (Expected, &'static str) {

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clip::{
-    Cancel, Device, Error, Limits, Precision, Preprocessor, Reading, RgbImage, SessionOptions, Transparency, VisionTower,
+    Cancel, Device, Error, Limits, Precision, Preprocessor, Reading, RgbImage, SessionOptions, Transparency,
+    VisionTower,
 };
 
 use crate::corpus::{Picture, Reference};
@@ -61,7 +62,8 @@ impl Meter {
     /// If a file of the corpus cannot be read, or the model fails. A picture that is refused is a result.
     pub fn measure(&mut self, picture: &Picture) -> Result<Measured> {
         let bytes = picture.bytes()?;
-        let readings = [(&picture.plain, false), (picture.turned.as_ref().map_or(&picture.plain, |_| &picture.turned), true)];
+        let readings =
+            [(&picture.plain, false), (picture.turned.as_ref().map_or(&picture.plain, |_| &picture.turned), true)];
         let mut worst = None;
         for (reference, apply_orientation) in readings {
             let reading = Reading { transparency: Transparency::Drop, apply_orientation };

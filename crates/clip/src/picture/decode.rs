@@ -5,9 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::error::{ImageError, LimitErrorKind};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
-use super::jpeg;
+use super::ico::{self, Inside};
+use super::samples::{gray16, high};
+use super::{fields, gif, jpeg, tga, tiff};
 use crate::error::{Error, Result, shorten};
 
 /// The formats that are decoded, with their names in messages.
@@ -25,7 +27,7 @@ pub const FORMATS: [(ImageFormat, &str); 10] = [
 ];
 
 /// What a decoder may take beside the picture itself: tables, one row of tiles, a compressed block.
-const DECODER_SCRATCH: u64 = 64 << 20;
+pub(super) const DECODER_SCRATCH: u64 = 64 << 20;
 /// Most bytes that a decoder may take for a pixel: the picture and a copy, with four channels of 16 bits.
 const BYTES_PER_PIXEL: u64 = 16;
 
@@ -121,23 +123,63 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
     Ok(Opened { picture, orientation, name })
 }
 
-/// The format by its first bytes. TGA has none that are its own, but its version 2 ends with a signature.
+/// The format by its first bytes. TGA has none that are its own; see [`tga::is_tga`].
 pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
-    let guessed = image::guess_format(bytes).ok();
-    let is_tga = || bytes.ends_with(b"TRUEVISION-XFILE.\0");
-    let format = guessed.or_else(|| is_tga().then_some(ImageFormat::Tga))?;
+    let is_big_tiff = || bytes.starts_with(b"II\x2b\0") || bytes.starts_with(b"MM\0\x2b");
+    let guessed = image::guess_format(bytes).ok().or_else(|| is_big_tiff().then_some(ImageFormat::Tiff));
+    let format = guessed.or_else(|| tga::is_tga(bytes).then_some(ImageFormat::Tga))?;
     FORMATS.into_iter().find(|(known, _)| *known == format)
 }
 
 fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
-    let failed = |error| failure(name, bytes.len(), error);
-    if format == ImageFormat::Jpeg {
-        jpeg::check_complete(bytes).map_err(|reason| corrupt(name, &reason))?;
+    match format {
+        ImageFormat::Gif => return Ok((gif::read(bytes, limits)?, Orientation::NoTransforms)),
+        ImageFormat::Tiff => return Ok((tiff::read(bytes, limits)?, Orientation::NoTransforms)),
+        ImageFormat::Ico => {
+            return match ico::largest(bytes)? {
+                Inside::Png(png) => read_with_image(&png, ImageFormat::Png, name, limits),
+                Inside::Icon(icon) => read_with_image(&icon, format, name, limits),
+            };
+        }
+        ImageFormat::Jpeg => jpeg::check(bytes)?,
+        _ => {}
     }
+    let (mut picture, orientation) = read_with_image(bytes, format, name, limits)?;
+    fields::spread(&mut picture, bytes, format);
+    Ok((picture, orientation))
+}
+
+/// With the decoders of the crate `image`.
+fn read_with_image(
+    bytes: &[u8],
+    format: ImageFormat,
+    name: &str,
+    limits: &Limits,
+) -> Result<(DynamicImage, Orientation)> {
+    let failed = |error| failure(name, bytes.len(), error);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(memory(limits.max_pixels));
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
+    let pixels = check_size(name, width, height, limits)?;
+    decoder.set_limits(memory(pixels)).map_err(failed)?;
+    // Metadata that cannot be read is not a reason to refuse the picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    match picture {
+        // One transparent level: to PIL it is a picture without alpha, whose 16 bits it understands in another way.
+        DynamicImage::ImageLumaA16(picture) if format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]) => {
+            let cut = |pixel: &image::LumaA<u16>| [gray16(pixel.0[0]), high(pixel.0[1])];
+            let cut = picture.pixels().flat_map(cut).collect();
+            let picture = GrayAlphaImage::from_raw(width, height, cut).expect("two bytes for each pixel");
+            Ok((picture.into(), orientation))
+        }
+        picture => Ok((picture, orientation)),
+    }
+}
+
+/// The number of pixels, if they are not too many.
+pub(super) fn check_size(name: &str, width: u32, height: u32, limits: &Limits) -> Result<u64> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels > limits.max_pixels {
         return Err(Error::TooManyPixels { width, height, max: limits.max_pixels });
@@ -145,10 +187,7 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
     if pixels == 0 {
         return Err(corrupt(name, &format!("it is {width} x {height} pixels")));
     }
-    decoder.set_limits(memory(pixels)).map_err(failed)?;
-    // Metadata that cannot be read is not a reason to refuse the picture.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    Ok((DynamicImage::from_decoder(decoder).map_err(failed)?, orientation))
+    Ok(pixels)
 }
 
 /// The memory that a decoder may take for so many pixels. Not all decoders heed it, so the dimensions are checked too.
@@ -159,21 +198,26 @@ pub(super) fn memory(pixels: u64) -> image::Limits {
 }
 
 fn failure(name: &str, length: usize, error: ImageError) -> Error {
-    let format = name.to_owned();
     match error {
-        error if is_end_of_file(&error) => corrupt(name, &format!("it is truncated after {length} bytes")),
-        ImageError::Unsupported(error) => {
-            Error::UnsupportedImage { format, reason: shorten(error.to_string().trim_end(), 200) }
-        }
+        error if is_end_of_file(&error) => truncated(name, length),
+        ImageError::Unsupported(error) => unsupported(name, &error.to_string()),
         ImageError::Limits(error) if !matches!(error.kind(), LimitErrorKind::DimensionError) => {
-            Error::UnsupportedImage { format, reason: "decoding takes too much memory".to_owned() }
+            unsupported(name, "decoding takes too much memory")
         }
         error => corrupt(name, &error.to_string()),
     }
 }
 
-fn corrupt(name: &str, reason: &str) -> Error {
+pub(super) fn corrupt(name: &str, reason: &str) -> Error {
     Error::CorruptImage { format: name.to_owned(), reason: shorten(reason.trim_end(), 200) }
+}
+
+pub(super) fn truncated(name: &str, length: usize) -> Error {
+    corrupt(name, &format!("it is truncated after {length} bytes"))
+}
+
+pub(super) fn unsupported(name: &str, reason: &str) -> Error {
+    Error::UnsupportedImage { format: name.to_owned(), reason: shorten(reason.trim_end(), 200) }
 }
 
 /// Decoders hand on what reading said, at one remove or another.
@@ -204,7 +248,6 @@ fn not_an_image(bytes: &[u8]) -> Error {
 /// The colours as PIL has them. It reads 16 bits per channel by leaving out the lower byte.
 fn to_rgb(picture: DynamicImage, transparency: Transparency) -> RgbImage {
     let (width, height) = (picture.width(), picture.height());
-    let high = |value: u16| (value >> 8) as u8;
     let under = |colour: u8, alpha: u8| match transparency {
         Transparency::Drop => colour,
         Transparency::White => over_white(colour, alpha),
@@ -229,11 +272,6 @@ fn to_rgb(picture: DynamicImage, transparency: Transparency) -> RgbImage {
         _ => return picture.into_rgb8(),
     }
     RgbImage::from_raw(width, height, rgb).expect("three bytes were pushed for each pixel")
-}
-
-/// PIL's `convert("RGB")` of its 16-bit gray mode cuts off what does not fit in 8 bits.
-fn gray16(value: u16) -> u8 {
-    value.min(255) as u8
 }
 
 /// PIL's `alpha_composite` on opaque white: fixed point with 7 extra bits.

@@ -1,11 +1,18 @@
 //! Pictures: encoded bytes to the input of the image tower, or to a small picture for people.
 
 mod decode;
+mod fields;
+mod gif;
+mod ico;
 mod info;
 mod jpeg;
 mod preprocess;
 mod resize;
+mod samples;
+mod tga;
 mod thumbnail;
+mod tiff;
+mod tiff_tags;
 
 pub use decode::{FORMATS, Limits, Reading, Transparency, decode, media_type};
 /// 8-bit RGB picture, row by row from the top left.

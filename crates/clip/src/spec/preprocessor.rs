@@ -30,6 +30,21 @@ pub struct ImageSpec {
     pub normalize: Option<Normalize>,
 }
 
+impl ImageSpec {
+    /// The input value of an 8-bit value. The reference rescales in double precision, keeps single, and normalises in
+    /// single.
+    pub(crate) fn value(&self, channel: usize, level: u8) -> f32 {
+        let value = match self.rescale {
+            Some(factor) => (f64::from(level) * factor) as f32,
+            None => f32::from(level),
+        };
+        match &self.normalize {
+            Some(normalize) => (value - normalize.mean[channel] as f32) / normalize.std[channel] as f32,
+            None => value,
+        }
+    }
+}
+
 /// The size that a picture is resized to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
@@ -173,7 +188,12 @@ fn interpret(file: &File, config: &Config) -> Result<ImageSpec, String> {
         None
     };
     let filter = filter(file.resample.unwrap_or(3))?;
-    Ok(ImageSpec { height, width, resize, filter, center_crop: crop.is_some(), rescale, normalize })
+    let spec = ImageSpec { height, width, resize, filter, center_crop: crop.is_some(), rescale, normalize };
+    // All other values are between these.
+    if (0..3).any(|channel| [0, 255].iter().any(|&level| !spec.value(channel, level).is_finite())) {
+        return Err("rescale_factor, image_mean and image_std make values that are not finite".to_owned());
+    }
+    Ok(spec)
 }
 
 fn present(value: &Option<Value>) -> Option<&Value> {

@@ -53,9 +53,11 @@ fn configs() -> Vec<Value> {
 }
 
 fn preprocessors() -> Vec<Value> {
-    let extreme = json!({"size": 48, "crop_size": 48, "rescale_factor": 1e300, "image_mean": 3e38, "image_std": 1e-38});
+    let size = |key: &str, value: f64| json!({"size": 48, "crop_size": 48, key: value});
     vec![
-        extreme,
+        size("rescale_factor", 1e300),
+        size("image_mean", 3e38),
+        size("image_std", 2e-38),
         json!({"size": {"height": 48, "width": 48}, "do_center_crop": false, "resample": 0}),
         json!({"size": {"shortest_edge": 1}, "crop_size": [48, 48], "do_rescale": false, "do_normalize": false}),
         json!({"size": {"shortest_edge": 4096}, "crop_size": {"height": 48, "width": 48}, "resample": 1}),

@@ -1,0 +1,91 @@
+//! Tags of a TIFF file's first page, to be changed before the decoder sees them where it would refuse or fail.
+
+use std::borrow::Cow;
+
+const WIDTH: u16 = 256;
+const COMPRESSION: u16 = 259;
+const PHOTOMETRIC: u16 = 262;
+const TILE_WIDTH: u16 = 322;
+
+const LZW: u64 = 5;
+const GRAY: u64 = 1;
+const PALETTE: u64 = 3;
+
+/// A file that the decoder reads.
+pub(super) struct Prepared<'a> {
+    pub bytes: Cow<'a, [u8]>,
+    /// Its samples are indices into a palette, though it now says that they are gray: the decoder refuses palettes.
+    pub has_palette: bool,
+    /// The width that it had: the decoder fails on tiles in LZW that lie partly beyond the right side.
+    pub width: Option<u32>,
+}
+
+pub(super) fn prepare(bytes: &[u8]) -> Prepared<'_> {
+    let mut prepared = Prepared { bytes: Cow::Borrowed(bytes), has_palette: false, width: None };
+    let page = Page { bytes };
+    let value = |tag| page.find(tag).map(|place| place.value);
+    if let Some(place) = page.find(PHOTOMETRIC).filter(|place| place.value == PALETTE) {
+        page.write(prepared.bytes.to_mut(), place, GRAY);
+        prepared.has_palette = true;
+    }
+    if let (Some(LZW), Some(tile), Some(width)) = (value(COMPRESSION), value(TILE_WIDTH), page.find(WIDTH)) {
+        let whole = width.value.checked_next_multiple_of(tile).unwrap_or(width.value);
+        if whole != width.value && whole >> (8 * width.length) == 0 {
+            page.write(prepared.bytes.to_mut(), width, whole);
+            prepared.width = Some(width.value as u32);
+        }
+    }
+    prepared
+}
+
+struct Page<'a> {
+    bytes: &'a [u8],
+}
+
+/// Where a tag has its number, and how many bytes.
+#[derive(Clone, Copy)]
+struct Place {
+    at: usize,
+    length: usize,
+    value: u64,
+}
+
+impl Page<'_> {
+    fn is_little(&self) -> bool {
+        self.bytes.starts_with(b"I")
+    }
+
+    fn number(&self, at: usize, length: usize) -> Option<u64> {
+        let digits = self.bytes.get(at..at.checked_add(length)?)?.iter();
+        let join = |sum, digit: &u8| sum << 8 | u64::from(*digit);
+        Some(if self.is_little() { digits.rev().fold(0, join) } else { digits.fold(0, join) })
+    }
+
+    /// A tag that is one number of 16 or 32 bits.
+    fn find(&self, tag: u16) -> Option<Place> {
+        // BigTIFF has 64 bits for offsets and counts.
+        let is_big = self.number(2, 2)? == 43;
+        let (header, word, count, entry) = if is_big { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
+        let directory = usize::try_from(self.number(header, word)?).ok()?;
+        let first = directory.checked_add(count)?;
+        let entries = self.number(directory, count)?.min(1 << 16) as usize;
+        let mut places = (0..entries).map_while(|index| Some(first + index * entry).filter(|at| *at < self.bytes.len()));
+        let at = places.find(|at| self.number(*at, 2) == Some(tag.into()))?;
+        let length = match self.number(at + 2, 2)? {
+            3 => 2,
+            4 => 4,
+            _ => return None,
+        };
+        let at = at + entry - word;
+        Some(Place { at, length, value: self.number(at, length)? })
+    }
+
+    fn write(&self, bytes: &mut [u8], place: Place, value: u64) {
+        let to = &mut bytes[place.at..place.at + place.length];
+        if self.is_little() {
+            to.copy_from_slice(&value.to_le_bytes()[..place.length]);
+        } else {
+            to.copy_from_slice(&value.to_be_bytes()[8 - place.length..]);
+        }
+    }
+}
