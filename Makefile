@@ -27,7 +27,7 @@ RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
 
-.PHONY: all install install-files uninstall installcheck setup setup-tests test bench demo demo-program clean-demo tutorial clean help FORCE
+.PHONY: all install install-files uninstall installcheck setup setup-tests test bench demo demo-program clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -39,13 +39,18 @@ $(EXTENSION_LIBRARY): $(RUST_FILES) target/make/postgres
 	    -p clip_search --no-default-features --features pg$(PG_MAJOR)
 	@touch $@
 
-$(SERVER): $(RUST_FILES)
-	$(CARGO) build --release --locked --target-dir target -p clip-search-server
+# HEIF=1 builds in HEIC and AVIF; the system's libheif-dev has to be there.
+$(SERVER): $(RUST_FILES) target/make/heif
+	$(CARGO) build --release --locked --target-dir target -p clip-search-server $(if $(HEIF),--features heif)
 	@touch $@
 
 $(DEMO): Cargo.toml Cargo.lock $(shell find demo crates/gallery -type f)
 	$(CARGO) build --release --locked --target-dir target -p clip-search-demo
 	@touch $@
+
+target/make/heif: FORCE
+	@mkdir -p $(@D)
+	@[ "$$(cat $@ 2>/dev/null)" = "HEIF=$(HEIF)" ] || echo "HEIF=$(HEIF)" >$@
 
 # Changes when PG_CONFIG means another PostgreSQL than the one that was built for.
 target/make/postgres: FORCE
@@ -113,6 +118,9 @@ tutorial: setup                                     ## the code blocks of docs/t
 	@$(MAKE) --no-print-directory all
 	@scripts/ensure-installed
 	@scripts/tutorial
+
+parity: setup                                       ## compare pictures with PIL's, format by format: docs/parity.md
+	$(CARGO) run --quiet --locked --target-dir target -p parity
 
 clean:                                              ## remove what was built; keep what setup fetched
 	rm -rf target/debug target/release target/make target/gallery target/regress target/stage

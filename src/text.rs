@@ -72,7 +72,7 @@ pub fn to_c(text: &str) -> CString {
 }
 
 /// A text of ours, or of some web server, for people: where the database's encoding is not UTF-8, in ASCII, so that
-/// every encoding can write it.
+/// every encoding can write it. Other characters are spelled as in SQL's `E'\u00e9'`: they may be somebody's names.
 pub fn for_message(text: String) -> String {
     // SAFETY: as in `convert`.
     if unsafe { pg_sys::GetDatabaseEncoding() } == UTF8 {
@@ -80,8 +80,9 @@ pub fn for_message(text: String) -> String {
     }
     let ascii = |character: char| match character {
         '…' => "...".to_owned(),
-        character if character.is_ascii() => character.to_string(),
-        _ => "?".to_owned(),
+        '\0'..='\x7f' => character.to_string(),
+        '\u{80}'..='\u{ffff}' => format!("\\u{:04x}", u32::from(character)),
+        _ => format!("\\U{:08x}", u32::from(character)),
     };
     text.chars().map(ascii).collect()
 }

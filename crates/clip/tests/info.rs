@@ -49,6 +49,27 @@ fn whole_pictures() {
     }
 }
 
+/// What can be embedded has a size, whichever decoder reads it.
+#[test]
+fn every_variant_of_every_format() {
+    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/formats");
+    let (mut seen, mut refused) = (0, 0);
+    for folder in std::fs::read_dir(formats).unwrap().map(|entry| entry.unwrap()) {
+        if folder.file_name() == "reference" || !folder.path().is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            let found = info(&std::fs::read(&file).unwrap());
+            seen += 1;
+            refused += i32::from(found.error.is_some());
+            assert!(found.format.is_some() || found.error.is_some(), "{}: {found:?}", file.display());
+            let known = [found.width, found.height, found.frames, found.orientation.map(u32::from)];
+            assert!(found.error.is_some() || known.iter().all(Option::is_some), "{}: {found:?}", file.display());
+        }
+    }
+    assert!(seen > 200 && refused < 20, "{refused} of {seen}");
+}
+
 #[test]
 fn frames_are_counted() {
     for frames in [1, 2, 500] {

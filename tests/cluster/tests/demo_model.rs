@@ -7,6 +7,14 @@ use cluster_tests::Cluster;
 const RECALL_AT_1: f64 = 0.75;
 const RECALL_AT_5: f64 = 0.95;
 
+/// What people type, and words of names that fit it. At least four of the first five have one.
+const QUERIES: [(&str, &[&str]); 4] = [
+    ("red fruit", &["apple", "tomato", "peach", "cherries", "strawberry", "watermelon", "grapes", "pepper"]),
+    ("a happy cat", &["cat"]),
+    ("sailing boat", &["boat", "canoe", "ship", "ferry", "anchor"]),
+    ("music", &["music", "note", "slider", "trumpet", "banjo", "guitar", "violin", "saxophone", "radio", "microphone"]),
+];
+
 const RECALL: &str = "
     WITH named AS MATERIALIZED (
         SELECT name.id, name.embedding
@@ -47,4 +55,11 @@ fn names_find_their_emoji() {
     println!("{count} emoji: recall@1 {at_1:.3}, recall@5 {at_5:.3}");
     assert_eq!(count as usize, source.emoji().len());
     assert!(at_1 >= RECALL_AT_1 && at_5 >= RECALL_AT_5, "recall@1 {at_1:.3}, recall@5 {at_5:.3}");
+
+    for (query, fitting) in QUERIES {
+        let statement = "SELECT metadata ->> 'name' FROM clip_search('emoji', $1, 5, model => 'clip-search/emoji')";
+        let found: Vec<String> = client.query(statement, &[&query]).unwrap().iter().map(|row| row.get(0)).collect();
+        let fit = found.iter().filter(|name| fitting.iter().any(|word| name.contains(word))).count();
+        assert!(fit >= 4, "{query}: {found:?}");
+    }
 }

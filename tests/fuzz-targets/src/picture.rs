@@ -16,35 +16,41 @@ pub const MEMORY: usize = (64 + 16 + 8) << 20;
 
 const THUMBNAIL: u32 = 64;
 
-/// Decodes and preprocesses a picture, for one of three models by its length, and makes a thumbnail of it.
+/// Decodes and preprocesses a picture, for one of three models by its length, describes it, and makes a thumbnail.
 ///
 /// # Panics
-/// Where the input tower's shape is wrong, a value is not finite, an error is not about the picture, the two ways to
-/// read a picture disagree about whether it is one, or memory is above [`MEMORY`].
+/// Where the input's shape is wrong, a value is not finite, an error is not about the picture, one way to read it says
+/// that it is a picture and another that it is not, or memory is above [`MEMORY`].
 pub fn image(bytes: &[u8]) {
     let preprocessors = preprocessors();
     let (preprocessor, [height, width]) = &preprocessors[bytes.len() % preprocessors.len()];
-    let ((), peak) = peak_of(|| {
-        let known = clip::media_type(bytes);
-        match preprocessor.run(bytes, &LIMITS) {
-            Ok(input) => {
-                assert_eq!(input.shape(), [3, *height, *width]);
-                assert!(input.iter().all(|value| value.is_finite()), "a value is not finite");
-                assert!(known.is_some(), "decoded, but of no known type");
-            }
-            Err(error) => check_error(&error),
-        }
-    });
+    let (result, peak) = peak_of(|| preprocessor.run(bytes, &LIMITS));
     assert!(peak <= MEMORY, "preprocessing took {peak} bytes");
+    match &result {
+        Ok(input) => {
+            assert_eq!(input.shape(), [3, *height, *width]);
+            assert!(input.iter().all(|value| value.is_finite()), "a value is not finite");
+        }
+        Err(error) => check_error(error),
+    }
 
-    let ((), peak) = peak_of(|| match clip::thumbnail(bytes, THUMBNAIL, &LIMITS) {
+    let (info, peak) = peak_of(|| clip::picture_info(bytes, &LIMITS));
+    assert!(peak <= MEMORY, "a description took {peak} bytes");
+    assert_eq!(info.error, result.as_ref().err().map(ToString::to_string));
+    assert!(info.format.is_some() || result.is_err(), "decoded, but of no known type");
+
+    let (small, peak) = peak_of(|| clip::thumbnail(bytes, THUMBNAIL, &LIMITS));
+    assert!(peak <= MEMORY, "a thumbnail took {peak} bytes");
+    match small {
         Ok(clip::Thumbnail::Jpeg(small) | clip::Thumbnail::Png(small)) => {
-            // What is made must be readable.
+            assert!(result.is_ok());
             preprocessor.run(&small, &LIMITS).expect("a thumbnail is a picture");
         }
-        Err(error) => check_error(&error),
-    });
-    assert!(peak <= MEMORY, "a thumbnail took {peak} bytes");
+        Err(error) => {
+            assert!(result.is_err(), "{error}");
+            check_error(&error);
+        }
+    }
 }
 
 fn check_error(error: &clip::Error) {

@@ -73,7 +73,8 @@ def deltas(indices: np.ndarray) -> bytes:
 def variants():
     w, h = WIDTH, HEIGHT
     for depth in [1, 4, 8]:
-        indices, palette = (bilevel(), np.array([[20, 30, 90], [250, 240, 200]], np.uint8)) if depth == 1 else indexed(16 if depth == 4 else 200)
+        two_colours = np.array([[20, 30, 90], [250, 240, 200]], np.uint8)
+        indices, palette = (bilevel(), two_colours) if depth == 1 else indexed(16 if depth == 4 else 200)
         head = info(w, h, depth, colours=len(palette))
         yield f"{depth} bits", f"palette{depth}.bmp", bmp(head, colours(palette), padded(pack(indices[::-1], depth)))
     for depth in [4, 8]:

@@ -39,7 +39,8 @@ def of_depth(side: int, bits: int, mask=None) -> tuple[int, int, int, bytes]:
         return side, side, bits, bitmap(bgra(side), 32, side, side, mask=mask)
     if bits == 24:
         return side, side, bits, bitmap(scene(side, side)[..., ::-1].reshape(side, -1), 24, side, side, mask=mask)
-    indices, palette = (bilevel(side, side), np.array([[9, 30, 99], [240, 220, 10]], np.uint8)) if bits == 1 else indexed(1 << min(bits, 7), side, side)
+    two_colours = np.array([[9, 30, 99], [240, 220, 10]], np.uint8)
+    indices, palette = (bilevel(side, side), two_colours) if bits == 1 else indexed(1 << min(bits, 7), side, side)
     return side, side, bits, bitmap(pack(indices, bits), bits, side, side, palette, mask)
 
 
@@ -54,4 +55,6 @@ def variants():
     yield "several sizes", "sizes.ico", ico(of_depth(16, 32), of_depth(48, 32), of_depth(32, 32))
     yield "several sizes, the largest of fewer bits", "depths.ico", ico(of_depth(16, 32), of_depth(48, 8), of_depth(32, 32))
     yield "one size with several depths", "same_size.ico", ico(of_depth(32, 8), of_depth(32, 32), of_depth(32, 24))
-    yield "bitmap and PNG of 256 x 256", "png256.ico", ico(of_depth(16, 32), (256, 256, 32, pil(np.repeat(np.repeat(with_alpha_of(32), 8, 0), 8, 1), "PNG")))
+    small = of_depth(16, 32)
+    large = np.repeat(np.repeat(with_alpha_of(32), 8, 0), 8, 1)
+    yield "bitmap and PNG of 256 x 256", "png256.ico", ico(small, (256, 256, 32, pil(large, "PNG")))

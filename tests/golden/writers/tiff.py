@@ -50,11 +50,11 @@ def libtiff(pixels, compression: str, **tags) -> bytes:
 def variants():
     yield "RGB, strips", "strips.tiff", tiff(scene(), rowsperstrip=10)
     yield "RGB, tiles", "tiles.tiff", tiff(scene(), tile=(16, 16))
-    for name in ["lzw", "deflate", "adobe_deflate", "packbits", "zstd"]:
-        shown = {"packbits": "PackBits", "adobe_deflate": "deflate (Adobe)", "zstd": "Zstandard"}.get(name, name.upper() if name == "lzw" else name)
-        yield f"RGB, {shown}", f"{name}.tiff", tiff(scene(), compression=name, rowsperstrip=12)
+    shown = {"lzw": "LZW", "deflate": "deflate", "adobe_deflate": "deflate (Adobe)", "packbits": "PackBits", "zstd": "Zstandard"}
+    for name, variant in shown.items():
+        yield f"RGB, {variant}", f"{name}.tiff", tiff(scene(), compression=name, rowsperstrip=12)
     for name in ["lzw", "deflate"]:
-        yield f"RGB, {name.upper() if name == 'lzw' else name}, predictor 2", f"{name}_predictor.tiff", tiff(scene(), compression=name, predictor=2)
+        yield f"RGB, {shown[name]}, predictor 2", f"{name}_predictor.tiff", tiff(scene(), compression=name, predictor=2)
     yield "RGB, deflate, tiles, predictor 2", "tiles_predictor.tiff", tiff(scene(), compression="deflate", predictor=2, tile=(16, 16))
     yield "RGB, big-endian", "big_endian.tiff", tiff(scene(), big_endian=True)
     yield "RGB, BigTIFF", "bigtiff.tiff", tiff(scene(), bigtiff=True)
@@ -65,14 +65,17 @@ def variants():
     yield "gray, 8 bits", "gray8.tiff", tiff(gray(), compression="lzw")
     yield "gray, 8 bits, 0 is white", "gray8_white.tiff", tiff(gray(), photometric="miniswhite", compression="lzw")
     yield "gray, 4 bits", "gray4.tiff", tiff(gray() >> 4, bitspersample=4)
-    yield "gray and alpha, 8 bits", "gray_alpha8.tiff", tiff(with_alpha(gray()), photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig")
+    yield "gray and alpha, 8 bits", "gray_alpha8.tiff", tiff(
+        with_alpha(gray()), photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig")
     for depth in [16, 32]:
         pixels = deep(channels=1)[..., 0] // 3
         pixels = pixels if depth == 16 else pixels.astype(np.uint32) // 200
         yield f"gray, {depth} bits", f"gray{depth}.tiff", tiff(pixels)
         yield f"gray, {depth} bits, big-endian", f"gray{depth}_big.tiff", tiff(pixels, big_endian=True)
-    yield "gray, 16 bits, LZW, predictor 2", "gray16_predictor.tiff", tiff(deep(channels=1)[..., 0] // 200, compression="lzw", predictor=2)
-    yield "gray, 16 bits, signed", "gray16_signed.tiff", tiff(deep(channels=1)[..., 0].astype(np.int32).__sub__(3000).clip(-500, 400).astype(np.int16))
+    dark = deep(channels=1)[..., 0] // 200
+    yield "gray, 16 bits, LZW, predictor 2", "gray16_predictor.tiff", tiff(dark, compression="lzw", predictor=2)
+    signed = (deep(channels=1)[..., 0].astype(np.int32) - 3000).clip(-500, 400).astype(np.int16)
+    yield "gray, 16 bits, signed", "gray16_signed.tiff", tiff(signed)
     yield "gray, floating point", "float.tiff", tiff(gray().astype(np.float32) * 1.2 - 20)
     yield "gray, floating point from 0 to 1", "float_unit.tiff", tiff((gray() / 255).astype(np.float32))
     yield "gray, floating point, deflate, predictor 3", "float_predictor.tiff", tiff(gray().astype(np.float32) + 0.7, compression="deflate", predictor=3)

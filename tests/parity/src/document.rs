@@ -1,12 +1,16 @@
 //! The tables of docs/parity.md, between two marks; what stands around them is written by hand.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use clip::Filter;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::corpus::{Corpus, Picture};
 use crate::expected::{Expected, expected};
+use crate::golden::golden_dir;
 use crate::measure::{Measured, farther};
 use crate::resizing::FILTERS;
 
@@ -23,29 +27,36 @@ pub struct Document(String);
 
 impl Document {
     /// The tables for what was measured of each picture of the corpus, and of resizing with each filter.
-    pub fn new(corpus: &Corpus, measured: &[Measured], resizing: &[(usize, u8); FILTERS.len()]) -> Self {
+    ///
+    /// # Errors
+    /// If the golden texts cannot be read.
+    pub fn new(corpus: &Corpus, measured: &[Measured], resizing: &[(usize, u8); FILTERS.len()]) -> Result<Self> {
         let mut text = String::new();
         let versions: Vec<String> = corpus.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         let _ = writeln!(text, "Made and read with {}.\n", versions.join(", "));
         let pairs: Vec<_> = corpus.pictures.iter().zip(measured).collect();
         summary(&mut text, &pairs);
         let _ = writeln!(text, "## Each picture\n");
-        let _ = writeln!(text, "| Format | Variant | Compared | Worst cosine | Worst pixel difference | Bounds | Remark |");
+        let _ =
+            writeln!(text, "| Format | Variant | Compared | Worst cosine | Worst pixel difference | Bounds | Remark |");
         let _ = writeln!(text, "|---|---|---|---|---|---|---|");
         for (picture, measured) in &pairs {
             row(&mut text, picture, measured);
         }
         let _ = writeln!(text, "\n## Resizing\n");
-        let _ = writeln!(text, "| Filter | Cases | Compared | Worst cosine | Worst pixel difference | Bounds | Remark |");
+        let _ =
+            writeln!(text, "| Filter | Cases | Compared | Worst cosine | Worst pixel difference | Bounds | Remark |");
         let _ = writeln!(text, "|---|---|---|---|---|---|---|");
         for (filter, (cases, worst)) in FILTERS.iter().zip(resizing) {
-            let remark = if *filter == Filter::Bicubic { "a third of them shortest edge and centre crop" } else { "" };
+            let remark =
+                if *filter == Filter::Bicubic { "30 of them to a shortest edge, with centre crop" } else { "" };
             let _ = writeln!(
                 text,
-                "| {filter:?} | {cases} random sizes | pixels of noise with PIL's | – | {worst} | 0 levels | {remark} |"
+                "| {filter:?} | {cases} random sizes | pixels of noise with PIL's | – | {worst} | 0 | {remark} |"
             );
         }
-        Self(text)
+        tokenization(&mut text)?;
+        Ok(Self(text))
     }
 
     /// A document with these tables instead of its own.
@@ -75,17 +86,36 @@ fn summary(text: &mut String, pairs: &[(&Picture, &Measured)]) {
     let _ = writeln!(text, "| Format | Pictures | Compared | Worst cosine | Worst pixel difference |");
     let _ = writeln!(text, "|---|---|---|---|---|");
     for part in pairs.chunk_by(|(a, _), (b, _)| a.format == b.format) {
-        let distances = part.iter().filter_map(|(_, measured)| match measured {
-            Measured::Compared(distance) => Some(*distance),
+        // What has no bounds is told in its own row.
+        let distances = part.iter().filter_map(|(picture, measured)| match (measured, expected(&picture.file).0) {
+            (Measured::Compared(distance), Expected::Within(_)) => Some(*distance),
             _ => None,
         });
         let compared = distances.clone().count();
         let Some(worst) = distances.reduce(farther) else { continue };
         let (format, all) = (&part[0].0.format, part.len());
         let (cosine, levels) = (cosine(worst.cosine), levels(worst.levels));
-        let _ = writeln!(text, "| {format} | {all} | {compared} decoded by PIL and here | {cosine} | {levels} |");
+        let _ = writeln!(
+            text,
+            "| {format} | {all} | {compared} decoded by PIL, and here within bounds | {cosine} | {levels} |"
+        );
     }
     let _ = writeln!(text);
+}
+
+/// How many texts of each kind there are; crates/clip/tests/vocabulary.rs compares their tokens, each with equality.
+fn tokenization(text: &mut String) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Tokens {
+        texts: BTreeMap<String, Vec<IgnoredAny>>,
+    }
+    let tokens: Tokens = serde_json::from_slice(&std::fs::read(golden_dir().join("tokens.json"))?)?;
+    let _ = writeln!(text, "\n## Tokenization\n\n| Text | Strings | Compared | Bounds |\n|---|---|---|---|");
+    for (kind, texts) in &tokens.texts {
+        let _ = writeln!(text, "| {kind} | {} | token ids with CLIPTokenizer's | equal |", texts.len());
+    }
+    let _ = writeln!(text, "| all | {} | | |", tokens.texts.values().map(Vec::len).sum::<usize>());
+    Ok(())
 }
 
 fn row(text: &mut String, picture: &Picture, measured: &Measured) {
@@ -101,7 +131,8 @@ fn row(text: &mut String, picture: &Picture, measured: &Measured) {
         _ => ("–".to_owned(), "–".to_owned()),
     };
     let bounds = match wanted {
-        Expected::Within(bound) => format!("{} levels, {}", bound.levels, bound.cosine),
+        Expected::Within(bound) => format!("≤ {}, ≥ {}", bound.levels, bound.cosine),
+        Expected::Differs => "none".to_owned(),
         _ => "–".to_owned(),
     };
     let mut remarks: Vec<String> = if why.is_empty() { vec![] } else { vec![why.to_owned()] };
@@ -113,10 +144,8 @@ fn row(text: &mut String, picture: &Picture, measured: &Measured) {
     }
     let (format, variant) = (&picture.format, &picture.variant);
     let remark = remarks.join("; ").replace('|', "\\|");
-    let _ = writeln!(
-        text,
-        "| {format} | {variant} | {compared} | {worst_cosine} | {worst_levels} | {bounds} | {remark} |"
-    );
+    let _ =
+        writeln!(text, "| {format} | {variant} | {compared} | {worst_cosine} | {worst_levels} | {bounds} | {remark} |");
 }
 
 /// Rounded down, so that 1 means 1.

@@ -1,5 +1,7 @@
 //! What is expected of each picture of the corpus: equal pixels, but for what is listed here with its reason.
 
+use crate::measure::Measured;
+
 /// How far a picture may be from the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bound {
@@ -14,13 +16,15 @@ pub struct Bound {
 pub enum Expected {
     /// It is decoded, with this distance at most.
     Within(Bound),
+    /// It is decoded, but not to PIL's pixels.
+    Differs,
     /// It is decoded here, PIL refuses it.
     OnlyHere,
     /// It is refused with an error about the picture.
     Refused,
 }
 
-use Expected::{OnlyHere, Refused, Within};
+use Expected::{Differs, OnlyHere, Refused, Within};
 
 const EXACT: Expected = Within(Bound { levels: 0, cosine: 0.9999 });
 
@@ -28,11 +32,55 @@ const fn within(levels: u8, cosine: f64) -> Expected {
     Within(Bound { levels, cosine })
 }
 
+const JPEG: &str = "zune-jpeg rounds and interpolates otherwise than libjpeg-turbo";
+const NO_DECODER: &str = "the decoder here has it not";
+const PNM: &str = "PIL rounds to 8 bits, the decoder here cuts";
+
 /// Beginnings of file names, what is expected of those files, and why. The longest beginning counts.
-const RULES: &[(&str, Expected, &str)] = &[];
+const RULES: &[(&str, Expected, &str)] = &[
+    ("jpeg/", within(6, 0.9999), JPEG),
+    ("jpeg/lossless.jpg", Refused, NO_DECODER),
+    ("webp/animated_offset.webp", within(1, 0.9999), "image-webp rounds where it lays a frame on the canvas"),
+    (
+        "bmp/rle8_delta.bmp",
+        Differs,
+        "the format leaves skipped pixels open: PIL has colour 0 there, the decoder here black",
+    ),
+    ("tiff/jpeg_ycbcr", within(4, 0.9999), JPEG),
+    ("tiff/jpeg", within(1, 0.9999), JPEG),
+    ("tiff/ycbcr.tiff", within(1, 0.9999), "rounding of the colours' conversion"),
+    ("tiff/zstd.tiff", Refused, NO_DECODER),
+    ("tiff/group3.tiff", Refused, NO_DECODER),
+    ("tiff/lab.tiff", Refused, NO_DECODER),
+    ("tiff/double.tiff", Refused, ""),
+    ("tiff/gray32_big.tiff", OnlyHere, "as the little-endian one"),
+    ("tiff/rgb_float.tiff", OnlyHere, "0 to 1 are taken for black to white"),
+    ("pnm/p2_100", within(1, 0.9999), PNM),
+    ("pnm/p5_100", within(1, 0.9999), PNM),
+    ("pnm/p3_", within(1, 0.9999), PNM),
+    ("pnm/p6_", within(1, 0.9999), PNM),
+    ("pnm/rgb.pam", OnlyHere, ""),
+    ("pnm/gray.pam", OnlyHere, ""),
+    ("pnm/float.pfm", Refused, NO_DECODER),
+];
 
 /// What is expected of a file, and why if it is not equality.
 pub fn expected(file: &str) -> (Expected, &'static str) {
     let rules = RULES.iter().filter(|(start, ..)| file.starts_with(start));
     rules.max_by_key(|(start, ..)| start.len()).map_or((EXACT, ""), |(_, expected, why)| (*expected, why))
+}
+
+impl Expected {
+    /// What is wrong with a result, if something is.
+    pub fn complaint(self, measured: &Measured) -> Option<String> {
+        match (self, measured) {
+            (Within(bound), Measured::Compared(found)) => {
+                let is_near = found.levels.is_some_and(|levels| levels <= bound.levels) && found.cosine >= bound.cosine;
+                (!is_near).then(|| format!("{found:?} is beyond {bound:?}"))
+            }
+            (Differs, Measured::Compared(_)) | (OnlyHere, Measured::OnlyHere) => None,
+            (Refused, Measured::Refused(error)) => (!error.is_about_picture()).then(|| error.to_string()),
+            _ => Some(format!("{measured:?} where {self:?} was expected")),
+        }
+    }
 }

@@ -7,15 +7,18 @@
 //! expected  the bounds, and why they are not those of exact decoding
 //! measure   one picture -> how far it is off
 //! resizing  resize.json: PIL's resizing of noise
+//! document  the tables of docs/parity.md
 //! ```
 
 mod corpus;
+mod document;
 mod expected;
 mod golden;
 mod measure;
 mod resizing;
 
 pub use corpus::{Corpus, Picture, Reference};
+pub use document::{Document, PATH};
 pub use expected::{Bound, Expected, expected};
 pub use golden::{cosine, golden_dir, spec, workspace};
 pub use measure::{Distance, Measured, Meter};

@@ -2,14 +2,24 @@
 
 use std::process::ExitCode;
 
-use parity::{Corpus, Meter, expected};
+use anyhow::{Context, Result};
+use parity::{Corpus, Document, Measured, Meter, PATH, expected, workspace, worst_of_each_filter};
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> Result<ExitCode> {
     let corpus = Corpus::read()?;
     let mut meter = Meter::new()?;
-    for picture in &corpus.pictures {
-        let m = meter.measure(picture)?;
-        println!("{}\t{}\t{:?}\t{:?}", picture.format, picture.file, m, expected(&picture.file).0);
+    let measured = corpus.pictures.iter().map(|picture| meter.measure(picture)).collect::<Result<Vec<Measured>>>()?;
+    let mut complaints = 0;
+    for (picture, measured) in corpus.pictures.iter().zip(&measured) {
+        if let Some(complaint) = expected(&picture.file).0.complaint(measured) {
+            eprintln!("{}: {complaint}", picture.file);
+            complaints += 1;
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    let path = workspace().join(PATH);
+    let document = std::fs::read_to_string(&path).with_context(|| format!("{PATH} cannot be read"))?;
+    let tables = Document::new(&corpus, &measured, &worst_of_each_filter()?)?;
+    std::fs::write(&path, tables.put_into(&document)?)?;
+    println!("{} pictures, {complaints} not as expected; see {PATH}", measured.len());
+    Ok(if complaints == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

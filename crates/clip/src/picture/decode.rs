@@ -9,7 +9,7 @@ use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageFormat, ImageReader
 
 use super::ico::{self, Inside};
 use super::samples::{gray16, high};
-use super::{fields, gif, jpeg, tga, tiff};
+use super::{fields, gif, heif, jpeg, tga, tiff};
 use crate::error::{Error, Result, shorten};
 
 /// The formats that are decoded, with their names in messages.
@@ -90,10 +90,10 @@ pub fn decode(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<RgbImag
 
 /// The media type of a picture in a format that is known by its first bytes, whether this build decodes it or not.
 pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
-    // The brands of HEIF files, of which AVIF is one.
-    let brand = bytes.get(4..12).and_then(|head| head.strip_prefix(b"ftyp"));
-    if matches!(brand, Some(b"heic" | b"heix" | b"heim" | b"heis" | b"mif1")) {
-        return Some("image/heic");
+    match heif::name_of(bytes) {
+        Some("AVIF") => return Some("image/avif"),
+        Some(_) => return Some("image/heic"),
+        None => {}
     }
     let known = format_of(bytes).map(|(format, _)| format);
     known.or_else(|| image::guess_format(bytes).ok()).map(|format| format.to_mime_type())
@@ -112,6 +112,9 @@ pub(super) struct Opened {
 pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
     if bytes.len() > limits.max_bytes {
         return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });
+    }
+    if let Some(name) = heif::name_of(bytes) {
+        return heif::open(bytes, name, limits);
     }
     let (format, name) = format_of(bytes).ok_or_else(|| not_decoded(bytes))?;
     // Decoders of ten formats see whatever users upload: a bug in one costs one picture, not the process.
@@ -142,11 +145,18 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
             };
         }
         ImageFormat::Jpeg => jpeg::check(bytes)?,
+        // What is missing may be no more than the orientation; PIL refuses such files too.
+        ImageFormat::WebP if riff_length(bytes) > bytes.len() => return Err(truncated(name, bytes.len())),
         _ => {}
     }
     let (mut picture, orientation) = read_with_image(bytes, format, name, limits)?;
     fields::spread(&mut picture, bytes, format);
     Ok((picture, orientation))
+}
+
+/// How long a WebP file says that it is.
+fn riff_length(bytes: &[u8]) -> usize {
+    bytes.get(4..8).map_or(0, |size| 8 + u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize)
 }
 
 /// With the decoders of the crate `image`.

@@ -35,16 +35,17 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
     let mut indices = vec![0; width as usize * height as usize];
     decoder.read_into_buffer(&mut indices).map_err(failed)?;
 
-    let pixel = |index: u8| {
-        let colour = palette.get(usize::from(index) * 3..usize::from(index) * 3 + 3);
+    let colours: [image::Rgba<u8>; 256] = std::array::from_fn(|index| {
         // Without a palette, or beyond its end, indices are levels of gray.
-        let [red, green, blue] = colour.map_or([index; 3], |colour| [colour[0], colour[1], colour[2]]);
-        image::Rgba([red, green, blue, if transparent == Some(index) { 0 } else { 255 }])
-    };
+        let colour = palette.get(index * 3..index * 3 + 3).map_or([index as u8; 3], |c| [c[0], c[1], c[2]]);
+        let alpha = if transparent.map(usize::from) == Some(index) { 0 } else { 255 };
+        image::Rgba([colour[0], colour[1], colour[2], alpha])
+    });
     // Not the background colour that the file names: nobody heeds that.
-    let mut screen = RgbaImage::from_pixel(screen_width, screen_height, pixel(transparent.unwrap_or(0)));
+    let around = colours[usize::from(transparent.unwrap_or(0))];
+    let mut screen = RgbaImage::from_pixel(screen_width, screen_height, around);
     for (index, at) in indices.iter().zip(0u32..) {
-        screen.put_pixel(left + at % width, top + at / width, pixel(*index));
+        screen.put_pixel(left + at % width, top + at / width, colours[usize::from(*index)]);
     }
     let screen = DynamicImage::from(screen);
     Ok(if transparent.is_some() { screen } else { DynamicImage::from(screen.into_rgb8()) })

@@ -37,7 +37,18 @@ pub fn picture_info(bytes: &[u8], limits: &Limits) -> PictureInfo {
         let _ = catch_unwind(AssertUnwindSafe(|| read_header(bytes, format, limits, &mut info)));
         info.frames = catch_unwind(AssertUnwindSafe(|| frames(bytes, format))).ok().flatten();
     }
-    info.error = decode::open(bytes, limits).err().map(|error| error.to_string());
+    match decode::open(bytes, limits) {
+        Ok(opened) => {
+            // Some variants are read by decoders of ours, whose headers `image` does not know.
+            let picture = &opened.picture;
+            info.width.get_or_insert(picture.width());
+            info.height.get_or_insert(picture.height());
+            info.has_alpha.get_or_insert(picture.color().has_alpha());
+            info.orientation.get_or_insert(opened.orientation.to_exif());
+            info.frames.get_or_insert(1);
+        }
+        Err(error) => info.error = Some(error.to_string()),
+    }
     info
 }
 

@@ -3,6 +3,7 @@
 mod decode;
 mod fields;
 mod gif;
+mod heif;
 mod ico;
 mod info;
 mod jpeg;

@@ -1,12 +1,13 @@
 //! TIFF: its many kinds of samples to 8 bits, with the meaning that PIL gives them.
 
-use std::io::{Cursor, ErrorKind};
+use std::io::{Cursor, ErrorKind, Read, Seek};
+use std::num::NonZeroUsize;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, RgbImage, RgbaImage};
-use tiff::decoder::{Decoder, DecodingResult, Limits as TiffLimits};
+use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits as TiffLimits};
 use tiff::tags::Tag;
-use tiff::{ColorType, TiffError};
+use tiff::{ColorType, TiffError, TiffResult};
 
 use super::decode::{DECODER_SCRATCH, Limits, check_size, corrupt, memory, truncated, unsupported};
 use super::samples::{cmyk_to_rgb, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
@@ -18,16 +19,23 @@ const NAME: &str = "TIFF";
 /// Decodes the first page and turns it the way its orientation says, which PIL does too, for this format alone.
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
     let failed = |error| failure(bytes.len(), error);
-    let Prepared { bytes, has_palette, width: cut_to } = prepare(bytes);
+    let Prepared { bytes, has_palette, lzw_tiles } = prepare(bytes);
     let mut decoder = Decoder::new(Cursor::new(&bytes[..])).map_err(failed)?;
     let (width, height) = decoder.dimensions().map_err(failed)?;
-    let pixels = check_size(NAME, width, height, limits)?;
-    decoder = decoder.with_limits(tiff_limits(pixels));
+    let (shown_width, shown_height) = lzw_tiles.unwrap_or((width, height));
+    let tiff_limits = tiff_limits(check_size(NAME, shown_width, shown_height, limits)?);
+    decoder = decoder.with_limits(tiff_limits.clone());
+
+    check_jpeg(&mut decoder, bytes.len())?;
 
     let colour = decoder.colortype().map_err(failed)?;
     let (channels, bits) = channels(colour)?;
     let mut samples = DecodingResult::U8(Vec::new());
-    let layout = decoder.read_image_to_buffer(&mut samples).map_err(failed)?;
+    let layout = match lzw_tiles {
+        Some(_) => read_tiles(&mut decoder, &mut samples, &tiff_limits),
+        None => decoder.read_image_to_buffer(&mut samples),
+    };
+    let layout = layout.map_err(failed)?;
     let planes = layout.planes.min(channels);
     if samples.as_buffer(0).byte_len() < layout.complete_len {
         return Err(unsupported(NAME, "decoding takes too much memory"));
@@ -39,7 +47,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
         }
         samples => to_8_bits(samples, is_gray).ok_or_else(|| unsupported(NAME, &format!("samples of {bits} bits")))?,
     };
-    let levels = if planes > 1 { interleave(&levels, pixels as usize, planes) } else { levels };
+    let levels = if planes > 1 { interleave(&levels, planes) } else { levels };
 
     let tag = |decoder: &mut Decoder<_>, tag| decoder.find_tag_unsigned_vec::<u16>(tag).ok().flatten();
     let premultiplied = tag(&mut decoder, Tag::ExtraSamples).is_some_and(|kinds| kinds.first() == Some(&1));
@@ -60,13 +68,58 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
         _ => GrayAlphaImage::from_raw(width, height, levels).map(DynamicImage::from),
     };
     let mut picture = picture.ok_or_else(|| corrupt(NAME, "it has fewer samples than pixels"))?;
-    if let Some(width) = cut_to {
-        picture = picture.crop_imm(0, 0, width, height);
+    if lzw_tiles.is_some() {
+        picture = picture.crop_imm(0, 0, shown_width, shown_height);
     }
     let orientation = tag(&mut decoder, Tag::Orientation).and_then(|values| values.first().copied());
     let orientation = orientation.and_then(|value| Orientation::from_exif(value.try_into().ok()?));
     picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     Ok(picture)
+}
+
+/// The decoder of JPEG inside fills what is missing of it with gray.
+fn check_jpeg<R: Read + Seek>(decoder: &mut Decoder<R>, length: usize) -> Result<()> {
+    const JPEG: u64 = 7;
+    let mut values = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).ok().flatten().unwrap_or_default();
+    if values(Tag::Compression) != [JPEG] {
+        return Ok(());
+    }
+    for (starts, lengths) in [(Tag::StripOffsets, Tag::StripByteCounts), (Tag::TileOffsets, Tag::TileByteCounts)] {
+        let mut ends =
+            values(starts).into_iter().zip(values(lengths)).map(|(start, length)| start.saturating_add(length));
+        if ends.any(|end| end > length as u64) {
+            return Err(truncated(NAME, length));
+        }
+    }
+    Ok(())
+}
+
+/// Reads tile by tile, each as a whole, a picture whose sides are multiples of its tiles'.
+fn read_tiles<R: Read + Seek>(
+    decoder: &mut Decoder<R>,
+    samples: &mut DecodingResult,
+    limits: &TiffLimits,
+) -> TiffResult<BufferLayoutPreference> {
+    let layout = decoder.image_buffer_layout()?;
+    samples.resize_to(&layout, limits)?;
+    let mut buffer = samples.as_buffer(0);
+    let (tile_width, tile_height) = decoder.chunk_dimensions();
+    let (width, height) = decoder.dimensions()?;
+    let (across, down) = ((width / tile_width) as usize, (height / tile_height) as usize);
+    let stride = |stride: Option<NonZeroUsize>| stride.map_or(0, NonZeroUsize::get);
+    for index in 0..across * down * layout.planes {
+        let tile_layout = decoder.image_chunk_buffer_layout(index as u32)?;
+        let mut tile = vec![0; tile_layout.len];
+        decoder.read_chunk_bytes(index as u32, &mut tile)?;
+        let row_length = stride(tile_layout.row_stride);
+        let (x, y, plane) = (index % across, index / across % down, index / across / down);
+        for (row, from) in tile.chunks_exact(row_length).enumerate() {
+            let row = y * tile_height as usize + row;
+            let at = plane * stride(layout.plane_stride) + row * stride(layout.row_stride) + x * row_length;
+            buffer.as_bytes_mut()[at..at + row_length].copy_from_slice(from);
+        }
+    }
+    Ok(layout)
 }
 
 /// Channels, and bits of each.
@@ -81,9 +134,10 @@ fn channels(colour: ColorType) -> Result<(usize, u8)> {
     }
 }
 
-fn interleave(levels: &[u8], pixels: usize, planes: usize) -> Vec<u8> {
-    let mut interleaved = vec![0; pixels * planes];
-    for (plane, values) in levels.chunks_exact(pixels).enumerate().take(planes) {
+fn interleave(levels: &[u8], planes: usize) -> Vec<u8> {
+    let pixels = levels.len() / planes;
+    let mut interleaved = vec![0; levels.len()];
+    for (plane, values) in levels.chunks_exact(pixels).enumerate() {
         interleaved[plane..].iter_mut().step_by(planes).zip(values).for_each(|(to, from)| *to = *from);
     }
     interleaved

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 const WIDTH: u16 = 256;
+const HEIGHT: u16 = 257;
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
 const TILE_WIDTH: u16 = 322;
+const TILE_HEIGHT: u16 = 323;
 
 const LZW: u64 = 5;
 const GRAY: u64 = 1;
@@ -16,24 +18,30 @@ pub(super) struct Prepared<'a> {
     pub bytes: Cow<'a, [u8]>,
     /// Its samples are indices into a palette, though it now says that they are gray: the decoder refuses palettes.
     pub has_palette: bool,
-    /// The width that it had: the decoder fails on tiles in LZW that lie partly beyond the right side.
-    pub width: Option<u32>,
+    /// Width and height of a file of tiles in LZW, which it now gives as those of all its tiles. The decoder must only
+    /// read whole tiles of them: where it reads part of one, weezl 0.1 loses bytes (image-rs/image-tiff#395).
+    pub lzw_tiles: Option<(u32, u32)>,
 }
 
 pub(super) fn prepare(bytes: &[u8]) -> Prepared<'_> {
-    let mut prepared = Prepared { bytes: Cow::Borrowed(bytes), has_palette: false, width: None };
+    let mut prepared = Prepared { bytes: Cow::Borrowed(bytes), has_palette: false, lzw_tiles: None };
     let page = Page { bytes };
     let value = |tag| page.find(tag).map(|place| place.value);
     if let Some(place) = page.find(PHOTOMETRIC).filter(|place| place.value == PALETTE) {
         page.write(prepared.bytes.to_mut(), place, GRAY);
         prepared.has_palette = true;
     }
-    if let (Some(LZW), Some(tile), Some(width)) = (value(COMPRESSION), value(TILE_WIDTH), page.find(WIDTH)) {
-        let whole = width.value.checked_next_multiple_of(tile).unwrap_or(width.value);
-        if whole != width.value && whole >> (8 * width.length) == 0 {
-            page.write(prepared.bytes.to_mut(), width, whole);
-            prepared.width = Some(width.value as u32);
-        }
+    let whole = |side: u16, tile: u16| {
+        let (side, tile) = (page.find(side)?, page.find(tile)?.value);
+        let whole = side.value.checked_next_multiple_of(tile)?;
+        (whole >> (8 * side.length) == 0).then_some((side, whole))
+    };
+    if let (Some(LZW), Some(width), Some(height)) =
+        (value(COMPRESSION), whole(WIDTH, TILE_WIDTH), whole(HEIGHT, TILE_HEIGHT))
+    {
+        page.write(prepared.bytes.to_mut(), width.0, width.1);
+        page.write(prepared.bytes.to_mut(), height.0, height.1);
+        prepared.lzw_tiles = Some((width.0.value as u32, height.0.value as u32));
     }
     prepared
 }
@@ -69,7 +77,8 @@ impl Page<'_> {
         let directory = usize::try_from(self.number(header, word)?).ok()?;
         let first = directory.checked_add(count)?;
         let entries = self.number(directory, count)?.min(1 << 16) as usize;
-        let mut places = (0..entries).map_while(|index| Some(first + index * entry).filter(|at| *at < self.bytes.len()));
+        let mut places =
+            (0..entries).map_while(|index| Some(first + index * entry).filter(|at| *at < self.bytes.len()));
         let at = places.find(|at| self.number(*at, 2) == Some(tag.into()))?;
         let length = match self.number(at + 2, 2)? {
             3 => 2,

@@ -26,7 +26,7 @@ pub fn models() -> Vec<Seed> {
     let names = json!({"bos_token": {"content": "a"}, "eos_token": "b", "pad_token": null});
     seeds.extend(jsons(3, "names", vec![names.clone()]));
     seeds.extend(jsons(4, "map", vec![names]));
-    let nested = ["[".repeat(100_000), "{\"a\":".repeat(50_000), format!("{{\"model\":{}", "[".repeat(100_000))];
+    let nested = ["[".repeat(20_000), "{\"a\":".repeat(5_000), format!("{{\"model\":{}", "[".repeat(20_000))];
     for (position, text) in nested.into_iter().enumerate() {
         seeds.push((format!("nested-{position}"), at(position, text.as_bytes())));
     }

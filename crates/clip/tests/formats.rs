@@ -1,0 +1,83 @@
+//! Every variant of every format beside PIL, and the documents that say how near.
+
+use std::path::Path;
+
+use clip::{Limits, Reading};
+use parity::{Corpus, Document, Measured, Meter, cosine, expected};
+
+/// The bound that the project promises.
+const IMAGE: f64 = 0.9999;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(parity::workspace()).join(path)).unwrap()
+}
+
+#[test]
+fn every_variant_is_pils() {
+    let (corpus, mut meter) = (Corpus::read().unwrap(), Meter::new().unwrap());
+    let measured: Vec<Measured> = corpus.pictures.iter().map(|picture| meter.measure(picture).unwrap()).collect();
+    let results = corpus.pictures.iter().zip(&measured);
+    let complaints: Vec<String> = results
+        .filter_map(|(picture, measured)| {
+            let complaint = expected(&picture.file).0.complaint(measured)?;
+            Some(format!("{}: {complaint}", picture.file))
+        })
+        .collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+
+    let resizing = parity::worst_of_each_filter().unwrap();
+    let committed = read(parity::PATH);
+    let fresh = Document::new(&corpus, &measured, &resizing).unwrap().put_into(&committed).unwrap();
+    let (committed, fresh) = (Document::promises(&committed), Document::promises(&fresh));
+    let stale: Vec<_> = committed.iter().filter(|row| !fresh.contains(row)).take(5).collect();
+    let missing: Vec<_> = fresh.iter().filter(|row| !committed.contains(row)).take(5).collect();
+    assert!(committed == fresh, "{} is out of date, run `make parity`: {stale:#?} {missing:#?}", parity::PATH);
+}
+
+#[test]
+fn eight_orientations_are_one_picture() {
+    let (corpus, mut meter) = (Corpus::read().unwrap(), Meter::new().unwrap());
+    let turned = corpus.pictures.iter().filter(|picture| picture.file.starts_with("jpeg/orientation"));
+    let mut embed = |reading: Reading| -> Vec<Vec<f32>> {
+        let decode = |bytes: Vec<u8>| clip::decode(&bytes, &Limits::default(), reading).unwrap();
+        turned.clone().map(|picture| meter.embed(&decode(picture.bytes().unwrap())).unwrap()).collect()
+    };
+    let upright = embed(Reading::default());
+    let stored = embed(Reading { apply_orientation: false, ..Reading::default() });
+    assert_eq!(upright.len(), 8);
+    for (index, (upright_one, stored_one)) in upright.iter().zip(&stored).enumerate() {
+        let near = cosine(&upright[0], upright_one);
+        println!("orientation {}: {near:.7}, as stored {:.4}", index + 1, cosine(&upright[0], stored_one));
+        assert!(near >= IMAGE, "orientation {}", index + 1);
+        assert_eq!(upright_one == stored_one, index == 0, "orientation {}", index + 1);
+    }
+}
+
+#[test]
+fn truncated_variants_are_errors() {
+    let limits = Limits::default();
+    let corpus = Corpus::read().unwrap();
+    for picture in corpus.pictures.iter().filter(|picture| picture.file != "jpeg/large.jpg") {
+        let bytes = picture.bytes().unwrap();
+        let Ok(whole) = clip::decode(&bytes, &limits, Reading::default()) else { continue };
+        for length in (1..24).map(|part| bytes.len() * part / 24).chain([bytes.len() - 1]) {
+            match clip::decode(&bytes[..length], &limits, Reading::default()) {
+                Err(error) => assert!(error.is_about_picture(), "{}: {error}", picture.file),
+                // Only something behind the pixels was cut off.
+                Ok(part) => assert!(part == whole, "{} from {length} of {} bytes", picture.file, bytes.len()),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_the_formats() {
+    let readme = read("README.md");
+    let list = readme.split_once("- Pictures: ").and_then(|(_, rest)| rest.split_once('.')).map(|(list, _)| list);
+    let listed: Vec<&str> =
+        list.expect("a list of formats").split([',', ' ', '\n']).filter(|word| !word.is_empty()).collect();
+    let (last, before) = clip::FORMATS.split_last().unwrap();
+    let mut wanted: Vec<&str> = before.iter().map(|(_, name)| *name).collect();
+    wanted.extend(["and", last.1]);
+    assert_eq!(listed, wanted, "README.md, \"Limits\"");
+}

@@ -1,0 +1,49 @@
+//! HEIC and AVIF: decoded where libheif is built in, and an error that says what is missing where it is not.
+//!
+//! The pictures were made of `tests/golden/pictures/exact.png` by `tests/golden/make_heif.sh`.
+
+use clip::{Error, Limits, Reading, decode};
+use std::path::Path;
+
+fn golden(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)).unwrap()
+}
+
+const FILES: [(&str, &str); 2] = [("heif/exact.heic", "HEIC"), ("heif/exact.avif", "AVIF")];
+
+#[cfg(not(feature = "heif"))]
+#[test]
+fn the_error_names_format_and_feature() {
+    for (file, name) in FILES {
+        match decode(&golden(file), &Limits::default(), Reading::default()) {
+            Err(Error::UnsupportedImage { format, reason }) => {
+                assert_eq!(format, name);
+                assert!(reason.contains("feature heif"), "{reason}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        let info = clip::picture_info(&golden(file), &Limits::default());
+        assert!(info.error.is_some_and(|error| error.contains(name)));
+        assert_eq!(info.format, Some(if name == "AVIF" { "image/avif" } else { "image/heic" }));
+    }
+}
+
+#[cfg(feature = "heif")]
+#[test]
+fn pictures_are_decoded() {
+    let original = decode(&golden("pictures/exact.png"), &Limits::default(), Reading::default()).unwrap();
+    for (file, name) in FILES {
+        let found = decode(&golden(file), &Limits::default(), Reading::default()).unwrap();
+        assert_eq!(found.dimensions(), original.dimensions(), "{name}");
+        let difference: f64 =
+            found.iter().zip(original.iter()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / found.len() as f64;
+        assert!(difference < 6.0, "{name}: mean difference {difference} levels");
+        let few = Limits { max_pixels: 10, ..Limits::default() };
+        assert!(matches!(decode(&golden(file), &few, Reading::default()), Err(Error::TooManyPixels { .. })));
+        let bytes = golden(file);
+        for length in [12, 40, bytes.len() / 2, bytes.len() - 10] {
+            let error = decode(&bytes[..length], &Limits::default(), Reading::default()).unwrap_err();
+            assert!(matches!(error, Error::CorruptImage { .. } | Error::UnsupportedImage { .. }), "{name}: {error}");
+        }
+    }
+}
