@@ -18,9 +18,9 @@ pub(super) fn open(bytes: &[u8], name: &'static str, limits: &Limits) -> Result<
     let failed = |error: libheif_rs::HeifError| {
         let (format, reason) = (name.to_owned(), crate::error::shorten(error.message.trim_end(), 200));
         match error.code {
-            HeifErrorCode::UnsupportedCodec
-            | HeifErrorCode::UnsupportedFeature
-            | HeifErrorCode::UnsupportedFileType => Error::UnsupportedImage { format, reason },
+            HeifErrorCode::UnsupportedFileType | HeifErrorCode::UnsupportedFeature => {
+                Error::UnsupportedImage { format, reason }
+            }
             _ => Error::CorruptImage { format, reason },
         }
     };

@@ -44,6 +44,7 @@ pub(super) fn bombs(size: Size) -> Vec<Bomb> {
             bytes[next..next + 4].copy_from_slice(&8_u32.to_le_bytes());
             bytes
         }),
+        ignored("TIFF of many pages of many tags, one over the other", overlapping(size.repeats)),
         refused("TIFF with a directory of 65535 tags", {
             let mut bytes = gray(1, 1, NONE, &[7]);
             bytes[8..10].fill(0xff);
@@ -100,4 +101,33 @@ fn tiled(width: u32, height: u32, tile_width: u32, tile_height: u32, data: &[u8]
         (TILE_BYTES, 4, 1, data.len() as u32),
     ]);
     directory(&entries, 0, data)
+}
+
+/// So many pages, each with still more tags, that overlap: each begins one tag behind the one before. What the last two
+/// bytes of a tag are, is the number of tags to the page that begins there, and what the first four bytes of a tag are
+/// behind a page's last, is where the next page is.
+fn overlapping(pages: usize) -> Vec<u8> {
+    const NEEDED: [(u16, u16); 9] = [
+        (WIDTH, 1),
+        (HEIGHT, 1),
+        (BITS, 8),
+        (COMPRESSION, 1),
+        (PHOTOMETRIC, 1),
+        (STRIP_OFFSETS, 8),
+        (SAMPLES, 1),
+        (ROWS_PER_STRIP, 1),
+        (STRIP_BYTES, 1),
+    ];
+    let tags = pages + NEEDED.len();
+    let entry = |head: [u16; 4], value: u16| [head, [value, tags as u16, 0, 0]].concat().into_iter().take(6);
+    let needed = NEEDED.into_iter().map(|(tag, value)| ([tag, 3, 1, 0], value));
+    // Private tags, which nobody looks at.
+    let shared = (0..pages).map(|index| ([0xc000 + (index % 0x3000) as u16, 3, 1, 0], 1)).chain(needed);
+    let links = (1..=pages as u32).map(|page| {
+        let at = if page < pages as u32 { 8 + 12 * page } else { 0 };
+        ([at as u16, (at >> 16) as u16, 1, 0], 1)
+    });
+    let entries = shared.chain(links).flat_map(|(head, value)| entry(head, value));
+    let words = [tags as u16].into_iter().chain(entries);
+    [b"II*\0\x08\0\0\0".to_vec(), words.flat_map(u16::to_le_bytes).collect(), vec![0; 4]].concat()
 }
