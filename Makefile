@@ -92,7 +92,7 @@ installcheck:                                       ## regression tests, on the 
 setup:                                              ## install what is missing; nothing the second time
 	@scripts/setup
 
-setup-tests:                                        ## the same, with Chromium, which only the tests need
+setup-tests:                                        ## the same, with Chromium and CLIP's vocabulary, for the tests
 	@scripts/setup --tests
 
 test: setup-tests                                   ## everything: unit, regression and cluster tests, the tutorial

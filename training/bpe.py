@@ -16,7 +16,10 @@ Merge = tuple[str, str]
 
 
 def learn_merges(lines: Iterable[str], size: int) -> list[Merge]:
-    """The most useful merges first. `size` is the trainer's own count: letters, as far as it has them, and merges."""
+    """The most useful merges first; those that are equally useful in no certain order, which differs from run to run.
+
+    `size` is the trainer's own count: letters, inside and at the end of a word as far as the lines have them, and merges.
+    """
     trained = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
     trained.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     trained.pre_tokenizer = pre_tokenizers.Sequence([

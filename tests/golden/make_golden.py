@@ -3,7 +3,8 @@
     python -m pip install -r requirements.txt && python make_golden.py
 
 The reference is transformers: CLIPModel in fp32, CLIPImageProcessorPil, CLIPTokenizer. What comes out is committed, so
-that the tests need no Python; running this again changes nothing but the last digits of floating-point numbers.
+that the tests need no Python. Running this again changes the last digits of floating-point numbers, and more often than
+not the ids of a few tokens, with all that follows from them: see learn_merges in training/bpe.py.
 
     models/golden/small/   a CLIP with random weights, in the layout of the hub's ONNX exports, with fp32 and fp16 files
     variants/*.onnx        its text tower with other inputs

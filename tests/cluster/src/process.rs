@@ -21,9 +21,17 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// Makes it stand still, so that it never answers.
+    /// Makes it stand still, so that it never answers. Returns when all of its threads do: on a busy machine, some may
+    /// run for a while after the signal.
     pub fn freeze(self) {
         self.signal(Signal::STOP);
+        wait_until("all threads stand still", Duration::from_secs(20), || {
+            let threads = fs::read_dir(self.folder().join("task")).into_iter().flatten().flatten();
+            threads.map(|thread| fs::read_to_string(thread.path().join("stat")).unwrap_or_default()).all(|stat| {
+                // The state follows the name, which is in parentheses and may have any character.
+                stat.rsplit(") ").next().is_some_and(|rest| rest.is_empty() || rest.starts_with('T'))
+            })
+        });
     }
 
     /// Undoes [`Process::freeze`].

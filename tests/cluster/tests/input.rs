@@ -180,28 +180,3 @@ fn stored_compressed_and_out_of_line() {
     assert_eq!(row.get::<_, Vec<f32>>(0), embed_image(&mut client, &image).unwrap());
     assert_eq!(row.get::<_, Vec<f32>>(1), embed_text(&mut client, &words).unwrap());
 }
-
-#[test]
-fn database_encodings() {
-    let cluster = Cluster::on_demand();
-    let mut client = cluster.connect();
-    let expected = embed_text(&mut client, "é").unwrap();
-    assert!(cosine(&expected, &embed_text(&mut client, "e").unwrap()) < 0.9999);
-    for encoding in ["LATIN1", "SQL_ASCII"] {
-        let create = format!("CREATE DATABASE {encoding} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'");
-        client.batch_execute(&create).unwrap();
-    }
-
-    let mut latin = cluster.connect_to("latin1", "postgres");
-    latin.batch_execute("CREATE EXTENSION clip_search CASCADE").unwrap();
-    assert_eq!(embed_text(&mut latin, "é").unwrap(), expected);
-
-    // Its texts are bytes without a meaning: what happens to be UTF-8 is taken as such.
-    let mut ascii = cluster.connect_to("sql_ascii", "postgres");
-    ascii.batch_execute("CREATE EXTENSION clip_search CASCADE").unwrap();
-    assert_unit(&embed_text(&mut ascii, "plain").unwrap());
-    assert_eq!(embed_text(&mut ascii, "é").unwrap(), expected);
-    let error = refusal(ascii.query("SELECT clip_embed_text(E'\\xe9 in LATIN1')", &[]));
-    assert_eq!(error.code().code(), "22021", "{error:?}");
-    cluster.assert_sessions_survived();
-}

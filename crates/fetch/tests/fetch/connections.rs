@@ -1,7 +1,7 @@
 //! Headers, connections, turns and giving up.
 
 use crate::server::{self, ok};
-use crate::{fetch, fetch_with, options};
+use crate::{fetch, options};
 use fetch::{Error, Fetcher};
 use futures_util::future::join_all;
 use std::process::Command;
