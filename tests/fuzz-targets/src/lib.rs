@@ -46,9 +46,9 @@ pub const TARGETS: [Target; 4] = [
     Target { name: "text", run: text, seeds: seeds::texts },
 ];
 
-/// Lets a fuzzer go on where a panic is caught by the code under test, and says once where each was.
+/// Lets a run go on where a panic is caught by the code under test, and says once where each was, without a backtrace.
 ///
-/// libFuzzer's own hook would end the process. A panic that leaves a target still ends it.
+/// libFuzzer's own hook would end the process. A panic that leaves a target still ends the run.
 pub fn tolerate_caught_panics() {
     let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
     std::panic::set_hook(Box::new(move |panic| {

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use clip::{Error, ModelSpec, Preprocessor, RgbImage, Tokenizer};
@@ -35,7 +36,11 @@ pub fn model(bytes: &[u8]) {
         let directory = directory.get_or_init(|| make().expect("a directory can be made")).path();
         let mut parts = bytes.split(|byte| *byte == 0);
         for file in FILES {
-            write(directory, file, parts.next().unwrap_or_default()).expect("a file can be written");
+            let part = parts.next().unwrap_or_default();
+            // libFuzzer's alarm interrupts.
+            while let Err(error) = write(directory, file, part) {
+                assert!(error.kind() == ErrorKind::Interrupted, "{error}");
+            }
         }
         let ((), peak) = peak_of(|| read(directory));
         assert!(peak <= bytes.len() * MEMORY_PER_BYTE + MEMORY, "{} bytes took {peak}", bytes.len());

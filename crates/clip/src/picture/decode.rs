@@ -1,5 +1,6 @@
 //! Encoded bytes to 8-bit RGB, with the meaning of PIL's `Image.open(…).convert("RGB")`.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,7 +10,7 @@ use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageFormat, ImageReader
 
 use super::ico::{self, Inside};
 use super::samples::{gray16, high};
-use super::{fields, gif, heif, jpeg, tga, tiff};
+use super::{fields, gif, heif, jpeg, png, tga, tiff, webp};
 use crate::error::{Error, Result, shorten};
 
 /// The formats that are decoded, with their names in messages.
@@ -140,23 +141,25 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
         ImageFormat::Tiff => return Ok((tiff::read(bytes, limits)?, Orientation::NoTransforms)),
         ImageFormat::Ico => {
             return match ico::largest(bytes)? {
-                Inside::Png(png) => read_with_image(&png, ImageFormat::Png, name, limits),
+                Inside::Png(png) => read_with_image(&png::without_metadata(&png), ImageFormat::Png, name, limits),
                 Inside::Icon(icon) => read_with_image(&icon, format, name, limits),
             };
         }
         ImageFormat::Jpeg => jpeg::check(bytes)?,
-        // What is missing may be no more than the orientation; PIL refuses such files too.
-        ImageFormat::WebP if riff_length(bytes) > bytes.len() => return Err(truncated(name, bytes.len())),
         _ => {}
     }
-    let (mut picture, orientation) = read_with_image(bytes, format, name, limits)?;
+    let (mut picture, orientation) = read_with_image(&harmless(bytes, format, name)?, format, name, limits)?;
     fields::spread(&mut picture, bytes, format);
     Ok((picture, orientation))
 }
 
-/// How long a WebP file says that it is.
-fn riff_length(bytes: &[u8]) -> usize {
-    bytes.get(4..8).map_or(0, |size| 8 + u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize)
+/// The file as it may be given to a decoder that takes memory for metadata, whatever they say that they need.
+pub(super) fn harmless<'a>(bytes: &'a [u8], format: ImageFormat, name: &str) -> Result<Cow<'a, [u8]>> {
+    match format {
+        ImageFormat::Png => Ok(png::without_metadata(bytes)),
+        ImageFormat::WebP => webp::complete(bytes).map(Cow::Borrowed).map_err(|reason| corrupt(name, &reason)),
+        _ => Ok(Cow::Borrowed(bytes)),
+    }
 }
 
 /// With the decoders of the crate `image`.

@@ -32,10 +32,13 @@ pub struct PictureInfo {
 /// Looks at a picture: at its header, and by decoding it whether it could be embedded.
 pub fn picture_info(bytes: &[u8], limits: &Limits) -> PictureInfo {
     let mut info = PictureInfo { format: decode::media_type(bytes), ..PictureInfo::default() };
-    if let Some((format, _)) = decode::format_of(bytes) {
+    // What cannot be given to a decoder says why in `error`.
+    if let Some((format, name)) = decode::format_of(bytes)
+        && let Ok(bytes) = decode::harmless(bytes, format, name)
+    {
         // A decoder that gives up on the header gives up on the picture too, which says so in `error`.
-        let _ = catch_unwind(AssertUnwindSafe(|| read_header(bytes, format, limits, &mut info)));
-        info.frames = catch_unwind(AssertUnwindSafe(|| frames(bytes, format))).ok().flatten();
+        let _ = catch_unwind(AssertUnwindSafe(|| read_header(&bytes, format, limits, &mut info)));
+        info.frames = catch_unwind(AssertUnwindSafe(|| frames(&bytes, format))).ok().flatten();
     }
     match decode::open(bytes, limits) {
         Ok(opened) => {

@@ -7,6 +7,7 @@ mod heif;
 mod ico;
 mod info;
 mod jpeg;
+mod png;
 mod preprocess;
 mod resize;
 mod samples;
@@ -14,6 +15,7 @@ mod tga;
 mod thumbnail;
 mod tiff;
 mod tiff_tags;
+mod webp;
 
 pub use decode::{FORMATS, Limits, Reading, Transparency, decode, media_type};
 /// 8-bit RGB picture, row by row from the top left.

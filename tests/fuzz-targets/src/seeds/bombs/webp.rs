@@ -49,6 +49,10 @@ pub(super) fn bombs(size: Size) -> Vec<Bomb> {
         ignored("WebP with a cycle in EXIF", beside(EXIF, b"EXIF", &exif::cycle())),
         ignored("WebP with 65535 tags in EXIF", beside(EXIF, b"EXIF", &exif::many())),
         ignored("WebP with a profile of 4 GiB", lying(beside(PROFILE, b"ICCP", &[0; 4]))),
+        ignored("WebP with EXIF of 4 GiB behind the end", {
+            let good = riff(&[extended(EXIF, 4, 4), pixels.clone()].concat());
+            [good.as_slice(), b"EXIF", &[0xff; 4]].concat()
+        }),
         ignored("WebP with EXIF of 4 GiB", lying(beside(EXIF, b"EXIF", &[0; 4]))),
     ]
 }
