@@ -123,6 +123,8 @@ async fn converse(stream: &mut UnixStream, service: &Service) -> io::Result<()> 
         let mut responses = service.answer(request);
         loop {
             let response = tokio::select! {
+                // First, for its end: whoever has the last response may have sent the next request already.
+                biased;
                 response = responses.next() => response,
                 // Dropping the responses gives the request up.
                 () = hung_up(stream) => return Ok(()),

@@ -2,5 +2,5 @@
 
 #[test]
 fn frame() {
-    fuzz_targets::smoke("frame", 200_000);
+    fuzz_targets::smoke("frame", 50_000);
 }

@@ -2,5 +2,5 @@
 
 #[test]
 fn image() {
-    fuzz_targets::smoke("image", 10_000);
+    fuzz_targets::smoke("image", 2_000);
 }

@@ -2,5 +2,5 @@
 
 #[test]
 fn model() {
-    fuzz_targets::smoke("model", 6_000);
+    fuzz_targets::smoke("model", 1_000);
 }
