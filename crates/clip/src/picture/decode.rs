@@ -10,7 +10,7 @@ use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageFormat, ImageReader
 
 use super::ico::{self, Inside};
 use super::samples::{gray16, high};
-use super::{fields, gif, heif, jpeg, png, tga, tiff, webp};
+use super::{fields, gif, heif, jpeg, png, tga, tiff, tiff_tags, webp};
 use crate::error::{Error, Result, shorten};
 
 /// The formats that are decoded, with their names in messages.
@@ -158,6 +158,7 @@ pub(super) fn harmless<'a>(bytes: &'a [u8], format: ImageFormat, name: &str) -> 
     match format {
         ImageFormat::Png => Ok(png::without_metadata(bytes)),
         ImageFormat::WebP => webp::complete(bytes).map(Cow::Borrowed).map_err(|reason| corrupt(name, &reason)),
+        ImageFormat::Tiff if !tiff_tags::are_there(bytes) => Err(truncated(name, bytes.len())),
         _ => Ok(Cow::Borrowed(bytes)),
     }
 }

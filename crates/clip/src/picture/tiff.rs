@@ -9,9 +9,9 @@ use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits as T
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError, TiffResult};
 
-use super::decode::{DECODER_SCRATCH, Limits, check_size, corrupt, memory, truncated, unsupported};
+use super::decode::{Limits, check_size, corrupt, memory, truncated, unsupported};
 use super::samples::{cmyk_to_rgb, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
-use super::tiff_tags::{Prepared, prepare};
+use super::tiff_tags::{self, Prepared, prepare};
 use crate::error::{Error, Result};
 
 const NAME: &str = "TIFF";
@@ -19,6 +19,9 @@ const NAME: &str = "TIFF";
 /// Decodes the first page and turns it the way its orientation says, which PIL does too, for this format alone.
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
     let failed = |error| failure(bytes.len(), error);
+    if !tiff_tags::are_there(bytes) {
+        return Err(truncated(NAME, bytes.len()));
+    }
     let Prepared { bytes, has_palette, lzw_tiles } = prepare(bytes);
     let mut decoder = Decoder::new(Cursor::new(&bytes[..])).map_err(failed)?;
     let (width, height) = decoder.dimensions().map_err(failed)?;
@@ -148,7 +151,8 @@ fn tiff_limits(pixels: u64) -> TiffLimits {
     limits.decoding_buffer_size =
         memory(pixels).max_alloc.and_then(|bytes| bytes.try_into().ok()).unwrap_or(usize::MAX);
     limits.intermediate_buffer_size = limits.decoding_buffer_size;
-    limits.ifd_value_size = DECODER_SCRATCH as usize;
+    // Each value of a tag takes 32 bytes in memory, however short it is in the file.
+    limits.ifd_value_size = 1 << 20;
     limits
 }
 

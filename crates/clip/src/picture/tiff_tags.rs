@@ -46,6 +46,23 @@ pub(super) fn prepare(bytes: &[u8]) -> Prepared<'_> {
     prepared
 }
 
+/// Whether the values of all tags of the first page could be in the file: the decoder takes memory for as many as a tag
+/// says that it has, and 32 bytes for each.
+pub(super) fn are_there(bytes: &[u8]) -> bool {
+    let page = Page { bytes };
+    let Some((entries, _, word)) = page.entries() else { return true };
+    entries.into_iter().all(|at| {
+        let size = match page.number(at + 2, 2) {
+            Some(3 | 8) => 2,
+            Some(4 | 9 | 11 | 13) => 4,
+            Some(5 | 10 | 12 | 16..=18) => 8,
+            _ => 1,
+        };
+        let count = page.number(at + 4, word).unwrap_or(0);
+        count.saturating_mul(size) <= bytes.len() as u64
+    })
+}
+
 struct Page<'a> {
     bytes: &'a [u8],
 }
@@ -69,17 +86,22 @@ impl Page<'_> {
         Some(if self.is_little() { digits.rev().fold(0, join) } else { digits.fold(0, join) })
     }
 
-    /// A tag that is one number of 16 or 32 bits.
-    fn find(&self, tag: u16) -> Option<Place> {
+    /// Where the tags of the first page are, how long each is, and how long a count or an offset is.
+    fn entries(&self) -> Option<(Vec<usize>, usize, usize)> {
         // BigTIFF has 64 bits for offsets and counts.
         let is_big = self.number(2, 2)? == 43;
         let (header, word, count, entry) = if is_big { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
         let directory = usize::try_from(self.number(header, word)?).ok()?;
         let first = directory.checked_add(count)?;
         let entries = self.number(directory, count)?.min(1 << 16) as usize;
-        let mut places =
-            (0..entries).map_while(|index| Some(first + index * entry).filter(|at| *at < self.bytes.len()));
-        let at = places.find(|at| self.number(*at, 2) == Some(tag.into()))?;
+        let places = (0..entries).map_while(|index| Some(first + index * entry).filter(|at| *at < self.bytes.len()));
+        Some((places.collect(), entry, word))
+    }
+
+    /// A tag that is one number of 16 or 32 bits.
+    fn find(&self, tag: u16) -> Option<Place> {
+        let (entries, entry, word) = self.entries()?;
+        let at = entries.into_iter().find(|at| self.number(*at, 2) == Some(tag.into()))?;
         let length = match self.number(at + 2, 2)? {
             3 => 2,
             4 => 4,
