@@ -35,24 +35,22 @@ pub fn of_one(model: &str, modality: Modality, input: Input) -> Result<Rc<[f32]>
     Ok(embedding)
 }
 
-/// The embeddings of many items, in as few requests as memory and time-outs allow; `None` where there is no item.
+/// The embeddings of many texts.
 ///
 /// # Errors
-/// [`Error::Element`] for the first item that cannot be embedded; otherwise as [`of_one`].
-pub fn of_many(
-    model: &str,
-    modality: Modality,
-    inputs: impl Iterator<Item = Option<Input>>,
-) -> Result<Vec<Option<Embedding>>> {
-    of_many_but(model, modality, inputs, Err)
+/// [`Error::Element`] for the first text that cannot be embedded; otherwise as [`of_one`].
+pub fn of_texts(model: &str, texts: impl Iterator<Item = String>) -> Result<Vec<Embedding>> {
+    let inputs = texts.map(|text| Some(text.into_bytes()));
+    Ok(of_many(model, Modality::Text, inputs, Err)?.into_iter().flatten().collect())
 }
 
-/// As [`of_many`], with a choice: what cannot be embedded is given to `failed`, which returns the error that is to end
-/// it all, or nothing to go on with `None` in that place.
+/// The embeddings of many items, in as few requests as memory and time-outs allow; `None` where there is no item. What
+/// cannot be embedded is given to `failed` as [`Error::Element`], which returns the error that is to end it all, or
+/// nothing to go on with `None` in that place.
 ///
 /// # Errors
 /// What `failed` returns; otherwise as [`of_one`].
-pub fn of_many_but(
+pub fn of_many(
     model: &str,
     modality: Modality,
     inputs: impl Iterator<Item = Option<Input>>,

@@ -1,7 +1,6 @@
 //! The labels of a zero-shot classification: embedded once, however many rows a query has.
 
 use crate::errors::{Misuse, Result};
-use crate::memo::Modality;
 use crate::{client, embedding, settings, text};
 use pgrx::pg_sys;
 use similarity::Labels;
@@ -87,8 +86,7 @@ pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>
     check_size(&question)?;
     let Question { model, labels, templates } = question;
     let prompts = labels.iter().flat_map(|label| templates.iter().map(move |template| template.replace(PLACE, label)));
-    let embeddings = embedding::of_many(&model, Modality::Text, prompts.map(|prompt| Some(prompt.into_bytes())))?;
-    let embeddings: Vec<Vec<f32>> = embeddings.into_iter().flatten().collect();
+    let embeddings = embedding::of_texts(&model, prompts)?;
     let scale = client::logit_scale(&model)?;
     let labels_embedded = Labels::new(&embeddings, templates.len(), scale).ok_or(Misuse::BadLabels)?;
     let names = labels.iter().map(|label| text::to_c(label).into_bytes()).collect();

@@ -1,7 +1,7 @@
 //! Text between Postgres, which keeps it in the database's encoding, and everything here, which wants UTF-8.
 
-use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use crate::errors::Error;
+use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
 const UTF8: i32 = pg_sys::pg_enc::PG_UTF8 as i32;
@@ -12,14 +12,20 @@ const SQL_ASCII: i32 = pg_sys::pg_enc::PG_SQL_ASCII as i32;
 pub fn to_utf8(bytes: &[u8]) -> Vec<u8> {
     let text = convert(bytes);
     if let Err(error) = str::from_utf8(&text) {
-        raise_not_utf8(text[error.valid_up_to()], error.valid_up_to() + 1);
+        let at = error.valid_up_to();
+        Error::NotUtf8 { byte: text[at], position: at + 1, is_encoding_known: encoding() != SQL_ASCII }.raise();
     }
     text
 }
 
-fn convert(bytes: &[u8]) -> Vec<u8> {
+/// The database's encoding.
+fn encoding() -> i32 {
     // SAFETY: a number of this process's.
-    if unsafe { pg_sys::GetDatabaseEncoding() } == SQL_ASCII {
+    unsafe { pg_sys::GetDatabaseEncoding() }
+}
+
+fn convert(bytes: &[u8]) -> Vec<u8> {
+    if encoding() == SQL_ASCII {
         // Postgres would check it, too, and say nothing of why it has to be UTF-8.
         return bytes.to_vec();
     }
@@ -34,21 +40,6 @@ fn convert(bytes: &[u8]) -> Vec<u8> {
         pg_sys::pfree(converted.cast());
         copy
     }
-}
-
-/// In SQL_ASCII, bytes have no meaning and need not be UTF-8; in UTF8, only a damaged value gets here.
-fn raise_not_utf8(byte: u8, position: usize) -> ! {
-    let fact = format!("text is not UTF-8: invalid byte {byte:#04x} at position {position}");
-    let mut report = ErrorReport::new(PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, fact, "clip_search");
-    // SAFETY: as in `convert`.
-    if unsafe { pg_sys::GetDatabaseEncoding() } == SQL_ASCII {
-        report = report.set_hint(
-            "The database's encoding, SQL_ASCII, does not say what bytes mean, and clip_search takes them for UTF-8. Convert \
-             them, as in convert_from(convert(convert_to(the_text, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'UTF8').",
-        );
-    }
-    report.report(PgLogLevel::ERROR);
-    unreachable!("ERROR does not return")
 }
 
 /// A C string of Postgres's as a Rust one. Raises as [`to_utf8`].
@@ -74,8 +65,7 @@ pub fn to_c(text: &str) -> CString {
 /// A text of ours, or of some web server, for people: where the database's encoding is not UTF-8, in ASCII, so that
 /// every encoding can write it. Other characters are spelled as in SQL's `E'\u00e9'`: they may be somebody's names.
 pub fn for_message(text: String) -> String {
-    // SAFETY: as in `convert`.
-    if unsafe { pg_sys::GetDatabaseEncoding() } == UTF8 {
+    if encoding() == UTF8 {
         return text;
     }
     let ascii = |character: char| match character {

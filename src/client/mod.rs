@@ -32,9 +32,8 @@ pub fn embed(model: String, items: Items) -> Result<Vec<Result<Embedding, Failur
 
 /// Where the server that gave the remembered vectors is gone, forgets them: another one may have other files.
 pub fn forget_if_lost() {
-    match CONNECTION.take() {
-        Some(connection) if connection.is_alive() => CONNECTION.set(Some(connection)),
-        _ => memo::clear(),
+    if !is_connected() {
+        memo::clear();
     }
 }
 

@@ -44,6 +44,17 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// A text with bytes that no character stands for: in SQL_ASCII, where bytes have no meaning and need not be UTF-8,
+    /// or a damaged value.
+    #[error("text is not UTF-8: invalid byte {byte:#04x} at position {position}")]
+    NotUtf8 {
+        /// The first such byte.
+        byte: u8,
+        /// Where it is, counted from 1.
+        position: usize,
+        /// Whether the database's encoding is not SQL_ASCII.
+        is_encoding_known: bool,
+    },
     /// The request does not fit into a message.
     #[error("request of {0} bytes is too long")]
     RequestTooLong(usize),
@@ -191,6 +202,14 @@ impl From<Error> for ErrorReport {
                 Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 None,
                 Some("Pass its beginning, such as left(the_text, 1000): a model reads some dozen words."),
+            ),
+            Error::NotUtf8 { is_encoding_known, .. } => report(
+                Code::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+                None,
+                (!is_encoding_known).then_some(
+                    "The database's encoding, SQL_ASCII, does not say what bytes mean, and clip_search takes them for UTF-8. \
+                     Convert them, as in convert_from(convert(convert_to(the_text, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'UTF8').",
+                ),
             ),
             Error::RequestTooLong(_) => {
                 report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, None, Some("Pass fewer or smaller items at a time."))

@@ -5,7 +5,7 @@
 //! may be toasted, and a wait may end by longjmp.
 
 use crate::errors::{Error, Misuse, Result};
-use crate::{text, vector};
+use crate::{settings, text, vector};
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::{FromDatum, datum::Array};
 use std::ffi::CStr;
@@ -58,6 +58,11 @@ impl Arguments {
     /// A text, in UTF-8.
     pub fn text(self, index: usize) -> Option<String> {
         self.datum(index).map(text_of)
+    }
+
+    /// A model's name, or that of the session where there is none.
+    pub fn model(self, index: usize) -> String {
+        self.text(index).unwrap_or_else(settings::model)
     }
 
     /// A bytea.

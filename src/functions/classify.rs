@@ -11,7 +11,7 @@ use super::sql_function;
 use crate::errors::{Misuse, Result};
 use crate::labels::{self, LabelSet, Question, RawArguments};
 use crate::memo::Modality;
-use crate::{embedding, settings, text};
+use crate::{embedding, text};
 use pgrx::pg_sys::Datum;
 use std::rc::Rc;
 
@@ -84,7 +84,7 @@ fn question(call: Arguments) -> Result<Question> {
         None => vec![required(call.text(2), "template")?],
     };
     templates.iter().try_for_each(|template| labels::check_template(template))?;
-    Ok(Question { model: call.text(3).unwrap_or_else(settings::model), labels: names, templates })
+    Ok(Question { model: call.model(3), labels: names, templates })
 }
 
 /// labels, template, templates, model

@@ -7,7 +7,7 @@ use super::arguments::{Arguments, bytes_of, text_of};
 use super::sql_function;
 use crate::errors::{Error, Result};
 use crate::memo::Modality;
-use crate::{embedding, settings, vector};
+use crate::{embedding, vector};
 use pgrx::pg_sys::{self, Datum};
 
 sql_function!(clip_embed_text, pg_finfo_clip_embed_text, |call| embed_one(call, Modality::Text));
@@ -20,7 +20,7 @@ sql_function!(clip_try_embed_images, pg_finfo_clip_try_embed_images, try_embed_a
 
 fn embed_one(call: Arguments, modality: Modality) -> Result<Datum> {
     let input = input(call.datum(0).expect("STRICT"), modality);
-    vector::to_datum(&embedding::of_one(&model(call), modality, input)?)
+    vector::to_datum(&embedding::of_one(&call.model(1), modality, input)?)
 }
 
 fn try_embed_one(call: Arguments) -> Result<Option<Datum>> {
@@ -49,7 +49,7 @@ fn excuse(error: Error) -> Result<()> {
 fn array(call: Arguments, modality: Modality, failed: fn(Error) -> Result<()>) -> Result<Datum> {
     let elements = call.elements(0)?.expect("STRICT");
     let inputs = elements.into_iter().map(|element| element.map(|datum| input(datum, modality)));
-    let embeddings = embedding::of_many_but(&model(call), modality, inputs, failed)?;
+    let embeddings = embedding::of_many(&call.model(1), modality, inputs, failed)?;
     let values: Vec<Option<&[f32]>> = embeddings.iter().map(Option::as_deref).collect();
     vector::to_array_datum(&values, element_type(call))
 }
@@ -66,9 +66,4 @@ fn input(datum: Datum, modality: Modality) -> embedding::Input {
         // SAFETY: the SQL declaration makes it a bytea.
         Modality::Image => unsafe { bytes_of(datum) },
     }
-}
-
-/// The second argument, or the session's setting.
-fn model(call: Arguments) -> String {
-    call.text(1).unwrap_or_else(settings::model)
 }

@@ -8,10 +8,10 @@
 use super::arguments::{Arguments, required, within};
 use super::rows::Rows;
 use super::sql_function;
+use crate::embedding;
 use crate::errors::Result;
 use crate::memo::Modality;
 use crate::search::{self, Table, Wishes};
-use crate::{embedding, settings};
 use pgrx::pg_sys::Datum;
 
 sql_function!(clip_search_text, pg_finfo_clip_search_text, |call| rows(call, text));
@@ -26,20 +26,16 @@ type Query = fn(Arguments) -> Result<Vec<f32>>;
 
 fn text(call: Arguments) -> Result<Vec<f32>> {
     let query = required(call.text(1), "query")?;
-    Ok(embedding::of_one(&model(call), Modality::Text, query.into_bytes())?.to_vec())
+    Ok(embedding::of_one(&call.model(10), Modality::Text, query.into_bytes())?.to_vec())
 }
 
 fn image(call: Arguments) -> Result<Vec<f32>> {
     let query = required(call.bytes(1), "query")?;
-    Ok(embedding::of_one(&model(call), Modality::Image, query)?.to_vec())
+    Ok(embedding::of_one(&call.model(10), Modality::Image, query)?.to_vec())
 }
 
 fn vector(call: Arguments) -> Result<Vec<f32>> {
     required(call.vector(1), "query")
-}
-
-fn model(call: Arguments) -> String {
-    call.text(10).unwrap_or_else(settings::model)
 }
 
 fn rows(call: Arguments, query: Query) -> Result<Datum> {

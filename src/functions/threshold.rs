@@ -11,11 +11,10 @@
 use super::arguments::{Arguments, required, within};
 use super::rows::{Rows, real};
 use super::sql_function;
+use crate::embedding;
 use crate::errors::{Misuse, Result};
-use crate::memo::Modality;
 use crate::search::{Embeddings, Table};
 use crate::spi::{self, Argument};
-use crate::{embedding, settings};
 use pgrx::pg_sys::Datum;
 use similarity::{Background, cosine};
 
@@ -112,25 +111,19 @@ fn by_texts(call: Arguments) -> Result<Datum> {
         Some(texts) => texts,
         None => TEXTS.map(str::to_owned).to_vec(),
     };
-    suggest(call, call.int(1), call.double(2), || embed(call, texts))
+    suggest(call, call.int(1), call.double(2), || embedding::of_texts(&call.model(5), texts.into_iter()))
 }
 
 /// For searches by this text.
 fn by_text(call: Arguments) -> Result<Datum> {
     let query = required(call.text(1), "query")?;
-    suggest(call, call.int(2), call.double(3), || embed(call, vec![query]))
+    suggest(call, call.int(2), call.double(3), || embedding::of_texts(&call.model(5), std::iter::once(query)))
 }
 
 /// For searches by this embedding.
 fn by_vector(call: Arguments) -> Result<Datum> {
     let query = required(call.vector(1), "query")?;
     suggest(call, call.int(2), call.double(3), || Ok(vec![query]))
-}
-
-fn embed(call: Arguments, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
-    let model = call.text(5).unwrap_or_else(settings::model);
-    let inputs = texts.into_iter().map(|text| Some(text.into_bytes()));
-    Ok(embedding::of_many(&model, Modality::Text, inputs)?.into_iter().flatten().collect())
 }
 
 fn suggest(

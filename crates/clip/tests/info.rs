@@ -84,6 +84,30 @@ fn frames_are_counted() {
 }
 
 #[test]
+fn pages_are_counted() {
+    for (name, pages) in [("pages", 3), ("bigtiff", 1), ("big_endian", 1)] {
+        let found = info(&picture(&format!("../formats/tiff/{name}.tiff")));
+        assert_eq!((found.frames, found.error), (Some(pages), None), "{name}");
+    }
+}
+
+/// 40,000 pages with as many tags each, one over the other: reading them all would take minutes.
+#[test]
+fn pages_that_overlap_are_counted_without_reading_their_tags() {
+    const PAGES: u16 = 40_000;
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    // Each page begins 12 bytes behind the one before, and so does the link behind its last entry.
+    for at in 0..2 * u32::from(PAGES) {
+        let page = (at + 1).checked_sub(PAGES.into()).filter(|page| (1..PAGES.into()).contains(page));
+        let next = page.map_or(0, |page| 8 + 12 * page);
+        bytes.extend(PAGES.to_le_bytes());
+        bytes.extend(next.to_le_bytes());
+        bytes.extend([0; 6]);
+    }
+    assert_eq!(info(&bytes).frames, Some(u32::from(PAGES)));
+}
+
+#[test]
 fn broken_pictures_say_why() {
     let whole = picture("photo_420.jpg");
     let cut = info(&whole[..whole.len() / 2]);

@@ -28,7 +28,7 @@ pub const FORMATS: [(ImageFormat, &str); 10] = [
 ];
 
 /// What a decoder may take beside the picture itself: tables, one row of tiles, a compressed block.
-pub(super) const DECODER_SCRATCH: u64 = 64 << 20;
+const DECODER_SCRATCH: u64 = 64 << 20;
 /// Most bytes that a decoder may take for a pixel: the picture and a copy, with four channels of 16 bits.
 const BYTES_PER_PIXEL: u64 = 16;
 
@@ -115,11 +115,15 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
         return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });
     }
     if let Some(name) = heif::name_of(bytes) {
-        return heif::open(bytes, name, limits);
+        return guarded(name, || heif::open(bytes, name, limits));
     }
     let (format, name) = format_of(bytes).ok_or_else(|| not_decoded(bytes))?;
-    // Decoders of ten formats see whatever users upload: a bug in one costs one picture, not the process.
-    let decoded = catch_unwind(AssertUnwindSafe(|| read(bytes, format, name, limits)));
+    guarded(name, || read(bytes, format, name, limits))
+}
+
+/// Decoders see whatever users upload: a bug in one costs one picture, not the process.
+fn guarded(name: &'static str, decode: impl FnOnce() -> Result<(DynamicImage, Orientation)>) -> Result<Opened> {
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
     let (picture, orientation) = decoded.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         Err(corrupt(name, &format!("the decoder gave up ({})", said.unwrap_or("panic"))))
@@ -136,6 +140,7 @@ pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
 }
 
 fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
+    let bytes = &*harmless(bytes, format, name)?;
     match format {
         ImageFormat::Gif => return Ok((gif::read(bytes, limits)?, Orientation::NoTransforms)),
         ImageFormat::Tiff => return Ok((tiff::read(bytes, limits)?, Orientation::NoTransforms)),
@@ -148,7 +153,7 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
         ImageFormat::Jpeg => jpeg::check(bytes)?,
         _ => {}
     }
-    let (mut picture, orientation) = read_with_image(&harmless(bytes, format, name)?, format, name, limits)?;
+    let (mut picture, orientation) = read_with_image(bytes, format, name, limits)?;
     fields::spread(&mut picture, bytes, format);
     Ok((picture, orientation))
 }
@@ -157,7 +162,7 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
 pub(super) fn harmless<'a>(bytes: &'a [u8], format: ImageFormat, name: &str) -> Result<Cow<'a, [u8]>> {
     match format {
         ImageFormat::Png => Ok(png::without_metadata(bytes)),
-        ImageFormat::WebP => webp::complete(bytes).map(Cow::Borrowed).map_err(|reason| corrupt(name, &reason)),
+        ImageFormat::WebP => webp::complete(bytes).map(Cow::Borrowed),
         ImageFormat::Tiff if !tiff_tags::are_there(bytes) => Err(truncated(name, bytes.len())),
         _ => Ok(Cow::Borrowed(bytes)),
     }
@@ -247,8 +252,7 @@ fn is_end_of_file(error: &(dyn std::error::Error + 'static)) -> bool {
 fn not_decoded(bytes: &[u8]) -> Error {
     match media_type(bytes) {
         Some(known) => {
-            let format = known.trim_start_matches("image/").to_uppercase();
-            Error::UnsupportedImage { format, reason: "this build has no decoder for it".to_owned() }
+            unsupported(&known.trim_start_matches("image/").to_uppercase(), "this build has no decoder for it")
         }
         None => not_an_image(bytes),
     }

@@ -1,39 +1,33 @@
 //! HEIC and AVIF, which telephones write, with the system's libheif: only in builds with the feature `heif`.
 
-use super::decode::{Limits, Opened};
-use crate::error::{Error, Result};
+use super::decode::{Limits, unsupported};
+#[cfg(feature = "heif")]
+use super::decode::{check_size, corrupt};
+use crate::error::Result;
+use image::DynamicImage;
+use image::metadata::Orientation;
 
 /// Decodes a picture. The turns and mirrors that the file states are applied, as every viewer does: they are part of
 /// the format, not of its metadata.
 ///
 /// # Errors
-/// [`Error::UnsupportedImage`] in a build without libheif, or where libheif has no decoder for it;
-/// [`Error::CorruptImage`], [`Error::TooManyPixels`].
+/// [`crate::Error::UnsupportedImage`] in a build without libheif, or where libheif has no decoder for it;
+/// [`crate::Error::CorruptImage`], [`crate::Error::TooManyPixels`].
 #[cfg(feature = "heif")]
-pub(super) fn open(bytes: &[u8], name: &'static str, limits: &Limits) -> Result<Opened> {
-    use image::metadata::Orientation;
-    use image::{DynamicImage, RgbImage, RgbaImage};
+pub(super) fn open(bytes: &[u8], name: &'static str, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
+    use image::{RgbImage, RgbaImage};
     use libheif_rs::{ColorSpace, HeifContext, HeifErrorCode, RgbChroma};
 
-    let failed = |error: libheif_rs::HeifError| {
-        let (format, reason) = (name.to_owned(), crate::error::shorten(error.message.trim_end(), 200));
-        match error.code {
-            HeifErrorCode::UnsupportedFileType | HeifErrorCode::UnsupportedFeature => {
-                Error::UnsupportedImage { format, reason }
-            }
-            _ => Error::CorruptImage { format, reason },
-        }
+    let failed = |error: libheif_rs::HeifError| match error.code {
+        HeifErrorCode::UnsupportedFileType | HeifErrorCode::UnsupportedFeature => unsupported(name, &error.message),
+        _ => corrupt(name, &error.message),
     };
     let context = HeifContext::read_from_bytes(bytes).map_err(failed)?;
     let handle = context.primary_image_handle().map_err(failed)?;
-    let (width, height) = (handle.width(), handle.height());
-    if u64::from(width) * u64::from(height) > limits.max_pixels {
-        return Err(Error::TooManyPixels { width, height, max: limits.max_pixels });
-    }
+    check_size(name, handle.width(), handle.height(), limits)?;
     let (chroma, channels) = if handle.has_alpha_channel() { (RgbChroma::Rgba, 4) } else { (RgbChroma::Rgb, 3) };
     let decoded = handle.decode(ColorSpace::Rgb(chroma), false).map_err(failed)?;
-    let corrupt = |reason: &str| Error::CorruptImage { format: name.to_owned(), reason: reason.to_owned() };
-    let plane = decoded.planes().interleaved.ok_or_else(|| corrupt("it has no colours"))?;
+    let plane = decoded.planes().interleaved.ok_or_else(|| corrupt(name, "it has no colours"))?;
     // Rows are padded.
     let length = plane.width as usize * channels;
     let rows = plane.data.chunks_exact(plane.stride.max(1)).take(plane.height as usize);
@@ -42,15 +36,14 @@ pub(super) fn open(bytes: &[u8], name: &'static str, limits: &Limits) -> Result<
         4 => RgbaImage::from_raw(plane.width, plane.height, pixels).map(DynamicImage::from),
         _ => RgbImage::from_raw(plane.width, plane.height, pixels).map(DynamicImage::from),
     };
-    let picture = picture.ok_or_else(|| corrupt("it has fewer pixels than it says"))?;
-    Ok(Opened { picture, orientation: Orientation::NoTransforms, name })
+    let picture = picture.ok_or_else(|| corrupt(name, "it has fewer pixels than it says"))?;
+    Ok((picture, Orientation::NoTransforms))
 }
 
 /// Says which feature is missing.
 #[cfg(not(feature = "heif"))]
-pub(super) fn open(_: &[u8], name: &'static str, _: &Limits) -> Result<Opened> {
-    let reason = "clip-search-server was built without the feature heif (libheif)".to_owned();
-    Err(Error::UnsupportedImage { format: name.to_owned(), reason })
+pub(super) fn open(_: &[u8], name: &'static str, _: &Limits) -> Result<(DynamicImage, Orientation)> {
+    Err(unsupported(name, "clip-search-server was built without the feature heif (libheif)"))
 }
 
 /// `HEIC` or `AVIF`, by the brand of the file.

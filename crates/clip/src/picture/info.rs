@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::{ImageDecoder, ImageFormat, ImageReader};
 
 use super::decode::{self, Limits};
+use super::tiff_tags;
 
 /// Frames are counted up to this number: a few bytes are enough for a frame, and a file may have millions.
 const MOST_FRAMES: u32 = 100_000;
@@ -88,14 +89,7 @@ fn frames(bytes: &[u8], format: ImageFormat) -> Option<u32> {
             let decoder = image_webp::WebPDecoder::new(cursor).ok()?;
             Some(if decoder.is_animated() { decoder.num_frames().clamp(1, MOST_FRAMES) } else { 1 })
         }
-        ImageFormat::Tiff => {
-            let mut decoder = tiff::decoder::Decoder::new(cursor).ok()?;
-            let mut pages = 1;
-            while pages < MOST_FRAMES && decoder.more_images() && decoder.next_image().is_ok() {
-                pages += 1;
-            }
-            Some(pages)
-        }
+        ImageFormat::Tiff => Some(tiff_tags::pages(bytes, MOST_FRAMES)),
         _ => Some(1),
     }
 }

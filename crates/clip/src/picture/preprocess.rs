@@ -90,16 +90,5 @@ fn axis(input: u32, resized: u64, wanted: u32) -> (Axis, usize) {
 
 /// The reference rescales in double precision, keeps single, and normalises in single.
 fn values(spec: &ImageSpec) -> [[f32; 256]; 3] {
-    std::array::from_fn(|channel| {
-        std::array::from_fn(|level| {
-            let value = match spec.rescale {
-                Some(factor) => (level as f64 * factor) as f32,
-                None => level as f32,
-            };
-            match &spec.normalize {
-                Some(normalize) => (value - normalize.mean[channel] as f32) / normalize.std[channel] as f32,
-                None => value,
-            }
-        })
-    })
+    std::array::from_fn(|channel| std::array::from_fn(|level| spec.value(channel, level as u8)))
 }

@@ -11,7 +11,7 @@ use tiff::{ColorType, TiffError, TiffResult};
 
 use super::decode::{Limits, check_size, corrupt, memory, truncated, unsupported};
 use super::samples::{cmyk_to_rgb, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
-use super::tiff_tags::{self, Prepared, prepare};
+use super::tiff_tags::{Prepared, prepare};
 use crate::error::{Error, Result};
 
 const NAME: &str = "TIFF";
@@ -19,9 +19,6 @@ const NAME: &str = "TIFF";
 /// Decodes the first page and turns it the way its orientation says, which PIL does too, for this format alone.
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
     let failed = |error| failure(bytes.len(), error);
-    if !tiff_tags::are_there(bytes) {
-        return Err(truncated(NAME, bytes.len()));
-    }
     let Prepared { bytes, has_palette, lzw_tiles } = prepare(bytes);
     let mut decoder = Decoder::new(Cursor::new(&bytes[..])).map_err(failed)?;
     let (width, height) = decoder.dimensions().map_err(failed)?;

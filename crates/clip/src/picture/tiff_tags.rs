@@ -1,6 +1,7 @@
 //! Tags of a TIFF file's first page, to be changed before the decoder sees them where it would refuse or fail.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
@@ -63,8 +64,41 @@ pub(super) fn are_there(bytes: &[u8]) -> bool {
     })
 }
 
+/// Counts pages, at most `most`, by going from directory to directory without reading the tags: directories may overlap,
+/// and a file of a megabyte have 80,000 of them with 65,535 tags each.
+pub(super) fn pages(bytes: &[u8], most: u32) -> u32 {
+    let page = Page { bytes };
+    let Some(Widths { header, word, count, entry }) = page.widths() else { return 1 };
+    let end_of = |link: usize| -> Option<usize> {
+        let directory = usize::try_from(page.number(link, word)?).ok().filter(|directory| *directory > 0)?;
+        let length = usize::try_from(page.number(directory, count)?).ok()?.checked_mul(entry)?;
+        directory.checked_add(count)?.checked_add(length)
+    };
+    let mut seen = HashSet::new();
+    let mut link = header;
+    while (seen.len() as u32) < most {
+        match end_of(link) {
+            Some(end) if seen.insert(end) => link = end,
+            _ => break,
+        }
+    }
+    (seen.len() as u32).max(1)
+}
+
 struct Page<'a> {
     bytes: &'a [u8],
+}
+
+/// Where the first link is and how long things are; they differ in BigTIFF, which has 64 bits for offsets and counts.
+struct Widths {
+    /// The link to the first directory.
+    header: usize,
+    /// An offset, or a tag's count.
+    word: usize,
+    /// A directory's number of entries.
+    count: usize,
+    /// An entry.
+    entry: usize,
 }
 
 /// Where a tag has its number, and how many bytes.
@@ -86,11 +120,16 @@ impl Page<'_> {
         Some(if self.is_little() { digits.rev().fold(0, join) } else { digits.fold(0, join) })
     }
 
+    fn widths(&self) -> Option<Widths> {
+        Some(match self.number(2, 2)? {
+            43 => Widths { header: 8, word: 8, count: 8, entry: 20 },
+            _ => Widths { header: 4, word: 4, count: 2, entry: 12 },
+        })
+    }
+
     /// Where the tags of the first page are, how long each is, and how long a count or an offset is.
     fn entries(&self) -> Option<(Vec<usize>, usize, usize)> {
-        // BigTIFF has 64 bits for offsets and counts.
-        let is_big = self.number(2, 2)? == 43;
-        let (header, word, count, entry) = if is_big { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
+        let Widths { header, word, count, entry } = self.widths()?;
         let directory = usize::try_from(self.number(header, word)?).ok()?;
         let first = directory.checked_add(count)?;
         let entries = self.number(directory, count)?.min(1 << 16) as usize;

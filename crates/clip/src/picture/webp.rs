@@ -1,9 +1,14 @@
 //! A check that the WebP decoder does not make: it takes memory for what a chunk says that it is long.
 
+use super::decode::truncated;
+use crate::error::Result;
+
+const NAME: &str = "WebP";
+
 /// The WebP file without what lies behind its end, all of its chunks complete; or where the file stops. libwebp, and so
 /// PIL, refuses such files too: what is missing may be no more than the orientation, but nobody knows.
-pub(super) fn complete(bytes: &[u8]) -> Result<&[u8], String> {
-    let truncated = || format!("it is truncated after {} bytes", bytes.len());
+pub(super) fn complete(bytes: &[u8]) -> Result<&[u8]> {
+    let truncated = || truncated(NAME, bytes.len());
     let number = |at: usize| -> Option<usize> {
         let four = bytes.get(at..at + 4)?;
         Some(u32::from_le_bytes([four[0], four[1], four[2], four[3]]) as usize)
