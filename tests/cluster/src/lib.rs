@@ -21,5 +21,6 @@ pub use cluster::{Builder, Cluster, DIMENSION, MODEL, StopMode};
 pub use process::{Process, wait_until};
 pub use sql::{
     Counters, backend_pid, cosine, counters, embed_image, embed_text, embed_text_with, explain, picture, refusal,
+    report,
 };
 pub use web::{Answer, Web};

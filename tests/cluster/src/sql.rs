@@ -48,6 +48,17 @@ pub fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> DbError {
     error.as_db_error().unwrap_or_else(|| panic!("not the server's error: {error:?}")).clone()
 }
 
+/// The SQLSTATE and all lines of what the statement was refused with, as psql prints them.
+///
+/// # Panics
+/// As [`refusal`].
+pub fn report<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    let error = refusal(result);
+    let line = |title: &str, text: Option<&str>| text.map(|text| format!("\n{title}: {text}")).unwrap_or_default();
+    let (detail, hint) = (line("DETAIL", error.detail()), line("HINT", error.hint()));
+    format!("{}: {}{detail}{hint}", error.code().code(), error.message())
+}
+
 /// The process id of the session's backend.
 pub fn backend_pid(client: &mut Client) -> i32 {
     client.query_one("SELECT pg_backend_pid()", &[]).expect("pg_backend_pid").get(0)

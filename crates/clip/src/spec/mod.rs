@@ -124,9 +124,11 @@ impl ModelSpec {
         Ok(onnx_file(modality, precision))
     }
 
-    /// A [`Error::BadModel`] of this model.
+    /// A [`Error::BadModel`] of this model. Where it lies on the disk, which ONNX Runtime says, is left out: it is not for
+    /// everybody who may embed.
     pub(crate) fn bad(&self, file: &str, reason: impl Into<String>) -> Error {
-        Error::BadModel { model: self.name.to_string(), file: file.to_owned(), reason: reason.into() }
+        let reason = reason.into().replace(&format!("{}/", self.path.display()), "");
+        Error::BadModel { model: self.name.to_string(), file: file.to_owned(), reason }
     }
 
     fn check_precision(&self, precision: Precision) -> Result<()> {
