@@ -426,6 +426,18 @@ REVOKE ALL ON FUNCTION clip_fetch_image(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION clip_fetch_images(text[], boolean) FROM PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
+-- Embeddings in step with their pictures
+------------------------------------------------------------------------------------------------------------------------
+
+-- CREATE TRIGGER t BEFORE INSERT OR UPDATE OF image ON pictures FOR EACH ROW
+--     EXECUTE FUNCTION clip_embed_trigger('image', 'embedding' [, 'owner/name'] [, 'on_error=null']);
+CREATE FUNCTION clip_embed_trigger() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'clip_embed_trigger'
+    LANGUAGE C;
+COMMENT ON FUNCTION clip_embed_trigger() IS
+    'embeds a picture or a text when it is inserted or changed: source column, embedding column, model, on_error=null';
+
+------------------------------------------------------------------------------------------------------------------------
 -- What answers
 ------------------------------------------------------------------------------------------------------------------------
 
@@ -469,6 +481,124 @@ COMMENT ON FUNCTION clip_server_status() IS
 -- Counters tell what other users do.
 REVOKE ALL ON FUNCTION clip_server_status() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION clip_server_status() TO pg_monitor;
+
+-- Statistics, in the manner of pg_stat_*: a view over a function. Without a server there are no rows, and none is started.
+CREATE FUNCTION clip_stat_get_server(
+        OUT pid bigint,
+        OUT uptime double precision,                -- seconds
+        OUT since_reset double precision,           -- seconds
+        OUT restarts bigint,
+        OUT resident_bytes bigint,
+        OUT connections bigint,
+        OUT connections_refused bigint,
+        OUT queue_items bigint,
+        OUT queue_bytes bigint,
+        OUT waiting bigint,
+        OUT in_flight bigint,
+        OUT interactive bigint,
+        OUT bulk bigint,
+        OUT batches bigint,
+        OUT mean_batch_size double precision,
+        OUT cache_hits bigint,
+        OUT shared bigint,
+        OUT cache_bytes bigint,
+        OUT errors bigint)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_stat_get_server'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 1;
+COMMENT ON FUNCTION clip_stat_get_server() IS
+    'statistics of the inference server; see the view clip_stat_server';
+
+CREATE FUNCTION clip_stat_get_latency(
+        OUT phase text,
+        OUT count bigint, OUT p50 double precision, OUT p95 double precision, OUT p99 double precision,
+        OUT count_minute bigint, OUT p50_minute double precision, OUT p95_minute double precision, OUT p99_minute double precision)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_stat_get_latency'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 3;
+COMMENT ON FUNCTION clip_stat_get_latency() IS
+    'how long items take to be prepared, to wait and to be run, in milliseconds; see the view clip_stat_server';
+
+CREATE FUNCTION clip_stat_get_models(
+        OUT model text,
+        OUT tower text,
+        OUT provider text,
+        OUT loaded boolean,
+        OUT memory_bytes bigint,
+        OUT load_time double precision,             -- milliseconds
+        OUT loads bigint,
+        OUT items bigint,
+        OUT batches bigint,
+        OUT inference_time double precision,        -- milliseconds, of all runs
+        OUT inference_p50 double precision, OUT inference_p95 double precision, OUT inference_p99 double precision,
+        OUT errors bigint,
+        OUT idle double precision)                  -- seconds since the latest run
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_stat_get_models'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION clip_stat_get_models() IS
+    'statistics of the towers of models; see the view clip_stat_models';
+
+CREATE VIEW clip_stat_server AS
+    SELECT s.pid::integer AS pid,
+           pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => s.uptime) AS started_at,
+           pg_catalog.make_interval(secs => s.uptime) AS uptime,
+           s.restarts,                              -- by the supervisor, since it runs
+           pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => s.since_reset) AS stats_reset,
+           s.resident_bytes,
+           s.connections, s.connections_refused,
+           s.queue_items,                           -- waiting for the device now
+           s.queue_bytes,                           -- of requests accepted and not answered
+           s.waiting,                               -- requests not accepted yet
+           s.in_flight,                             -- requests under way
+           s.interactive, s.bulk,                   -- embed requests of few and of many items
+           s.batches, s.mean_batch_size,            -- runs of a model, and items in one
+           s.cache_hits,                            -- texts answered from memory
+           s.shared,                                -- items answered with the run of an equal one
+           s.cache_bytes, s.errors,
+           l.*
+      FROM clip_stat_get_server() AS s,
+           LATERAL (SELECT pg_catalog.max(l.p50) FILTER (WHERE l.phase = 'queue') AS queue_p50,
+                           pg_catalog.max(l.p95) FILTER (WHERE l.phase = 'queue') AS queue_p95,
+                           pg_catalog.max(l.p99) FILTER (WHERE l.phase = 'queue') AS queue_p99,
+                           pg_catalog.max(l.p50) FILTER (WHERE l.phase = 'prepare') AS prepare_p50,
+                           pg_catalog.max(l.p95) FILTER (WHERE l.phase = 'prepare') AS prepare_p95,
+                           pg_catalog.max(l.p99) FILTER (WHERE l.phase = 'prepare') AS prepare_p99,
+                           pg_catalog.max(l.p50) FILTER (WHERE l.phase = 'inference') AS inference_p50,
+                           pg_catalog.max(l.p95) FILTER (WHERE l.phase = 'inference') AS inference_p95,
+                           pg_catalog.max(l.p99) FILTER (WHERE l.phase = 'inference') AS inference_p99,
+                           pg_catalog.max(l.p50_minute) FILTER (WHERE l.phase = 'queue') AS queue_p50_minute,
+                           pg_catalog.max(l.p95_minute) FILTER (WHERE l.phase = 'queue') AS queue_p95_minute,
+                           pg_catalog.max(l.p99_minute) FILTER (WHERE l.phase = 'queue') AS queue_p99_minute,
+                           pg_catalog.max(l.p50_minute) FILTER (WHERE l.phase = 'prepare') AS prepare_p50_minute,
+                           pg_catalog.max(l.p95_minute) FILTER (WHERE l.phase = 'prepare') AS prepare_p95_minute,
+                           pg_catalog.max(l.p99_minute) FILTER (WHERE l.phase = 'prepare') AS prepare_p99_minute,
+                           pg_catalog.max(l.p50_minute) FILTER (WHERE l.phase = 'inference') AS inference_p50_minute,
+                           pg_catalog.max(l.p95_minute) FILTER (WHERE l.phase = 'inference') AS inference_p95_minute,
+                           pg_catalog.max(l.p99_minute) FILTER (WHERE l.phase = 'inference') AS inference_p99_minute
+                      FROM clip_stat_get_latency() AS l) AS l;
+COMMENT ON VIEW clip_stat_server IS
+    'the inference server''s work since its start or clip_stat_reset(); times in milliseconds, those of the last minute end in _minute';
+
+CREATE VIEW clip_stat_models AS
+    SELECT m.model, m.tower, m.provider, m.loaded, m.memory_bytes, m.load_time, m.loads, m.items, m.batches, m.inference_time, m.inference_p50, m.inference_p95, m.inference_p99,
+           m.errors,
+           pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => m.idle) AS last_use
+      FROM clip_stat_get_models() AS m;
+COMMENT ON VIEW clip_stat_models IS
+    'what each tower of each model has done, since the server''s start or clip_stat_reset(); times in milliseconds';
+
+CREATE FUNCTION clip_stat_reset() RETURNS void
+    AS 'MODULE_PATHNAME', 'clip_stat_reset'
+    LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION clip_stat_reset() IS
+    'has the inference server count anew';
+
+-- Counters tell what other users do; a reset takes them from everybody.
+REVOKE ALL ON FUNCTION clip_stat_get_server(), clip_stat_get_latency(), clip_stat_get_models(), clip_stat_reset() FROM PUBLIC;
+REVOKE ALL ON clip_stat_server, clip_stat_models FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION clip_stat_get_server(), clip_stat_get_latency(), clip_stat_get_models() TO pg_monitor;
+GRANT SELECT ON clip_stat_server, clip_stat_models TO pg_monitor;
 
 CREATE FUNCTION clip_restart_server() RETURNS boolean
     AS 'MODULE_PATHNAME', 'clip_restart_server'

@@ -29,6 +29,7 @@ mod spi;
 mod supervisor;
 mod text;
 mod vector;
+mod wait_event;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!("clip_search needs panic = \"unwind\": Postgres errors cross Rust frames as panics");

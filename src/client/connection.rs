@@ -1,6 +1,7 @@
 //! A socket to the server, and waiting on it the way a backend has to: on the latch too, interruptible and bounded.
 
 use crate::errors::{Error, Result};
+use crate::wait_event;
 use pgrx::pg_sys;
 use protocol::{FrameError, HEADER_LEN, Header, Hello, Kind, Response, SocketPaths};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -47,8 +48,7 @@ pub fn wait(socket: Option<(&UnixStream, u32)>, deadline: &Deadline, most: Durat
         None => (base, pg_sys::PGINVALID_SOCKET),
     };
     // SAFETY: MyLatch belongs to this process for its whole life; the descriptor is open, since `socket` borrows it.
-    let fired =
-        unsafe { pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, fd, timeout, pg_sys::PG_WAIT_EXTENSION) };
+    let fired = unsafe { pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, fd, timeout, wait_event::server()) };
     if fired as u32 & pg_sys::WL_LATCH_SET != 0 {
         // SAFETY: as above.
         unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };

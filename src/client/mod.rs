@@ -8,7 +8,7 @@ use crate::{memo, settings};
 use connection::{Connection, Deadline};
 use protocol::{
     EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind,
-    ModelInfo, Request, Response, ServerStatus, Thumbnail, ThumbnailRequest,
+    ModelInfo, Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
 };
 use std::cell::Cell;
 use std::time::Duration;
@@ -158,6 +158,36 @@ pub fn models() -> Result<Vec<ModelInfo>> {
 pub fn status() -> Result<ServerStatus> {
     match ask(&Request::Status)? {
         Response::Status(status) => Ok(*status),
+        other => unexpected(other),
+    }
+}
+
+/// What the server has done, how long it took, and what waits; `None` where no server runs.
+///
+/// # Errors
+/// As [`embed`].
+pub fn statistics() -> Result<Option<Statistics>> {
+    ask_for_statistics(&Request::Statistics)
+}
+
+/// Has the server count anew.
+///
+/// # Errors
+/// As [`embed`].
+pub fn reset_statistics() -> Result<Option<Statistics>> {
+    ask_for_statistics(&Request::ResetStatistics)
+}
+
+fn ask_for_statistics(request: &Request) -> Result<Option<Statistics>> {
+    if !is_connected() {
+        memo::clear();
+        match Connection::open(&Deadline::after(settings::request_timeout()))? {
+            Ok(connection) => CONNECTION.set(Some(connection)),
+            Err(_) => return Ok(None),
+        }
+    }
+    match ask(request)? {
+        Response::Statistics(statistics) => Ok(Some(*statistics)),
         other => unexpected(other),
     }
 }

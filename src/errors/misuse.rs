@@ -56,6 +56,24 @@ pub enum Misuse {
     TooManyPrompts { prompts: usize, max: usize },
     #[error("a gallery has at most {max} pictures and {mebibytes} MiB")]
     TooManyPictures { max: usize, mebibytes: usize },
+    #[error("clip_embed_trigger was not fired as a trigger")]
+    NotFiredAsTrigger,
+    #[error("clip_embed_trigger must be fired BEFORE INSERT OR UPDATE, FOR EACH ROW")]
+    TriggerEvent,
+    #[error("clip_embed_trigger takes a source column, an embedding column, and perhaps a model")]
+    TriggerArguments,
+    #[error("\"{option}\" is not an option of clip_embed_trigger")]
+    TriggerOption { option: String },
+    #[error("{table} has no column \"{column}\"")]
+    NoTriggerColumn { table: String, column: String },
+    #[error("column \"{column}\" is a generated column")]
+    GeneratedColumn { column: String },
+    #[error("column \"{column}\" is of type {found}, not bytea or text")]
+    NotASourceColumn { column: String, found: String },
+    #[error("column \"{column}\" is of type {found}, not vector")]
+    NotAVectorColumn { column: String, found: String },
+    #[error("model \"{model}\" gives {found} dimensions, column \"{column}\" has {expected}")]
+    ColumnDimension { model: String, found: usize, column: String, expected: usize },
     #[error("fetching by URL is turned off")]
     FetchOff,
 }
@@ -72,18 +90,27 @@ impl Misuse {
             | Self::Weight { .. }
             | Self::NoDirection
             | Self::NotAnObject { .. }
-            | Self::FilterValue { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            | Self::FilterValue { .. }
+            | Self::TriggerArguments
+            | Self::TriggerOption { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotFiredAsTrigger | Self::TriggerEvent => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::GeneratedColumn { .. } => Code::ERRCODE_GENERATED_ALWAYS,
             // What pgvector raises.
             Self::MixedDimensions { .. }
             | Self::Dimensions { .. }
             | Self::QueryDimension { .. }
-            | Self::ModelDimension { .. } => Code::ERRCODE_DATA_EXCEPTION,
+            | Self::ModelDimension { .. }
+            | Self::ColumnDimension { .. } => Code::ERRCODE_DATA_EXCEPTION,
             Self::TooManyPictures { .. } | Self::TooManyPrompts { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Self::NoSuchTable(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
-            Self::NoSuchColumn { .. } | Self::NoEmbeddingColumn { .. } => Code::ERRCODE_UNDEFINED_COLUMN,
+            Self::NoSuchColumn { .. } | Self::NoEmbeddingColumn { .. } | Self::NoTriggerColumn { .. } => {
+                Code::ERRCODE_UNDEFINED_COLUMN
+            }
             Self::ManyEmbeddingColumns { .. } => Code::ERRCODE_AMBIGUOUS_COLUMN,
-            Self::NotAnEmbeddingColumn { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
+            Self::NotAnEmbeddingColumn { .. } | Self::NotASourceColumn { .. } | Self::NotAVectorColumn { .. } => {
+                Code::ERRCODE_DATATYPE_MISMATCH
+            }
             Self::NoPrimaryKey { .. } | Self::NothingToSample { .. } | Self::BadLabels | Self::FetchOff => {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
@@ -123,6 +150,20 @@ impl Misuse {
             Self::TooManyPrompts { .. } => "Pass fewer labels or fewer templates.",
             Self::TooManyPictures { .. } => "Show the first of them: LIMIT in a sub-select.",
             Self::FetchOff => "A superuser can turn it on: SET clip_search.url_fetch = on, or ALTER DATABASE … SET …",
+            Self::NotFiredAsTrigger | Self::TriggerEvent | Self::TriggerArguments => {
+                "CREATE TRIGGER … BEFORE INSERT OR UPDATE OF image ON pictures FOR EACH ROW EXECUTE FUNCTION \
+                 clip_embed_trigger('image', 'embedding')"
+            }
+            Self::TriggerOption { .. } => "Options are on_error=null and on_error=error.",
+            Self::NoTriggerColumn { .. } => "Create the trigger anew, with the names that the columns have now.",
+            Self::GeneratedColumn { .. } => {
+                "PostgreSQL computes generated columns after this trigger. Name plain columns, or do without the trigger."
+            }
+            Self::NotASourceColumn { .. } => "Name a column of pictures (bytea) or of texts.",
+            Self::NotAVectorColumn { .. } => "Name a column of type vector.",
+            Self::ColumnDimension { .. } => {
+                "Name the model that the column is for, as the trigger's third argument, or give the column its dimension."
+            }
             Self::BadLabels => "The model's files may be damaged.",
             Self::Null { .. } => "Pass a value, or leave the argument out where it has a default.",
             Self::NullElement { .. } => "Leave NULLs out, as array_remove(the_array, NULL) does.",

@@ -163,6 +163,7 @@ fn sqlstate(class: ErrorClass) -> Code {
         ErrorClass::UrlNotAllowed => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
         ErrorClass::UrlFailed => Code::ERRCODE_IO_ERROR,
         ErrorClass::Busy => Code::ERRCODE_INSUFFICIENT_RESOURCES,
+        ErrorClass::TooManyConnections => Code::ERRCODE_TOO_MANY_CONNECTIONS,
         ErrorClass::Cancelled => Code::ERRCODE_QUERY_CANCELED,
         ErrorClass::Protocol => Code::ERRCODE_PROTOCOL_VIOLATION,
         ErrorClass::Internal => Code::ERRCODE_INTERNAL_ERROR,

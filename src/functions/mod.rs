@@ -10,8 +10,10 @@ mod index_stats;
 mod rows;
 mod search;
 mod server;
+mod statistics;
 mod threshold;
 mod thumbnail;
+mod trigger;
 mod vectors;
 
 pub use rows::Rows;

@@ -29,7 +29,10 @@ impl Server {
     /// # Errors
     /// What the operating system says.
     pub fn start(program: &Path, config: &Config) -> io::Result<Self> {
+        // What ps shows: which cluster's it is.
+        let title = format!("clip_search server of {}", std::env::current_dir().unwrap_or_default().display());
         let mut child = Command::new(program)
+            .arg0(title)
             .arg("--socket")
             .arg(SocketPaths::SOCKET)
             .stdin(Stdio::piped())

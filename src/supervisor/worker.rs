@@ -2,7 +2,7 @@
 
 use super::child::{Server, describe};
 use super::files::{self, Lock};
-use crate::settings;
+use crate::{settings, wait_event};
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys;
 use protocol::{Config, SupervisorState};
@@ -139,7 +139,7 @@ impl Supervisor {
         // SAFETY: MyLatch is this process's own, the descriptor is open as long as `self.phase` holds the server.
         unsafe {
             let fired =
-                pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, fd, timeout, pg_sys::PG_WAIT_EXTENSION);
+                pg_sys::WaitLatchOrSocket(pg_sys::MyLatch, events as i32, fd, timeout, wait_event::supervisor());
             if fired as u32 & pg_sys::WL_LATCH_SET != 0 {
                 pg_sys::ResetLatch(pg_sys::MyLatch);
             }
@@ -169,6 +169,7 @@ impl Supervisor {
         match Server::start(&program, &self.config) {
             Ok(server) => {
                 pgrx::log!("clip_search: started clip-search-server with process ID {}", server.pid());
+                self.config.restarts += 1;
                 files::publish(&SupervisorState::Running);
                 self.phase = Phase::Running { server, since: Instant::now() };
             }
@@ -214,7 +215,7 @@ impl Supervisor {
     fn reload(&mut self) {
         // SAFETY: the worker's own reaction to SIGHUP, outside of any transaction.
         unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
-        let config = settings::server_config();
+        let config = Config { restarts: self.config.restarts, ..settings::server_config() };
         let same_library = config.onnxruntime_library == self.config.onnxruntime_library;
         let changed = config != self.config;
         self.config = config;

@@ -14,11 +14,34 @@ SELECT count(clip_embed_text('the same text')) FROM generate_series(1, 500) i WH
 SELECT status.texts - counted.texts AS inferences FROM clip_server_status() AS status, counted;
 DROP TABLE counted;
 
+-- Statistics: what was asked for since the reset
+SELECT clip_stat_reset();
+SELECT count(*) FROM unnest(clip_embed_texts(ARRAY['one', 'two', 'three', 'four', 'five', 'six', 'Six', 'SIX ']));
+SELECT count(*) FROM unnest(clip_embed_texts(ARRAY['one', 'two']));
+SELECT pid = (SELECT pid FROM clip_server_status()) AS pid, started_at < now() AS started, uptime > '0' AS uptime, restarts >= 0 AS restarts,
+       stats_reset > started_at AS reset, resident_bytes > 1000000 AS resident, connections > 0 AS connections, connections_refused, queue_items,
+       queue_bytes, waiting, in_flight, interactive, bulk, batches BETWEEN 1 AND 6 AS batches, mean_batch_size BETWEEN 1 AND 6 AS mean_batch_size,
+       cache_hits, shared, cache_bytes > 0 AS cache_bytes, errors
+FROM clip_stat_server;
+SELECT prepare_p50 > 0 AND prepare_p50 <= prepare_p95 AND prepare_p95 <= prepare_p99 AS prepare,
+       queue_p50 >= 0 AND queue_p50 <= queue_p95 AND queue_p95 <= queue_p99 AS queue,
+       inference_p50 > 0 AND inference_p50 <= inference_p95 AND inference_p95 <= inference_p99 AS inference,
+       inference_p99_minute > 0 AND prepare_p99_minute > 0 AND queue_p99_minute >= 0 AS minute
+FROM clip_stat_server;
+SELECT phase, count, count_minute FROM clip_stat_get_latency() WHERE phase <> 'inference' ORDER BY 1;
+SELECT model, provider, loaded, load_time > 0 AS load_time, loads, items, batches > 0 AS batches, inference_time > 0 AS inference_time, inference_p50 > 0 AND inference_p50 <= inference_p95 AND inference_p95 <= inference_p99 AS quantiles, errors,
+       last_use > now() - interval '1 hour' AS last_use
+FROM clip_stat_models WHERE tower = 'text';
+
 -- What the functions are declared as
+\pset format unaligned
 SELECT proname, pg_get_function_identity_arguments(oid) AS arguments, provolatile, proisstrict, proparallel, procost > 100 AS costly
 FROM pg_proc WHERE proname LIKE 'clip\_%' ORDER BY 1, 2;
 SELECT proname FROM pg_proc WHERE proname LIKE 'clip\_%' AND proacl IS NOT NULL ORDER BY 1;
+SELECT relname, pg_get_userbyid(relowner) = current_user AS mine, relacl IS NOT NULL AS restricted, obj_description(oid, 'pg_class') IS NOT NULL AS has_comment
+FROM pg_class WHERE relname LIKE 'clip\_%' ORDER BY 1;
 SELECT count(*) AS without_comment FROM pg_proc WHERE proname LIKE 'clip\_%' AND obj_description(oid, 'pg_proc') IS NULL;
+\pset format aligned
 
 -- The settings
 SELECT name, context, unit, boot_val FROM pg_settings WHERE name LIKE 'clip\_search.%' ORDER BY 1;

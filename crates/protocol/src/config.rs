@@ -58,6 +58,20 @@ pub struct Config {
     pub max_image_pixels: u64,
     /// End the process after so many seconds without a request; 0 means never.
     pub idle_timeout_s: u32,
+    /// How long one run of a model may take on the device where others may be waiting, in milliseconds.
+    pub bulk_step_ms: u32,
+    /// Most bytes of requests that were accepted and are not answered.
+    pub max_queue_bytes: u64,
+    /// Most resident memory in bytes that loading a model and accepting requests may lead to; 0 means no limit.
+    pub max_server_memory: u64,
+    /// Most connections open at a time.
+    pub max_connections: u32,
+    /// Most bytes of remembered embeddings of texts; 0 means that none are.
+    pub text_cache_bytes: u64,
+    /// Log requests that take so many milliseconds, from the first byte to the last; `None` logs none.
+    pub log_min_duration_ms: Option<u64>,
+    /// How often the supervisor has started the server again.
+    pub restarts: u32,
     /// How pictures are fetched by URL.
     pub fetch: FetchConfig,
 }
@@ -119,6 +133,13 @@ impl Default for Config {
             max_image_bytes: 64 << 20,
             max_image_pixels: 89_478_485,
             idle_timeout_s: 0,
+            bulk_step_ms: 100,
+            max_queue_bytes: 256 << 20,
+            max_server_memory: 0,
+            max_connections: 1000,
+            text_cache_bytes: 32 << 20,
+            log_min_duration_ms: None,
+            restarts: 0,
             fetch: FetchConfig::default(),
         }
     }

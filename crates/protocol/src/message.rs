@@ -1,5 +1,6 @@
 //! The messages: what is asked, what is answered, and how a failure is described.
 
+use crate::Statistics;
 use serde::{Deserialize, Serialize};
 
 /// The server's first words on every connection.
@@ -37,6 +38,10 @@ pub enum Request {
     Models,
     /// Describe the server process.
     Status,
+    /// What the server has done, how long it took, and what waits.
+    Statistics,
+    /// Forget what [`Request::Statistics`] tells, but for what is there now.
+    ResetStatistics,
 }
 
 /// Items to embed with one model.
@@ -156,6 +161,8 @@ pub enum Response {
     Models(Vec<ModelInfo>),
     /// The answer to [`Request::Status`].
     Status(Box<ServerStatus>),
+    /// The answer to [`Request::Statistics`] and [`Request::ResetStatistics`].
+    Statistics(Box<Statistics>),
     /// The request failed as a whole.
     Failed(Failure),
 }
@@ -204,6 +211,8 @@ pub enum ErrorClass {
     UrlFailed,
     /// The server has more to do than it accepts.
     Busy,
+    /// The server has as many connections as it may have, and all are in use.
+    TooManyConnections,
     /// The request was given up.
     Cancelled,
     /// The two sides do not understand each other.

@@ -18,6 +18,9 @@ pub(crate) fn of(error: &Error) -> Failure {
         Error::NoSuchPrecision { .. } | Error::InvalidPrecision { .. } => {
             (Class::BadModel, Some("Set clip_search.precision to one of them, or to auto."))
         }
+        Error::BadModel { reason, .. } if reason.contains("ermission denied") => {
+            (Class::BadModel, Some("Make the model's files readable for the user that PostgreSQL runs as."))
+        }
         Error::BadModel { .. } => (Class::BadModel, Some("Download the model again, with all of its files.")),
         Error::TextTooLong { .. } => {
             (Class::LimitExceeded, Some("Shorten the text, or set clip_search.on_long_text to truncate."))
@@ -46,7 +49,15 @@ pub(crate) fn of(error: &Error) -> Failure {
         Error::Inference { .. } => (Class::Internal, None),
         Error::OutOfMemory { .. } => (
             Class::OutOfMemory,
-            Some("Lower clip_search.max_batch, or use a smaller model or a machine with more memory."),
+            Some(
+                "Raise clip_search.max_server_memory where it is the limit, lower clip_search.max_batch, or use a smaller model.",
+            ),
+        ),
+        Error::NoMemoryToDecode { .. } => (
+            Class::OutOfMemory,
+            Some(
+                "Try again when there is less to do, lower clip_search.max_image_pixels, or give the server more memory.",
+            ),
         ),
         Error::BadEmbedding { .. } => {
             (Class::BadModel, Some("The model's files may be damaged, or its precision too low for this device."))

@@ -2,17 +2,25 @@
 //!
 //! ```text
 //! listener    socket, greeting, one task for each connection
-//! service     a request → its response: find the model, prepare the items, have them run
-//! models      the models in memory; loads a tower when it is first needed
+//! connections how many there are, and which makes way for another
+//! admission   which requests are taken in: bytes, memory
+//! service     a request → its response
+//! embed       an embed request → its vectors: prepare, look whether they are known, have the rest run
+//! models      the models in memory; loads a tower when it is first needed, unloads where memory is short
 //! prepare     decode and tokenize, on a pool of threads
+//! cache       embeddings of texts that were asked for before
 //! scheduler   what waits for the device, and the one thread that runs batches on it
 //! fetching    pictures by URL
 //! failure     clip::Error, fetch::Error → class and hint
-//! stats       counters
+//! stats       counters, and how long things take
 //! process     signals, descriptors, leaving
 //! log         lines on standard error, which the supervisor passes to Postgres's log
 //! ```
 
+mod admission;
+mod cache;
+mod connections;
+mod embed;
 mod failure;
 mod fetching;
 mod listener;

@@ -1,21 +1,29 @@
 //! The socket: who may connect, the greeting, and one task for each connection.
 
+use crate::admission::Admitted;
+use crate::connections::{Connections, Place};
 use crate::service::Service;
 use crate::{failure, log_info, log_warning, process};
 use futures_util::StreamExt;
 use protocol::{
-    ErrorClass, Failure, FrameError, HEADER_LEN, Header, Hello, Kind, MIN_PAYLOAD_CAPACITY, Request, Response, decode,
-    encode,
+    ErrorClass, Failure, FrameError, HEADER_LEN, Header, Hello, Items, Kind, MIN_PAYLOAD_CAPACITY, Request, Response,
+    decode, encode,
 };
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// A client that does not go on with what it began to send, or to read, for so long has lost its connection: what it
+/// holds is room in the queue, and memory.
+const STALL: Duration = Duration::from_secs(60);
+/// Between two looks whether a client that waits to be taken in is still there.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Listens on the socket for ever. Returns only why it cannot.
 pub async fn listen(path: &Path, service: Arc<Service>) -> io::Error {
@@ -27,10 +35,11 @@ pub async fn listen(path: &Path, service: Arc<Service>) -> io::Error {
     tokio::spawn(leave_when_idle(path.to_owned(), Arc::clone(&service)));
     tokio::spawn(leave_when_removed(path.to_owned()));
     log_info!("ready to accept connections, release {}", protocol::RELEASE);
+    let connections = Arc::new(Connections::default());
     loop {
         match listener.accept().await {
             Ok((stream, _)) if is_ours(&stream) => {
-                tokio::spawn(serve(stream, Arc::clone(&service)));
+                tokio::spawn(serve(stream, Arc::clone(&service), Arc::clone(&connections)));
             }
             Ok(_) => log_warning!("refused a connection of another user"),
             // Out of descriptors, most likely: connections that end make room.
@@ -100,26 +109,56 @@ fn leave(socket: &Path, status: i32) -> ! {
     process::leave(status)
 }
 
-async fn serve(mut stream: UnixStream, service: Arc<Service>) {
+async fn serve(mut stream: UnixStream, service: Arc<Service>, connections: Arc<Connections>) {
     service.stats.connections.fetch_add(1, Relaxed);
+    let max = service.max_connections();
+    let (place, made_room) = connections.enter(max);
+    service.stats.connections_refused.fetch_add((made_room || place.is_none()).into(), Relaxed);
     // A connection that breaks is the client's affair: it may have been cancelled.
-    let _ = converse(&mut stream, &service).await;
+    let _ = match place {
+        Some(place) => converse(&mut stream, &service, &place).await,
+        None => refuse(&mut stream, max).await,
+    };
     service.stats.connections.fetch_sub(1, Relaxed);
 }
 
-async fn converse(stream: &mut UnixStream, service: &Service) -> io::Result<()> {
+/// Says why there is no place, to whatever the client asks first.
+async fn refuse(stream: &mut UnixStream, max: usize) -> io::Result<()> {
+    let failure = Failure {
+        class: ErrorClass::TooManyConnections,
+        message: "clip-search-server has no connection free".to_owned(),
+        detail: Some(format!("clip_search.max_connections_server is {max}, and all are in use.")),
+        hint: Some("Try again later, or raise clip_search.max_connections_server.".to_owned()),
+    };
+    send(stream, Kind::Hello, &Hello::of_this_process()).await?;
+    part(stream, failure).await
+}
+
+/// Says why this is the end, and takes what the client still sends. Closed while a request is on its way, the client would
+/// see a broken pipe in place of the answer.
+async fn part(stream: &mut UnixStream, failure: Failure) -> io::Result<()> {
+    send(stream, Kind::Response, &Response::Failed(failure)).await?;
+    stream.shutdown().await?;
+    let mut nowhere = tokio::io::sink();
+    let _ = tokio::time::timeout(STALL, tokio::io::copy(stream, &mut nowhere)).await;
+    Ok(())
+}
+
+async fn converse(stream: &mut UnixStream, service: &Service, place: &Place) -> io::Result<()> {
     send(stream, Kind::Hello, &Hello::of_this_process()).await?;
     loop {
-        let Some(request) = receive(stream).await? else { return Ok(()) };
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => {
-                log_warning!("closing a connection: {error}");
-                let failure =
-                    Failure { class: ErrorClass::Protocol, message: error.to_string(), detail: None, hint: None };
-                return send(stream, Kind::Response, &Response::Failed(failure)).await;
-            }
+        let request = tokio::select! {
+            request = receive(stream, service, place) => request?,
+            // Another one needs the place; whoever has this one does nothing with it.
+            () = place.wanted() => return Ok(()),
         };
+        let (request, admitted) = match request {
+            Received::Request(request, admitted) => (request, admitted),
+            Received::End => return Ok(()),
+            Received::Refused(failure) => return part(stream, failure).await,
+        };
+        let (began, what) = (Instant::now(), describe(&request));
+        let has_one_response = !matches!(request, Request::Fetch(_));
         let mut responses = service.answer(request);
         loop {
             let response = tokio::select! {
@@ -130,28 +169,88 @@ async fn converse(stream: &mut UnixStream, service: &Service) -> io::Result<()> 
                 () = hung_up(stream) => return Ok(()),
             };
             let Some(response) = response else { break };
+            if has_one_response {
+                // Before the client knows.
+                place.rest();
+            }
             send(stream, Kind::Response, &response).await?;
+        }
+        drop(admitted);
+        place.rest();
+        if service.log_min_duration().is_some_and(|limit| began.elapsed() >= limit) {
+            log_info!("duration: {:.3} ms  {what}", began.elapsed().as_secs_f64() * 1000.0);
         }
     }
 }
 
-/// Reads a request; `None` where the client has left.
-async fn receive(stream: &mut UnixStream) -> io::Result<Option<Result<Request, FrameError>>> {
+/// What a request is, for the log; without anybody's texts.
+fn describe(request: &Request) -> String {
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    match request {
+        Request::Embed(request) => {
+            let what = match &request.items {
+                Items::Texts(_) => "text",
+                Items::Images(_) => "picture",
+            };
+            let model = request.model.escape_default();
+            format!("embed {} with model \"{model}\"", count(request.items.len(), what))
+        }
+        Request::Thumbnails(request) => format!("make {}", count(request.images.len(), "thumbnail")),
+        Request::ImageInfo(_) => "describe a picture".to_owned(),
+        Request::Fetch(request) => format!("fetch {}", count(request.urls.len(), "URL")),
+        Request::LogitScale(_) | Request::Models => "describe models".to_owned(),
+        Request::Status | Request::Statistics | Request::ResetStatistics => "statistics".to_owned(),
+    }
+}
+
+/// What came of waiting for a request.
+enum Received {
+    Request(Request, Admitted),
+    /// The client has left.
+    End,
+    /// The connection is of no use any more.
+    Refused(Failure),
+}
+
+async fn receive(stream: &mut UnixStream, service: &Service, place: &Place) -> io::Result<Received> {
     let mut head = [0; HEADER_LEN];
     if let Err(error) = stream.read_exact(&mut head).await {
-        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(Received::End) } else { Err(error) };
+    }
+    if !place.work() {
+        return Ok(Received::End);
     }
     let header = match Header::parse(&head).and_then(|header| header.expect(Kind::Request)) {
         Ok(header) => header,
-        Err(error) => return Ok(Some(Err(error))),
+        Err(error) => return Ok(malformed(&error)),
+    };
+    let admitted = tokio::select! {
+        admitted = service.admit(header.len as u64) => admitted,
+        () = left(stream) => return Ok(Received::End),
+    };
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(failure) => return Ok(Received::Refused(failure)),
     };
     // Memory is taken as bytes arrive, not as the header promises them.
     let mut payload = Vec::with_capacity(header.len.min(MIN_PAYLOAD_CAPACITY));
-    let read = (&mut *stream).take(header.len as u64).read_to_end(&mut payload).await?;
-    if read < header.len {
-        return Ok(None);
+    while payload.len() < header.len {
+        let mut rest = (&mut *stream).take((header.len - payload.len()) as u64);
+        let read = tokio::time::timeout(STALL, rest.read_buf(&mut payload)).await;
+        if read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? == 0 {
+            return Ok(Received::End);
+        }
     }
-    Ok(Some(decode(&payload)))
+    Ok(match process::apart(payload.len(), || decode(&payload)) {
+        Ok(request) => Received::Request(request, admitted),
+        Err(error) => malformed(&error),
+    })
+}
+
+fn malformed(error: &FrameError) -> Received {
+    log_warning!("closing a connection: {error}");
+    let message = error.to_string();
+    Received::Refused(Failure { class: ErrorClass::Protocol, message, detail: None, hint: None })
 }
 
 async fn send<T: serde::Serialize>(stream: &mut UnixStream, kind: Kind, message: &T) -> io::Result<()> {
@@ -160,7 +259,22 @@ async fn send<T: serde::Serialize>(stream: &mut UnixStream, kind: Kind, message:
         Err(error) => encode(Kind::Response, &Response::Failed(failure::internal(error.to_string())))
             .map_err(|error| io::Error::other(error.to_string()))?,
     };
-    stream.write_all(&frame).await
+    let mut rest = &frame[..];
+    while !rest.is_empty() {
+        let written = tokio::time::timeout(STALL, stream.write(rest)).await;
+        match written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => rest = &rest[written..],
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the client has closed its end, whatever it has sent before.
+async fn left(stream: &UnixStream) {
+    while !process::has_hung_up(stream) {
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Waits until the client closes its end. A client says nothing while it waits for an answer; one that does is not

@@ -1,39 +1,34 @@
-//! The models in memory. Each tower is loaded when it is first needed, by one request, while others wait for it.
+//! The models in memory. Each tower is loaded when it is first needed, by one request, while others wait for it, and
+//! unloaded where another needs its memory.
 
-use crate::log_info;
+use crate::admission::mebibytes;
+use crate::scheduler::Key;
+use crate::stats::Stats;
+use crate::{log_info, process};
 use clip::{
-    Device, Error, ModelName, ModelSpec, Precision, Preprocessor, Provider, Reading, Result, Runtime, SessionOptions,
-    TextTower, Tokenizer, Transparency, VisionTower, catalog,
+    Device, Error, Modality, ModelName, ModelSpec, Precision, Preprocessor, Provider, Reading, Result, Runtime,
+    SessionOptions, TextTower, Tokenizer, Transparency, VisionTower, catalog,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
-/// Which half of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Modality {
-    Text,
-    Vision,
-}
-
-impl Modality {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Vision => "vision",
-        }
-    }
-}
-
 /// A loaded tower. Only the scheduler's thread runs it, so the lock is never waited for.
 pub(crate) struct Tower {
+    /// As [`Model::key`] begins.
+    pub(crate) id: u64,
+    pub(crate) model: String,
+    pub(crate) modality: Modality,
     pub(crate) session: Mutex<Session>,
     pub(crate) provider: Provider,
+    /// Orders towers by when they were asked for last.
+    last_use: AtomicU64,
 }
 
 pub(crate) enum Session {
@@ -46,54 +41,77 @@ pub(crate) struct Model {
     pub(crate) spec: ModelSpec,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) preprocessor: Preprocessor,
+    /// Of all models that this process has read.
+    number: u64,
     options: SessionOptions,
     library: PathBuf,
-    text: OnceCell<Arc<Tower>>,
-    vision: OnceCell<Arc<Tower>>,
+    text: Slot,
+    vision: Slot,
+}
+
+/// Where a tower is while it is loaded.
+#[derive(Default)]
+struct Slot {
+    tower: Mutex<Option<Arc<Tower>>>,
+    /// Held while it is being loaded.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Slot {
+    fn get(&self) -> Option<Arc<Tower>> {
+        self.tower.lock().expect("no panic while held").clone()
+    }
+
+    /// Takes the tower out if nobody has anything to run on it.
+    fn take_if_unused(&self) -> Option<Arc<Tower>> {
+        let mut tower = self.tower.lock().expect("no panic while held");
+        if tower.as_ref().is_some_and(|tower| Arc::strong_count(tower) == 1) { tower.take() } else { None }
+    }
 }
 
 impl Model {
     fn read(directory: &Path, name: &ModelName, config: &Config) -> Result<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let spec = ModelSpec::read(directory, name)?;
         Ok(Self {
             tokenizer: Tokenizer::load(&spec)?,
             preprocessor: Preprocessor::new(&spec).with_reading(reading(config)),
+            number: NUMBERS.fetch_add(1, Relaxed),
             options: SessionOptions {
                 device: Device::from_str(&config.device)?,
                 threads: config.threads as usize,
                 precision: precision(&spec, config)?,
             },
             library: config.onnxruntime_library.clone(),
-            text: OnceCell::new(),
-            vision: OnceCell::new(),
+            text: Slot::default(),
+            vision: Slot::default(),
             spec,
         })
     }
 
-    fn cell(&self, modality: Modality) -> &OnceCell<Arc<Tower>> {
+    /// Tells inputs of this model apart from those of others, and equal ones of it from others.
+    pub(crate) fn key(&self, modality: Modality, hash: blake3::Hash) -> Key {
+        (self.id(modality), *hash.as_bytes())
+    }
+
+    fn id(&self, modality: Modality) -> u64 {
+        2 * self.number + modality as u64
+    }
+
+    fn slot(&self, modality: Modality) -> &Slot {
         match modality {
             Modality::Text => &self.text,
             Modality::Vision => &self.vision,
         }
     }
 
-    /// The tower, loaded if it was not. A failure is not remembered: the next request tries again. The load goes on
-    /// where the request that began it is given up: otherwise a model that loads for longer than people wait would
-    /// never be there, and each of their tries would be one more load.
-    pub(crate) async fn tower(self: &Arc<Self>, modality: Modality) -> Result<Arc<Tower>> {
-        let model = Arc::clone(self);
-        let loading = tokio::spawn(async move {
-            let load = async || {
-                let loaded = Arc::clone(&model);
-                spawn_blocking(move || loaded.load(modality)).await.unwrap_or_else(|panic| Err(failed(&panic)))
-            };
-            model.cell(modality).get_or_try_init(load).await.cloned()
-        });
-        loading.await.unwrap_or_else(|panic| Err(failed(&panic)))
+    /// Bytes that loading a tower takes for a moment: what is read from the file, and the session made of it.
+    fn memory_to_load(&self, modality: Modality) -> u64 {
+        2 * self.spec.tower_size(modality, self.options.precision)
     }
 
-    fn load(&self, modality: Modality) -> Result<Arc<Tower>> {
-        let began = Instant::now();
+    fn load(&self, modality: Modality, stats: &Stats) -> Result<Arc<Tower>> {
+        let (began, before) = (Instant::now(), process::resident_bytes());
         let runtime = Runtime::init(&self.library)?;
         let (session, provider, note) = match modality {
             Modality::Text => {
@@ -107,15 +125,21 @@ impl Model {
                 (Session::Vision(tower), provider, note)
             }
         };
+        process::trim_memory();
+        let (took, memory) = (began.elapsed(), process::resident_bytes().saturating_sub(before));
         log_info!(
-            "loaded the {} tower of model \"{}\" ({}) on {provider} in {} ms{}",
+            "loaded the {} tower of model \"{}\" ({}) on {provider} in {} ms, {} MiB{}",
             modality.name(),
             self.spec.name,
             self.options.precision,
-            began.elapsed().as_millis(),
+            took.as_millis(),
+            mebibytes(memory),
             note.map(|note| format!("; {note}")).unwrap_or_default(),
         );
-        Ok(Arc::new(Tower { session: Mutex::new(session), provider }))
+        let model = self.spec.name.to_string();
+        stats.towers.loaded(&model, modality, &provider.to_string(), took, memory);
+        let (session, last_use) = (Mutex::new(session), AtomicU64::default());
+        Ok(Arc::new(Tower { id: self.id(modality), model, modality, session, provider, last_use }))
     }
 }
 
@@ -141,29 +165,114 @@ fn failed(panic: &tokio::task::JoinError) -> Error {
     Error::Inference { model: "this".to_owned(), reason: panic.to_string() }
 }
 
-type Slot = Arc<OnceCell<Arc<Model>>>;
-
 /// All models that have been asked for under one configuration.
-#[derive(Default)]
 pub(crate) struct Models {
-    slots: Mutex<HashMap<ModelName, Slot>>,
+    models: Mutex<HashMap<ModelName, Arc<OnceCell<Arc<Model>>>>>,
     fingerprints: Mutex<HashMap<(PathBuf, Precision), (Stamp, String)>>,
+    /// Held by whoever looks for memory to load a tower into.
+    making_room: Mutex<()>,
+    uses: AtomicU64,
+    stats: Arc<Stats>,
 }
 
 /// Tells whether files have changed since they were hashed: their size and the latest modification.
 type Stamp = (u64, Option<SystemTime>);
 
 impl Models {
+    pub(crate) fn new(stats: Arc<Stats>) -> Self {
+        let (models, fingerprints) = (Mutex::default(), Mutex::default());
+        Self { models, fingerprints, making_room: Mutex::default(), uses: AtomicU64::default(), stats }
+    }
+
+    /// A tower of a model, loaded if it was not. A failure is not remembered: the next request tries again. The load goes
+    /// on where the request that began it is given up: otherwise a model that loads for longer than people wait would
+    /// never be there, and each of their tries would be one more load.
+    pub(crate) async fn tower(
+        self: &Arc<Self>,
+        model: &Arc<Model>,
+        modality: Modality,
+        config: &Config,
+    ) -> Result<Arc<Tower>> {
+        let tower = match model.slot(modality).get() {
+            Some(tower) => tower,
+            None => {
+                let (models, model, max_memory) = (Arc::clone(self), Arc::clone(model), config.max_server_memory);
+                let loading = tokio::spawn(async move {
+                    let slot = model.slot(modality);
+                    let _one_at_a_time = slot.loading.lock().await;
+                    if let Some(tower) = slot.get() {
+                        return Ok(tower);
+                    }
+                    let loaded = Arc::clone(&model);
+                    let load = move || {
+                        let _room = models.make_room(&loaded, modality, max_memory)?;
+                        loaded.load(modality, &models.stats)
+                    };
+                    let tower = spawn_blocking(load).await.unwrap_or_else(|panic| Err(failed(&panic)))?;
+                    *slot.tower.lock().expect("no panic while held") = Some(Arc::clone(&tower));
+                    Ok(tower)
+                });
+                loading.await.unwrap_or_else(|panic| Err(failed(&panic)))?
+            }
+        };
+        tower.last_use.store(self.uses.fetch_add(1, Relaxed), Relaxed);
+        Ok(tower)
+    }
+
+    /// Unloads towers that nobody uses, those that were not asked for longest first, until there is memory for another.
+    /// Nobody else looks for memory until the guard is dropped.
+    fn make_room(&self, model: &Model, modality: Modality, max: u64) -> Result<std::sync::MutexGuard<'_, ()>> {
+        let guard = self.making_room.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let needed = model.memory_to_load(modality);
+        while max > 0 && process::resident_bytes() + needed > max {
+            // Nobody makes way for what would not fit into all of it.
+            if needed > max || !self.unload_one() {
+                return Err(Error::OutOfMemory {
+                    model: model.spec.name.to_string(),
+                    reason: format!(
+                        "loading its {} tower needs about {} MiB, the server has {} MiB, and clip_search.max_server_memory is \
+                         {} MiB",
+                        modality.name(),
+                        mebibytes(needed),
+                        mebibytes(process::resident_bytes()),
+                        mebibytes(max)
+                    ),
+                });
+            }
+        }
+        Ok(guard)
+    }
+
+    fn unload_one(&self) -> bool {
+        let models: Vec<Arc<Model>> = {
+            let models = self.models.lock().expect("no panic while held");
+            models.values().filter_map(|model| model.get().cloned()).collect()
+        };
+        let slots = models.iter().flat_map(|model| [&model.text, &model.vision]);
+        let mut loaded: Vec<(u64, &Slot)> =
+            slots.filter_map(|slot| Some((slot.get()?.last_use.load(Relaxed), slot))).collect();
+        loaded.sort_by_key(|(last_use, _)| *last_use);
+        let Some(tower) = loaded.into_iter().find_map(|(_, slot)| slot.take_if_unused()) else { return false };
+        let before = process::resident_bytes();
+        let (model, modality) = (tower.model.clone(), tower.modality);
+        drop(tower);
+        process::trim_memory();
+        let freed = before.saturating_sub(process::resident_bytes());
+        log_info!("unloaded the {} tower of model \"{model}\", which frees {} MiB", modality.name(), mebibytes(freed));
+        self.stats.towers.unloaded(&model, modality);
+        true
+    }
+
     /// The model of this name.
     pub(crate) async fn get(&self, name: &str, config: &Arc<Config>) -> Result<Arc<Model>> {
         let name = ModelName::parse(name)?;
-        let known = self.slots.lock().expect("no panic while held").get(&name).cloned();
+        let known = self.models.lock().expect("no panic while held").get(&name).cloned();
         let slot = match known {
             Some(slot) => slot,
             None => {
                 // Only names of installed models take a place in the table.
                 catalog::find(&config.model_roots, &name)?;
-                Arc::clone(self.slots.lock().expect("no panic while held").entry(name.clone()).or_default())
+                Arc::clone(self.models.lock().expect("no panic while held").entry(name.clone()).or_default())
             }
         };
         let config = Arc::clone(config);
@@ -217,11 +326,11 @@ impl Models {
             }
             Err(error) => info.error = Some(error.to_string()),
         }
-        let slot = self.slots.lock().expect("no panic while held").get(name).cloned();
-        if let Some(model) = slot.as_ref().and_then(|slot| slot.get()) {
+        let known = self.models.lock().expect("no panic while held").get(name).cloned();
+        if let Some(model) = known.as_ref().and_then(|known| known.get()) {
             let mut providers = Vec::new();
             for modality in [Modality::Text, Modality::Vision] {
-                if let Some(tower) = model.cell(modality).get() {
+                if let Some(tower) = model.slot(modality).get() {
                     info.loaded.push(modality.name().to_owned());
                     providers.push(tower.provider.to_string());
                 }

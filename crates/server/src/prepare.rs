@@ -1,11 +1,15 @@
-//! Decoding, tokenizing and making pictures small, on a pool of threads beside the device's.
+//! Decoding, tokenizing and making pictures small, on threads beside the device's. Those of bulk give way to all others.
 
 use crate::models::Model;
+use crate::process;
+use crate::scheduler::{Class, INTERACTIVE_ITEMS};
+use crate::stats::Stats;
 use clip::{Array3, Error, Limits, LongText, PictureInfo, Result, Thumbnail};
 use protocol::{Config, Items, OnLongText};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// Texts up to this many bytes are tokenized where they are: it takes less time than handing them over.
@@ -20,21 +24,33 @@ pub(crate) enum Input {
 }
 
 /// The threads that prepare.
-pub(crate) struct Pool(rayon::ThreadPool);
+pub(crate) struct Pool {
+    interactive: rayon::ThreadPool,
+    bulk: rayon::ThreadPool,
+    stats: Arc<Stats>,
+}
 
 impl Pool {
-    /// A pool of so many threads; 0 means one for each core.
-    pub(crate) fn new(threads: u32) -> std::result::Result<Self, rayon::ThreadPoolBuildError> {
+    /// So many threads for each class; 0 means one for each core.
+    pub(crate) fn new(threads: u32, stats: Arc<Stats>) -> std::result::Result<Self, rayon::ThreadPoolBuildError> {
         let threads = if threads == 0 { num_cpus::get() } else { threads as usize };
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("prepare-{index}"))
-            .build()
-            .map(Self)
+        let pool = |name: &'static str| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(move |index| format!("{name}-{index}"))
+        };
+        let interactive = pool("prepare").build()?;
+        // The operating system knows best how to let the one pass and the other not starve.
+        let bulk = pool("prepare-bulk").start_handler(|_| process::yield_to_others()).build()?;
+        Ok(Self { interactive, bulk, stats })
     }
 
     /// Prepares a run of items. Where the future is dropped, what has not begun is left undone.
-    pub(crate) async fn prepare(&self, model: &Arc<Model>, items: Items, config: &Config) -> Vec<Result<Input>> {
+    pub(crate) async fn prepare(
+        &self,
+        model: &Arc<Model>,
+        items: Items,
+        config: &Config,
+        class: Class,
+    ) -> Vec<Result<Input>> {
         let abandoned = DropFlag::default();
         let mut waiting = Vec::with_capacity(items.len());
         let limits = limits(config);
@@ -48,14 +64,17 @@ impl Pool {
                     let short = text.len() <= SHORT_TEXT;
                     let model = Arc::clone(model);
                     let work = move || model.tokenizer.encode(&text, long).map(Input::Ids);
-                    waiting.push(if short { Waiting::Done(guarded(work)) } else { self.spawn(work, &abandoned) });
+                    waiting.push(match short {
+                        true => Waiting::Done(self.measured(work)),
+                        false => self.spawn(work, class, &abandoned),
+                    });
                 }
             }
             Items::Images(images) => {
                 for image in images {
                     let model = Arc::clone(model);
                     let work = move || model.preprocessor.run(&image, &limits).map(Input::Pixels);
-                    waiting.push(self.spawn(work, &abandoned));
+                    waiting.push(self.spawn(work, class, &abandoned));
                 }
             }
         }
@@ -71,8 +90,10 @@ impl Pool {
     ) -> Vec<Result<Thumbnail>> {
         let abandoned = DropFlag::default();
         let limits = limits(config);
-        let make =
-            |image: serde_bytes::ByteBuf| self.spawn(move || clip::thumbnail(&image, max_side, &limits), &abandoned);
+        let class = if images.len() <= INTERACTIVE_ITEMS { Class::Interactive } else { Class::Bulk };
+        let make = |image: serde_bytes::ByteBuf| {
+            self.spawn(move || clip::thumbnail(&image, max_side, &limits), class, &abandoned)
+        };
         let waiting = images.into_iter().map(make).collect();
         all(waiting).await
     }
@@ -80,23 +101,40 @@ impl Pool {
     /// Looks at a picture.
     pub(crate) async fn describe(&self, image: serde_bytes::ByteBuf, config: &Config) -> Result<PictureInfo> {
         let limits = limits(config);
-        self.spawn(move || Ok(clip::picture_info(&image, &limits)), &DropFlag::default()).result().await
+        let abandoned = DropFlag::default();
+        self.spawn(move || Ok(clip::picture_info(&image, &limits)), Class::Interactive, &abandoned).result().await
     }
 
     fn spawn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
+        class: Class,
         abandoned: &DropFlag,
     ) -> Waiting<T> {
         let (reply, answer) = oneshot::channel();
-        let abandoned = Arc::clone(&abandoned.0);
-        self.0.spawn(move || {
-            let result = if abandoned.load(Relaxed) { Err(Error::Cancelled) } else { guarded(work) };
+        let (abandoned, stats) = (Arc::clone(&abandoned.0), Arc::clone(&self.stats));
+        let pool = match class {
+            Class::Interactive => &self.interactive,
+            Class::Bulk => &self.bulk,
+        };
+        pool.spawn_fifo(move || {
+            let result = if abandoned.load(Relaxed) { Err(Error::Cancelled) } else { measured(&stats, work) };
             // Nobody listens where the request was given up.
             let _ = reply.send(result);
         });
         Waiting::For(answer)
     }
+
+    fn measured<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        measured(&self.stats, work)
+    }
+}
+
+fn measured<T>(stats: &Stats, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let began = Instant::now();
+    let result = guarded(work);
+    stats.prepare.record(began.elapsed());
+    result
 }
 
 /// A panic fails the item, never the server.

@@ -64,6 +64,37 @@ pub fn resident_bytes() -> u64 {
     pages.unwrap_or(0) * page
 }
 
+/// Makes the calling thread give way to others where cores are short.
+pub(crate) fn yield_to_others() {
+    // SAFETY: on Linux, a nice value belongs to a thread. Raising it is always permitted.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, libc::getpriority(libc::PRIO_PROCESS, 0) + 10) };
+}
+
+/// From so many bytes on, reading them all takes a millisecond or so.
+const MANY: usize = 1 << 20;
+
+/// Does something with so many bytes without holding up the other connections that the calling thread serves.
+pub(crate) fn apart<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes < MANY { work() } else { tokio::task::block_in_place(work) }
+}
+
+/// Gives memory that was freed back to the operating system: the C library keeps it otherwise.
+pub(crate) fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: may be called at any time, from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Whether the other side of a socket has closed it, though there may still be bytes to read.
+pub(crate) fn has_hung_up(socket: &impl std::os::fd::AsRawFd) -> bool {
+    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one entry, which lives as long as the call; does not wait.
+    let answered = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    answered > 0 && asked.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+}
+
 /// The user that this process runs as.
 pub fn user_id() -> u32 {
     // SAFETY: cannot fail.

@@ -1,23 +1,20 @@
 //! A request becomes its response.
 
+use crate::admission::{Admission, Admitted};
+use crate::cache::TextCache;
+use crate::embed::{BATCHES_PREPARED, Embedder};
 use crate::fetching::Fetching;
-use crate::models::{Modality, Model, Models};
-use crate::prepare::{Input, Pool};
-use crate::scheduler::{Class, INTERACTIVE_ITEMS, Scheduler, Ticket};
+use crate::models::Models;
+use crate::prepare::Pool;
+use crate::scheduler::Scheduler;
 use crate::stats::Stats;
 use crate::{failure, log_info, log_warning, process};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use protocol::{
-    Config, EmbedRequest, Embedding, Failure, ImageInfo, Items, Request, Response, ServerStatus, Thumbnail,
-    ThumbnailRequest,
-};
-use std::collections::VecDeque;
+use protocol::{Config, Failure, ImageInfo, Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
-
-/// Steps of one request that may wait for the device at a time: one runs, one is ready, one is being prepared.
-const STEPS_AHEAD: usize = 2;
+use tokio::sync::Semaphore;
 
 /// What a request works with from its beginning to its end, whatever is reloaded meanwhile.
 #[derive(Clone)]
@@ -27,6 +24,10 @@ struct Settings {
     /// Belongs to the configuration: a model that was read under an old one is not found under the new.
     models: Arc<Models>,
     fetching: Arc<Fetching>,
+    admission: Arc<Admission>,
+    cache: Arc<TextCache>,
+    /// Items of bulk that may be prepared and not run yet: decoded pictures are large.
+    prepared: Arc<Semaphore>,
 }
 
 /// Everything but the socket.
@@ -42,11 +43,19 @@ impl Service {
     /// # Panics
     /// Where the process may not have so many threads.
     pub fn new(config: Config) -> Self {
-        let pool = Pool::new(config.threads).expect("threads at the start of the process");
         let stats = Arc::new(Stats::new());
-        let scheduler = Scheduler::start(Arc::clone(&stats), config.max_batch as usize);
-        let fetching = Arc::new(Fetching::new(&config));
-        let settings = Settings { config: Arc::new(config), pool: Arc::new(pool), models: Arc::default(), fetching };
+        let pool = Pool::new(config.threads, Arc::clone(&stats)).expect("threads at the start of the process");
+        let scheduler = Scheduler::start(Arc::clone(&stats));
+        scheduler.configure(config.max_batch as usize, config.bulk_step_ms.into());
+        let settings = Settings {
+            pool: Arc::new(pool),
+            models: Arc::new(Models::new(Arc::clone(&stats))),
+            fetching: Arc::new(Fetching::new(&config)),
+            admission: Arc::new(Admission::new(config.max_queue_bytes, config.max_server_memory)),
+            cache: Arc::new(TextCache::new(config.text_cache_bytes)),
+            prepared: prepared(&config),
+            config: Arc::new(config),
+        };
         Self { settings: RwLock::new(settings), scheduler, stats }
     }
 
@@ -55,7 +64,7 @@ impl Service {
         let mut settings = self.settings();
         let old = Arc::clone(&settings.config);
         if config.threads != old.threads {
-            match Pool::new(config.threads) {
+            match Pool::new(config.threads, Arc::clone(&self.stats)) {
                 Ok(pool) => settings.pool = Arc::new(pool),
                 Err(error) => {
                     log_warning!("could not start {} threads, keeping the old ones: {error}", config.threads);
@@ -68,12 +77,22 @@ impl Service {
         };
         let reload = what_models_hold(&config) != what_models_hold(&old);
         if reload {
-            settings.models = Arc::default();
+            settings.models = Arc::new(Models::new(Arc::clone(&self.stats)));
+            self.stats.towers.all_unloaded();
+        }
+        if (config.max_queue_bytes, config.max_server_memory) != (old.max_queue_bytes, old.max_server_memory) {
+            settings.admission = Arc::new(Admission::new(config.max_queue_bytes, config.max_server_memory));
+        }
+        if reload || config.text_cache_bytes != old.text_cache_bytes {
+            settings.cache = Arc::new(TextCache::new(config.text_cache_bytes));
+        }
+        if config.max_batch != old.max_batch {
+            settings.prepared = prepared(&config);
         }
         if (&config.fetch, config.max_image_bytes) != (&old.fetch, old.max_image_bytes) {
             settings.fetching = Arc::new(Fetching::new(&config));
         }
-        self.scheduler.set_max_batch(config.max_batch as usize);
+        self.scheduler.configure(config.max_batch as usize, config.bulk_step_ms.into());
         settings.config = Arc::new(config);
         *self.settings.write().expect("no panic while held") = settings;
         log_info!("took new settings{}", if reload { "; models are loaded anew" } else { "" });
@@ -81,6 +100,25 @@ impl Service {
 
     fn settings(&self) -> Settings {
         self.settings.read().expect("no panic while held").clone()
+    }
+
+    /// Waits until a request of so many bytes may be taken in.
+    ///
+    /// # Errors
+    /// Where it never may.
+    pub(crate) async fn admit(&self, bytes: u64) -> Result<Admitted, Failure> {
+        let admission = Arc::clone(&self.settings().admission);
+        admission.admit(bytes).await
+    }
+
+    /// Most connections open at a time.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.settings().config.max_connections as usize
+    }
+
+    /// From which duration on requests are logged.
+    pub(crate) fn log_min_duration(&self) -> Option<Duration> {
+        self.settings().config.log_min_duration_ms.map(Duration::from_millis)
     }
 
     /// Answers one request: with one response, or with one for each URL. Dropping the stream gives the request up.
@@ -104,7 +142,10 @@ impl Service {
         let response = match request {
             Request::Embed(request) => {
                 let _in_flight = self.stats.begin();
-                self.embed(request).await.map(Response::Embeddings)
+                let Settings { config, pool, models, cache, prepared, .. } = self.settings();
+                let (scheduler, stats) = (&self.scheduler, &*self.stats);
+                let embedder = Embedder { config, pool, models, cache, prepared, scheduler, stats };
+                embedder.embed(request).await.map(Response::Embeddings)
             }
             Request::Thumbnails(request) => {
                 let _in_flight = self.stats.begin();
@@ -117,6 +158,11 @@ impl Service {
             Request::LogitScale(model) => self.logit_scale(&model).await,
             Request::Models => self.list_models().await,
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
+            Request::Statistics => Ok(Response::Statistics(Box::new(self.statistics()))),
+            Request::ResetStatistics => {
+                self.stats.forget();
+                Ok(Response::Statistics(Box::new(self.statistics())))
+            }
             Request::Fetch(_) => Err(failure::internal("a fetch has more than one response")),
         };
         response.unwrap_or_else(|failure| {
@@ -155,65 +201,6 @@ impl Service {
         Ok(Response::LogitScale(model.spec.logit_scale))
     }
 
-    async fn embed(&self, request: EmbedRequest) -> Result<Vec<Result<Embedding, Failure>>, Failure> {
-        let Settings { config, pool, models, .. } = self.settings();
-        let fail = |error: clip::Error| failure::of(&error);
-        let model = models.get(&request.model, &config).await.map_err(fail)?;
-        let (modality, counter) = match &request.items {
-            Items::Texts(_) => (Modality::Text, &self.stats.texts),
-            Items::Images(_) => (Modality::Vision, &self.stats.images),
-        };
-        let mut results = Results::new(request.items.len());
-        let class = if request.items.len() <= INTERACTIVE_ITEMS { Class::Interactive } else { Class::Bulk };
-        let mut steps = VecDeque::with_capacity(STEPS_AHEAD);
-        for items in split(request.items, config.max_batch as usize) {
-            if steps.len() == STEPS_AHEAD {
-                results.settle(steps.pop_front().expect("not empty")).await;
-            }
-            let inputs = pool.prepare(&model, items, &config).await;
-            if let Some(step) = self.submit(&model, modality, inputs, class, &mut results).await.map_err(fail)? {
-                steps.push_back(step);
-            }
-        }
-        for step in steps {
-            results.settle(step).await;
-        }
-        let results = results.finish();
-        let embedded = results.iter().filter(|result| result.is_ok()).count();
-        counter.fetch_add(embedded as u64, Relaxed);
-        self.stats.errors.fetch_add((results.len() - embedded) as u64, Relaxed);
-        Ok(results)
-    }
-
-    /// Queues what could be prepared; what could not has its result already. A tower is only loaded where there is
-    /// something for it to do.
-    async fn submit(
-        &self,
-        model: &Arc<Model>,
-        modality: Modality,
-        prepared: Vec<clip::Result<Input>>,
-        class: Class,
-        results: &mut Results,
-    ) -> clip::Result<Option<Step>> {
-        let (mut indexes, mut inputs) = (Vec::new(), Vec::new());
-        for input in prepared {
-            match input {
-                Ok(input) => {
-                    indexes.push(results.next(None));
-                    inputs.push(input);
-                }
-                Err(error) => {
-                    results.next(Some(failure::of(&error)));
-                }
-            }
-        }
-        if inputs.is_empty() {
-            return Ok(None);
-        }
-        let tower = model.tower(modality).await?;
-        Ok(Some(Step { indexes, ticket: self.scheduler.submit(&tower, inputs, class) }))
-    }
-
     async fn list_models(&self) -> Result<Response, Failure> {
         let Settings { config, models, .. } = self.settings();
         match tokio::task::spawn_blocking(move || models.list(&config)).await {
@@ -239,6 +226,37 @@ impl Service {
         }
     }
 
+    fn statistics(&self) -> Statistics {
+        let Settings { config, admission, cache, .. } = self.settings();
+        let stats = &self.stats;
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
+        Statistics {
+            pid: std::process::id(),
+            uptime_s: stats.uptime().as_secs_f64(),
+            since_reset_s: stats.since_reset().as_secs_f64(),
+            restarts: config.restarts,
+            resident_bytes: process::resident_bytes(),
+            connections: stats.connections.load(Relaxed),
+            connections_refused: count(&stats.connections_refused),
+            queue_items: self.scheduler.waiting() as u64,
+            queue_bytes: admission.used(),
+            waiting: admission.waiting(),
+            in_flight: stats.in_flight.load(Relaxed),
+            interactive: count(&stats.interactive),
+            bulk: count(&stats.bulk),
+            batches: count(&stats.batches),
+            batch_items: count(&stats.batch_items),
+            cache_hits: count(&stats.cache_hits),
+            shared: count(&stats.shared),
+            cache_bytes: cache.bytes(),
+            errors: count(&stats.errors),
+            queue: stats.queue.latency(),
+            prepare: stats.prepare.latency(),
+            inference: stats.inference.latency(),
+            models: stats.towers.rows(),
+        }
+    }
+
     /// Whether nobody has asked for anything for as long as the settings allow.
     pub(crate) fn is_idle_for_too_long(&self) -> bool {
         let limit = self.settings().config.idle_timeout_s;
@@ -246,61 +264,7 @@ impl Service {
     }
 }
 
-/// A part of a request that waits for the device.
-struct Step {
-    indexes: Vec<usize>,
-    ticket: Ticket,
-}
-
-/// The results of a request, in the order of its items.
-struct Results {
-    items: Vec<Option<Result<Embedding, Failure>>>,
-}
-
-impl Results {
-    fn new(capacity: usize) -> Self {
-        Self { items: Vec::with_capacity(capacity) }
-    }
-
-    /// Makes room for the next item, whose failure may be known; returns its index.
-    fn next(&mut self, failure: Option<Failure>) -> usize {
-        self.items.push(failure.map(Err));
-        self.items.len() - 1
-    }
-
-    async fn settle(&mut self, step: Step) {
-        match step.ticket.outcome().await {
-            Ok(vectors) => {
-                for (index, vector) in step.indexes.into_iter().zip(vectors) {
-                    self.items[index] = Some(Ok(vector));
-                }
-            }
-            Err(error) => {
-                for index in step.indexes {
-                    self.items[index] = Some(Err(failure::of(&error)));
-                }
-            }
-        }
-    }
-
-    fn finish(self) -> Vec<Result<Embedding, Failure>> {
-        let missing = || Err(failure::internal("an item was lost"));
-        self.items.into_iter().map(|item| item.unwrap_or_else(missing)).collect()
-    }
-}
-
-/// Cuts items into runs of at most `size`, in order.
-fn split(items: Items, size: usize) -> Vec<Items> {
-    fn chunks<T>(items: Vec<T>, size: usize) -> Vec<Vec<T>> {
-        let mut items = items.into_iter();
-        std::iter::from_fn(|| {
-            let chunk: Vec<T> = items.by_ref().take(size.max(1)).collect();
-            (!chunk.is_empty()).then_some(chunk)
-        })
-        .collect()
-    }
-    match items {
-        Items::Texts(texts) => chunks(texts, size).into_iter().map(Items::Texts).collect(),
-        Items::Images(images) => chunks(images, size).into_iter().map(Items::Images).collect(),
-    }
+/// The items of bulk that may be prepared at a time.
+fn prepared(config: &Config) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(BATCHES_PREPARED * config.max_batch.max(1) as usize))
 }

@@ -1,104 +1,12 @@
 //! The server without Postgres: the program as the supervisor runs it, spoken to over its socket.
 
-use protocol::{
-    Config, EmbedRequest, ErrorClass, HEADER_LEN, Header, Hello, Items, Kind, Request, Response, decode, encode,
-};
+mod common;
+
+use common::{MODEL, Server, ask, config, receive, texts, until, workspace};
+use protocol::{Config, EmbedRequest, ErrorClass, Items, Kind, Request, Response, encode};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-const MODEL: &str = "golden/small";
-
-fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
-
-fn config() -> Config {
-    let library = std::env::var_os("CLIP_SEARCH_ONNXRUNTIME_LIBRARY")
-        .map_or_else(|| workspace().join("target/setup/onnxruntime/libonnxruntime.so"), PathBuf::from);
-    assert!(library.is_file(), "{}: there is no such file; run `make setup`", library.display());
-    Config {
-        model_roots: vec![workspace().join("tests/golden/models")],
-        onnxruntime_library: library,
-        device: "cpu".to_owned(),
-        ..Config::default()
-    }
-}
-
-/// A server of one test; killed with it.
-struct Server {
-    child: Child,
-    folder: TempDir,
-}
-
-impl Server {
-    fn start(config: &Config) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_clip-search-server"))
-            .arg("--socket")
-            .arg(folder.path().join("socket"))
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        writeln!(child.stdin.as_mut().unwrap(), "{}", serde_json::to_string(config).unwrap()).unwrap();
-        Self { child, folder }
-    }
-
-    fn connect(&self) -> UnixStream {
-        let path = self.folder.path().join("socket");
-        let mut stream = until(|| UnixStream::connect(&path).ok());
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let hello: Hello = receive(&mut stream, Kind::Hello);
-        assert_eq!((hello.protocol, hello.release.as_str()), (protocol::VERSION, protocol::RELEASE));
-        assert_eq!(hello.pid, self.child.id());
-        stream
-    }
-
-    fn exit_status(&mut self) -> Option<i32> {
-        until(|| self.child.try_wait().unwrap()).code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn until<T>(mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(value) = ready() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited for a minute");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn receive<T: serde::de::DeserializeOwned>(stream: &mut UnixStream, kind: Kind) -> T {
-    let mut head = [0; HEADER_LEN];
-    stream.read_exact(&mut head).unwrap();
-    let header = Header::parse(&head).unwrap().expect(kind).unwrap();
-    let mut payload = vec![0; header.len];
-    stream.read_exact(&mut payload).unwrap();
-    decode(&payload).unwrap()
-}
-
-fn ask(stream: &mut UnixStream, request: &Request) -> Response {
-    stream.write_all(&encode(Kind::Request, request).unwrap()).unwrap();
-    receive(stream, Kind::Response)
-}
-
-fn texts(texts: &[&str]) -> Request {
-    let texts = texts.iter().map(|text| (*text).to_owned()).collect();
-    Request::Embed(EmbedRequest { model: MODEL.to_owned(), items: Items::Texts(texts) })
-}
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_text_has_the_references_vector() {
@@ -165,7 +73,7 @@ fn a_malformed_frame_closes_that_connection_only() {
 fn it_leaves_when_standard_input_ends() {
     let mut server = Server::start(&config());
     let _connection = server.connect();
-    drop(server.child.stdin.take());
+    server.end_input();
     assert_eq!(server.exit_status(), Some(0));
 }
 

@@ -289,7 +289,8 @@ impl Cluster {
     /// Waits until a backend waits for the server.
     pub fn wait_for_waiting(&self, backend: i32) {
         let mut client = self.connect();
-        let query = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND wait_event = 'Extension'";
+        let query =
+            "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND wait_event_type = 'Extension'";
         wait_until("the backend waits for the server", Duration::from_secs(20), || {
             !client.query(query, &[&backend]).expect("pg_stat_activity").is_empty()
         });

@@ -6,18 +6,30 @@
 //! process       other processes: find, signal
 //! sql           what the tests say in SQL
 //! web           a web server that may misbehave
+//! gate          a file that whoever opens it has to wait for
+//! load          what the server has to do
+//! pictures      pictures that are larger than those of tests/golden
+//! container     a cluster as in a container: the postmaster is process 1
 //! ```
 //!
 //! Each test has a cluster of its own, so tests may kill, stop and reconfigure it. A missing installation fails the
 //! tests and says what to do; it never skips them.
 
 mod cluster;
+mod container;
+mod gate;
 mod installation;
+mod load;
+mod pictures;
 mod process;
 mod sql;
 mod web;
 
 pub use cluster::{Builder, Cluster, DIMENSION, MODEL, StopMode};
+pub use container::Container;
+pub use gate::Gate;
+pub use load::Load;
+pub use pictures::bits;
 pub use process::{Process, wait_until};
 pub use sql::{
     Counters, backend_pid, cosine, counters, embed_image, embed_text, embed_text_with, explain, picture, refusal,

@@ -71,43 +71,6 @@ fn killed_twice_under_the_same_request() {
     cluster.assert_sessions_survived();
 }
 
-/// The second server is frozen before it can answer, so the request has certainly lost both.
-#[test]
-fn lost_twice_is_a_connection_failure() {
-    let cluster = Cluster::on_demand();
-    let mut client = cluster.connect();
-    embed_text(&mut client, "warm").unwrap();
-    let backend = backend_pid(&mut client);
-    // A server whose model takes for ever: the second one waits for a pipe in place of the model's file.
-    let model = cluster.models().join("golden/small/onnx/text_model.onnx");
-    std::fs::rename(&model, model.with_extension("aside")).unwrap();
-    let made = std::process::Command::new("mkfifo").arg("--mode=666").arg(&model).status().unwrap();
-    assert!(made.success());
-    let first = cluster.server();
-    first.freeze();
-    let request = thread::spawn(move || {
-        let result = embed_text(&mut client, "under way");
-        (client, result)
-    });
-    cluster.wait_for_waiting(backend);
-    first.kill();
-    let second = cluster.server_after(first);
-    cluster.wait_for_log("ready to accept connections");
-    let mut witness = cluster.connect();
-    wait_until("the request has reached the second server", Duration::from_secs(10), || {
-        counters(&mut witness).connections >= 2
-    });
-    second.kill();
-    std::fs::remove_file(&model).unwrap();
-    std::fs::rename(model.with_extension("aside"), &model).unwrap();
-    let (mut client, result) = request.join().unwrap();
-    if let Err(error) = &result {
-        assert_eq!(error.code().map(|code| code.code()), Some("08006"), "{error:?}");
-    }
-    assert_eq!(embed_text(&mut client, "the next").unwrap().len(), DIMENSION);
-    cluster.assert_sessions_survived();
-}
-
 #[test]
 fn restarts_back_off() {
     let cluster = Cluster::preloaded();

@@ -149,6 +149,12 @@ fn open(
     options: &SessionOptions,
     runtime: &Runtime,
 ) -> Result<Session> {
+    // ONNX Runtime says numbers in place of reasons.
+    let path = spec.path.join(file);
+    let about = path.metadata().map_err(|error| spec.bad(file, error.to_string()))?;
+    if about.is_file() {
+        std::fs::File::open(&path).map_err(|error| spec.bad(file, error.to_string()))?;
+    }
     runtime::forget_messages();
     let configured = || -> Result<SessionBuilder, ort::Error> {
         Ok(Session::builder(runtime.environment())?
@@ -164,7 +170,7 @@ fn open(
     if let Provider::Cuda(number) = provider {
         builder = with_cuda(builder, number)?;
     }
-    builder.commit_from_file(spec.path.join(file)).map_err(|error| {
+    builder.commit_from_file(&path).map_err(|error| {
         let said = explain(&error.to_string());
         match provider {
             _ if is_out_of_memory(&said) => inference(spec, &said),

@@ -49,10 +49,22 @@ pub struct ModelSpec {
 }
 
 /// The two halves of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Modality {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Modality {
+    /// The tower that reads token ids.
     Text,
+    /// The tower that reads pixels.
     Vision,
+}
+
+impl Modality {
+    /// `text` or `vision`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Modality::Text => "text",
+            Modality::Vision => "vision",
+        }
+    }
 }
 
 impl ModelSpec {
@@ -118,6 +130,14 @@ impl ModelSpec {
         dir.fingerprint(&files)
     }
 
+    /// Bytes of the files of one tower in this precision, weights beside the ONNX file included; 0 where they cannot be
+    /// found.
+    pub fn tower_size(&self, modality: Modality, precision: Precision) -> u64 {
+        let dir = ModelDir::new(&self.path, &self.name);
+        let files = dir.with_external_data(&onnx_file(modality, precision)).unwrap_or_default();
+        files.iter().filter_map(|file| Some(std::fs::metadata(self.path.join(file)).ok()?.len())).sum()
+    }
+
     /// An ONNX file of this precision, relative to the model's directory.
     pub(crate) fn onnx_file(&self, modality: Modality, precision: Precision) -> Result<String> {
         self.check_precision(precision)?;
@@ -144,9 +164,6 @@ impl ModelSpec {
 }
 
 fn onnx_file(modality: Modality, precision: Precision) -> String {
-    let tower = match modality {
-        Modality::Text => "text",
-        Modality::Vision => "vision",
-    };
+    let tower = modality.name();
     format!("onnx/{tower}_model{}.onnx", precision.suffix())
 }

@@ -1,0 +1,81 @@
+//! Loads clip_search with many connections that mix texts, pictures and arrays of pictures, and measures what each kind
+//! of request gets: how many, how fast, how many at a time in a run of the model, and what memory the server takes.
+//!
+//! Figures of one run can be compared with each other, not with those of another machine or another hour: the limits are
+//! on differences and ratios. Exits with status 1 where one is broken.
+//!
+//! ```text
+//! inputs   texts and pictures, no two of them equal
+//! worker   a connection that asks
+//! crew     many of them, for as long as they are told to
+//! tally    what they were answered, and when
+//! server   what the server says of itself, and /proc of it
+//! phases   what is measured
+//! report   tables, and the limits
+//! ```
+
+mod crew;
+mod inputs;
+mod phases;
+mod report;
+mod server;
+mod tally;
+mod worker;
+
+use clap::Parser;
+use phases::{Phase, Run};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Loads clip_search in the cluster that PGHOST and PGPORT name. It needs the extension to be installed there.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of the server's Unix socket.
+    #[arg(long, env = "PGHOST")]
+    host: PathBuf,
+    /// Port, which is a part of the socket's name.
+    #[arg(long, env = "PGPORT", default_value_t = 5432)]
+    port: u16,
+    /// A superuser.
+    #[arg(long, env = "PGUSER", default_value = "postgres")]
+    user: String,
+    /// Database; the extensions are created in it where they are missing.
+    #[arg(long, env = "PGDATABASE", default_value = "postgres")]
+    database: String,
+    /// Model, as owner/name.
+    #[arg(long, env = "MODEL")]
+    model: String,
+    /// Connections of the crowd.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=900))]
+    connections: u32,
+    /// How long the crowd asks. The other phases take a third of it, or as much in several turns.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..))]
+    seconds: u64,
+    /// How long the crowd of the soak asks; 0 leaves it out.
+    #[arg(long, default_value_t = 0, value_parser = phases::soak_minutes)]
+    soak_minutes: u64,
+    /// Pictures in one array of a bulk connection.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(5..))]
+    array: u32,
+    /// Only these phases.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    phase: Vec<Phase>,
+}
+
+impl Arguments {
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+fn main() -> ExitCode {
+    match Run::new(Arguments::parse()).and_then(Run::all) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("clip-search-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

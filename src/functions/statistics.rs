@@ -1,0 +1,114 @@
+//! `clip_stat_get_server`, `clip_stat_get_models`, `clip_stat_get_latency`, `clip_stat_reset`: what the views show.
+//!
+//! They never start a server: a dashboard that looks every ten seconds would undo `clip_search.server_idle_timeout`.
+
+use super::arguments::Arguments;
+use super::rows::Rows;
+use super::sql_function;
+use crate::client;
+use crate::errors::Result;
+use pgrx::IntoDatum;
+use pgrx::pg_sys::Datum;
+use protocol::{Latency, Quantiles};
+
+sql_function!(clip_stat_get_server, pg_finfo_clip_stat_get_server, server);
+sql_function!(clip_stat_get_latency, pg_finfo_clip_stat_get_latency, latency);
+sql_function!(clip_stat_get_models, pg_finfo_clip_stat_get_models, models);
+sql_function!(clip_stat_reset, pg_finfo_clip_stat_reset, |_| reset());
+
+/// One row, or none where no server runs. Times are in seconds.
+fn server(call: Arguments) -> Result<Datum> {
+    let found = client::statistics()?;
+    let mut rows = Rows::begin(call.0);
+    if let Some(s) = found {
+        let mean = (s.batches > 0).then(|| s.batch_items as f64 / s.batches as f64);
+        rows.push(|| {
+            [
+                number(s.pid.into()),
+                s.uptime_s.into_datum(),
+                s.since_reset_s.into_datum(),
+                number(s.restarts.into()),
+                number(s.resident_bytes),
+                number(s.connections.into()),
+                number(s.connections_refused),
+                number(s.queue_items),
+                number(s.queue_bytes),
+                number(s.waiting.into()),
+                number(s.in_flight.into()),
+                number(s.interactive),
+                number(s.bulk),
+                number(s.batches),
+                mean.into_datum(),
+                number(s.cache_hits),
+                number(s.shared),
+                number(s.cache_bytes),
+                number(s.errors),
+            ]
+        });
+    }
+    Ok(Datum::null())
+}
+
+/// A row for each phase of an item's way. Times are in milliseconds.
+fn latency(call: Arguments) -> Result<Datum> {
+    let found = client::statistics()?;
+    let mut rows = Rows::begin(call.0);
+    if let Some(s) = found {
+        for (phase, Latency { total, minute }) in
+            [("prepare", s.prepare), ("queue", s.queue), ("inference", s.inference)]
+        {
+            rows.push(|| {
+                let [count, p50, p95, p99] = quantiles(total);
+                let [count_minute, p50_minute, p95_minute, p99_minute] = quantiles(minute);
+                [phase.into_datum(), count, p50, p95, p99, count_minute, p50_minute, p95_minute, p99_minute]
+            });
+        }
+    }
+    Ok(Datum::null())
+}
+
+/// Of nothing, there are none.
+fn quantiles(measured: Quantiles) -> [Option<Datum>; 4] {
+    let Quantiles { count, p50, p95, p99 } = measured;
+    let time = |value: f64| if count > 0 { value.into_datum() } else { None };
+    [number(count), time(p50), time(p95), time(p99)]
+}
+
+/// A row for each tower that was used.
+fn models(call: Arguments) -> Result<Datum> {
+    let found = client::statistics()?;
+    let mut rows = Rows::begin(call.0);
+    for tower in found.into_iter().flat_map(|statistics| statistics.models) {
+        rows.push(|| {
+            let [_, p50, p95, p99] = quantiles(tower.inference.total);
+            [
+                tower.model.into_datum(),
+                tower.tower.into_datum(),
+                tower.provider.into_datum(),
+                tower.loaded.into_datum(),
+                number(tower.memory_bytes),
+                tower.load_ms.into_datum(),
+                number(tower.loads),
+                number(tower.items),
+                number(tower.batches),
+                tower.inference_ms.into_datum(),
+                p50,
+                p95,
+                p99,
+                number(tower.errors),
+                tower.idle_s.into_datum(),
+            ]
+        });
+    }
+    Ok(Datum::null())
+}
+
+fn reset() -> Result<Datum> {
+    client::reset_statistics()?;
+    Ok(Datum::from(0_usize))
+}
+
+/// A bigint.
+fn number(value: u64) -> Option<Datum> {
+    (value as i64).into_datum()
+}

@@ -1,0 +1,187 @@
+//! The `clip_search.*` settings. Each says what it bounds, in what unit, and when it takes effect.
+//!
+//! What changes a vector is server-wide (`sighup`): the functions that name their model are IMMUTABLE, so no session may
+//! get another vector than its neighbour.
+
+mod register;
+
+pub use register::register;
+
+use pgrx::guc::{GucSetting, PostgresGucEnum};
+use protocol::{Config, FetchConfig, OnLongText, Transparency};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
+enum LongText {
+    #[name = c"truncate"]
+    Truncate,
+    #[name = c"error"]
+    Error,
+}
+
+#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
+enum TransparentPixels {
+    #[name = c"drop"]
+    Drop,
+    #[name = c"white"]
+    White,
+}
+
+static MODEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"clip-search/emoji"));
+static MODEL_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static DEVICE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auto"));
+static PRECISION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auto"));
+static RUNTIME: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static PROGRAM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static ON_LONG_TEXT: GucSetting<LongText> = GucSetting::<LongText>::new(LongText::Truncate);
+static TRANSPARENCY: GucSetting<TransparentPixels> = GucSetting::<TransparentPixels>::new(TransparentPixels::Drop);
+static APPLY_ORIENTATION: GucSetting<bool> = GucSetting::<bool>::new(true);
+static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static MAX_BATCH: GucSetting<i32> = GucSetting::<i32>::new(32);
+static MAX_IMAGE_BYTES: GucSetting<i32> = GucSetting::<i32>::new(64 << 20);
+static MAX_IMAGE_PIXELS: GucSetting<i32> = GucSetting::<i32>::new(89_478_485);
+static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300_000);
+static START_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+static URL_FETCH: GucSetting<bool> = GucSetting::<bool>::new(false);
+static URL_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static URL_USER_AGENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static URL_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+static URL_CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+static URL_MAX_REDIRECTS: GucSetting<i32> = GucSetting::<i32>::new(5);
+static URL_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(32);
+static URL_CONNECTIONS_PER_HOST: GucSetting<i32> = GucSetting::<i32>::new(4);
+static URL_RETRIES: GucSetting<i32> = GucSetting::<i32>::new(2);
+static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(0);
+static BULK_STEP: GucSetting<i32> = GucSetting::<i32>::new(100);
+static MAX_QUEUE: GucSetting<i32> = GucSetting::<i32>::new(256 << 10);
+static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(0);
+static MAX_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(1000);
+static TEXT_CACHE: GucSetting<i32> = GucSetting::<i32>::new(32 << 10);
+static LOG_MIN_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
+
+/// The session's model.
+pub fn model() -> String {
+    MODEL.get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// How long a request may take; `None` means without limit.
+pub fn request_timeout() -> Option<Duration> {
+    match REQUEST_TIMEOUT.get() {
+        0 => None,
+        ms => Some(Duration::from_millis(ms as u64)),
+    }
+}
+
+/// How long to wait for the server to listen.
+pub fn start_timeout() -> Duration {
+    Duration::from_millis(START_TIMEOUT.get() as u64)
+}
+
+/// Longest encoded picture in bytes.
+pub fn max_image_bytes() -> usize {
+    MAX_IMAGE_BYTES.get() as usize
+}
+
+/// Whether this session may fetch by URL.
+pub fn url_fetch() -> bool {
+    URL_FETCH.get()
+}
+
+/// The program that the supervisor starts.
+pub fn server_program() -> PathBuf {
+    path(&PROGRAM).unwrap_or_else(|| package_dir().join("clip-search-server"))
+}
+
+/// When this process last read the configuration files, in microseconds. A vector that was made before may have been
+/// made under other settings.
+pub fn loaded_at() -> i64 {
+    // SAFETY: a number that only this process writes, while it reads its configuration.
+    unsafe { pgrx::pg_sys::PgReloadTime }
+}
+
+/// Whether the configuration was reloaded under this session so short a time ago that the server may not know it yet.
+pub fn may_be_on_its_way() -> bool {
+    // SAFETY: a number that is set once, when the process starts, and the time.
+    let (started, now) = unsafe { (pgrx::pg_sys::MyStartTimestamp, pgrx::pg_sys::GetCurrentTimestamp()) };
+    loaded_at() > started && now - loaded_at() < 1_000_000
+}
+
+/// The server's settings as they are now.
+pub fn server_config() -> Config {
+    let mut model_roots: Vec<PathBuf> = path(&MODEL_DIR).into_iter().collect();
+    model_roots.push(share_dir().join("clip_search/models"));
+    let text = |setting: &GucSetting<Option<CString>>| {
+        setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    Config {
+        model_roots,
+        onnxruntime_library: path(&RUNTIME).unwrap_or_else(|| package_dir().join("libonnxruntime.so")),
+        device: text(&DEVICE),
+        precision: text(&PRECISION),
+        threads: THREADS.get() as u32,
+        max_batch: MAX_BATCH.get() as u32,
+        on_long_text: match ON_LONG_TEXT.get() {
+            LongText::Truncate => OnLongText::Truncate,
+            LongText::Error => OnLongText::Error,
+        },
+        transparency: match TRANSPARENCY.get() {
+            TransparentPixels::Drop => Transparency::Drop,
+            TransparentPixels::White => Transparency::White,
+        },
+        apply_orientation: APPLY_ORIENTATION.get(),
+        max_image_bytes: MAX_IMAGE_BYTES.get() as u64,
+        max_image_pixels: MAX_IMAGE_PIXELS.get() as u64,
+        idle_timeout_s: IDLE_TIMEOUT.get() as u32,
+        bulk_step_ms: BULK_STEP.get() as u32,
+        max_queue_bytes: kibibytes(&MAX_QUEUE),
+        max_server_memory: kibibytes(&MAX_MEMORY),
+        max_connections: MAX_CONNECTIONS.get() as u32,
+        text_cache_bytes: kibibytes(&TEXT_CACHE),
+        log_min_duration_ms: u64::try_from(LOG_MIN_DURATION.get()).ok(),
+        // The supervisor counts.
+        restarts: 0,
+        fetch: FetchConfig {
+            allow: text(&URL_ALLOW),
+            timeout_ms: URL_TIMEOUT.get() as u64,
+            connect_timeout_ms: URL_CONNECT_TIMEOUT.get() as u64,
+            max_redirects: URL_MAX_REDIRECTS.get() as u32,
+            connections: URL_CONNECTIONS.get() as u32,
+            connections_per_host: URL_CONNECTIONS_PER_HOST.get() as u32,
+            retries: URL_RETRIES.get() as u32,
+            user_agent: Some(text(&URL_USER_AGENT))
+                .filter(|agent| !agent.is_empty())
+                .unwrap_or_else(|| FetchConfig::USER_AGENT.to_owned()),
+        },
+    }
+}
+
+fn kibibytes(setting: &GucSetting<i32>) -> u64 {
+    setting.get() as u64 * 1024
+}
+
+fn path(setting: &GucSetting<Option<CString>>) -> Option<PathBuf> {
+    setting.get().filter(|value| !value.is_empty()).map(|value| to_path(&value))
+}
+
+fn to_path(value: &CStr) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(value.to_bytes()))
+}
+
+/// `$(pg_config --pkglibdir)/clip_search`: the server and the ONNX Runtime library.
+fn package_dir() -> PathBuf {
+    // SAFETY: pkglib_path is a NUL-terminated array that the postmaster fills before it loads any library.
+    to_path(unsafe { CStr::from_ptr(&raw const pgrx::pg_sys::pkglib_path as *const _) }).join("clip_search")
+}
+
+/// `$(pg_config --sharedir)`.
+fn share_dir() -> PathBuf {
+    let mut buffer = [0; pgrx::pg_sys::MAXPGPATH as usize];
+    // SAFETY: my_exec_path is a NUL-terminated array; get_share_path writes at most MAXPGPATH bytes, NUL included.
+    unsafe {
+        pgrx::pg_sys::get_share_path(&raw const pgrx::pg_sys::my_exec_path as *const _, buffer.as_mut_ptr());
+        to_path(CStr::from_ptr(buffer.as_ptr()))
+    }
+}
