@@ -46,7 +46,9 @@ fn run(row: Row) -> Result<Datum> {
     let Some(now) = row.new_value(source) else {
         return Ok(row.with(target, None));
     };
-    if row.old_value(source).is_some_and(|before| same(before, now)) {
+    // Where there is no embedding, `UPDATE … SET image = image` asks for one.
+    let is_asked_for = row.new_value(target.number).is_none() && row.is_assigned(source);
+    if !is_asked_for && row.old_value(source).is_some_and(|before| same(before, now)) {
         return Ok(row.unchanged());
     }
     match embed(&options, modality, now) {
@@ -137,6 +139,15 @@ impl Row {
         self.event() & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE
     }
 
+    /// Whether an update names the column.
+    fn is_assigned(&self, number: i32) -> bool {
+        // SAFETY: as in `event`; a set of column numbers, which begin below those of system columns, or none.
+        unsafe {
+            let offset = number - pg_sys::FirstLowInvalidHeapAttributeNumber;
+            self.is_update() && pg_sys::bms_is_member(offset, (*self.0).tg_updatedcols)
+        }
+    }
+
     fn arguments(&self) -> Vec<String> {
         // SAFETY: as in `event`; so many C strings.
         unsafe {
@@ -191,9 +202,16 @@ impl Row {
 
     fn target(&self, name: &str) -> Result<Target> {
         let (number, type_id, modifier) = self.column(name)?;
-        let found = type_name(type_id);
-        if found.rsplit('.').next() != Some("vector") {
-            return Err(Misuse::NotAVectorColumn { column: name.to_owned(), found }.into());
+        // Not by its name alone: anybody may call a type vector, and would be shown memory in place of numbers.
+        // SAFETY: the OID of a type, and NUL-terminated names.
+        let is_vector = unsafe {
+            let extension = pg_sys::get_extension_oid(c"vector".as_ptr(), true);
+            extension != Oid::INVALID
+                && pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_id) == extension
+                && type_name(type_id).rsplit('.').next() == Some("vector")
+        };
+        if !is_vector {
+            return Err(Misuse::NotAVectorColumn { column: name.to_owned(), found: type_name(type_id) }.into());
         }
         Ok(Target { number, dimension: usize::try_from(modifier).ok().filter(|dimension| *dimension > 0) })
     }

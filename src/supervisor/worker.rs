@@ -169,7 +169,6 @@ impl Supervisor {
         match Server::start(&program, &self.config) {
             Ok(server) => {
                 pgrx::log!("clip_search: started clip-search-server with process ID {}", server.pid());
-                self.config.restarts += 1;
                 files::publish(&SupervisorState::Running);
                 self.phase = Phase::Running { server, since: Instant::now() };
             }
@@ -191,6 +190,7 @@ impl Supervisor {
         if healthy {
             self.delay = FIRST_DELAY;
         }
+        self.config.restarts += 1;
         let reason = describe(status);
         pgrx::log!("clip_search: clip-search-server {reason}; starting it again in {} ms", self.delay.as_millis());
         files::publish(&SupervisorState::BackingOff { reason, delay_ms: self.delay.as_millis() as u64 });

@@ -34,7 +34,13 @@ SELECT * FROM refused($$'image', 'small'$$) AS r(state text, message text, detai
 ALTER TABLE watched DROP COLUMN small;
 SELECT * FROM refused($$'image', 'small'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'image', 'embedding'$$, statement => $$INSERT INTO watched VALUES (1, 'no picture')$$) AS r(state text, message text, detail text, hint text);
+-- A type that is called vector and is none
+CREATE SCHEMA clip_search_false;
+CREATE DOMAIN clip_search_false.vector AS polygon;
+ALTER TABLE watched ADD COLUMN false_one clip_search_false.vector;
+SELECT * FROM refused($$'image', 'false_one'$$) AS r(state text, message text, detail text, hint text);
 DROP TABLE watched;
+DROP SCHEMA clip_search_false CASCADE;
 \x off
 \pset format aligned
 
@@ -48,11 +54,15 @@ INSERT INTO watched VALUES (2, NULL, NULL), (3, NULL, '');
 CREATE VIEW state AS SELECT id, embedding = clip_embed_image(image) AS image, by_caption = clip_embed_text("the ""caption""") AS caption FROM watched ORDER BY id;
 SELECT * FROM state;
 -- Only what has changed is embedded: an embedding that somebody has changed by hand stays as long as its source does.
+UPDATE watched SET embedding = array_fill(1, ARRAY[128])::vector WHERE id = 1;
+UPDATE watched SET image = image || '', "the ""caption""" = "the ""caption""" || '' WHERE id = 1;
+SELECT * FROM state WHERE id = 1;
+-- Where there is none, it takes an update of the source, even to what it is.
 UPDATE watched SET embedding = NULL, by_caption = NULL;
 UPDATE watched SET note = 'x';
 SELECT id, embedding IS NULL AS image, by_caption IS NULL AS caption FROM watched ORDER BY id;
-UPDATE watched SET image = image || '', "the ""caption""" = "the ""caption""" || '' WHERE id = 1;
-SELECT id, embedding IS NULL AS image, by_caption IS NULL AS caption FROM watched ORDER BY id;
+UPDATE watched SET image = image, "the ""caption""" = "the ""caption""" WHERE id = 1;
+SELECT * FROM state WHERE id = 1;
 UPDATE watched SET image = image || '\x00', "the ""caption""" = 'a cat' WHERE id = 1;
 SELECT * FROM state;
 UPDATE watched SET image = NULL, "the ""caption""" = NULL WHERE id = 1;
@@ -65,9 +75,9 @@ COPY watched (id, "the ""caption""") FROM stdin;
 \.
 ALTER TABLE watched ALTER image SET STORAGE EXTERNAL;
 INSERT INTO watched (id, image) SELECT 6, image || decode(repeat('00', 100000), 'hex') FROM pixel;
-UPDATE watched SET embedding = NULL WHERE id = 6;
+UPDATE watched SET embedding = array_fill(1, ARRAY[128])::vector WHERE id = 6;
 UPDATE watched SET note = 'y', image = image WHERE id = 6;
-SELECT id, embedding IS NULL AS untouched FROM watched WHERE id = 6;
+SELECT id, embedding = array_fill(1, ARRAY[128])::vector AS untouched FROM watched WHERE id = 6;
 SELECT * FROM state WHERE id <> 6;
 -- Pictures that are none, and a partitioned table
 CREATE TABLE lenient (id integer, image bytea, embedding vector(128)) PARTITION BY RANGE (id);

@@ -34,5 +34,5 @@ pub use picture::{
 };
 pub use runtime::Runtime;
 pub use session::{SessionOptions, TextTower, VisionTower};
-pub use spec::{Filter, ImageSpec, Modality, ModelSpec, Normalize, Resize, TokenIds};
+pub use spec::{Filter, ImageSpec, Modality, ModelSpec, Normalize, Resize, TokenIds, TowerStamp};
 pub use tokenizer::{LongText, Tokenizer};

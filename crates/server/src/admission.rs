@@ -4,7 +4,7 @@
 use crate::process;
 use protocol::{ErrorClass, Failure};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -26,9 +26,9 @@ pub(crate) struct Admission {
     max_memory: u64,
     large: Lane,
     small: Lane,
-    waiting: Arc<AtomicU32>,
-    /// Requests of some size that are in, past all checks.
-    working: Arc<AtomicU32>,
+    waiting: Arc<AtomicU64>,
+    /// Memory for the requests that are in, past all checks.
+    promised: Arc<AtomicU64>,
 }
 
 struct Lane {
@@ -56,7 +56,7 @@ impl Lane {
 /// A request that was taken in. Dropping it makes room.
 pub(crate) struct Admitted {
     _room: Option<OwnedSemaphorePermit>,
-    _working: Option<Counted>,
+    _promised: Option<Counted>,
 }
 
 impl Admission {
@@ -64,7 +64,7 @@ impl Admission {
     pub(crate) fn new(max_bytes: u64, max_memory: u64) -> Self {
         let small = max_bytes / LANE;
         let (large, small) = (Lane::new(max_bytes - small), Lane::new(small));
-        Self { max_bytes, max_memory, large, small, waiting: Arc::default(), working: Arc::default() }
+        Self { max_bytes, max_memory, large, small, waiting: Arc::default(), promised: Arc::default() }
     }
 
     /// Bytes of requests that are in.
@@ -74,29 +74,35 @@ impl Admission {
 
     /// Requests that wait for room.
     pub(crate) fn waiting(&self) -> u32 {
-        self.waiting.load(Relaxed)
+        self.waiting.load(Relaxed) as u32
     }
 
-    /// Waits for room for a request of so many bytes.
+    /// Waits for room for a request of so many bytes. `make_way` gives memory back, if it can.
     ///
     /// # Errors
-    /// [`ErrorClass::OutOfMemory`] where no other request is in that could end and make room.
-    pub(crate) async fn admit(&self, bytes: u64) -> Result<Admitted, Failure> {
+    /// [`ErrorClass::OutOfMemory`] where nothing gives memory back, and no other request is in that could end.
+    pub(crate) async fn admit(&self, bytes: u64, make_way: impl Fn() -> bool) -> Result<Admitted, Failure> {
         if bytes < UNIT {
-            return Ok(Admitted { _room: None, _working: None });
+            return Ok(Admitted { _room: None, _promised: None });
         }
-        let _waiting = Counted::new(&self.waiting);
+        let _waiting = Counted::new(&self.waiting, 1);
         let lane = if bytes <= self.max_bytes / SMALL { &self.small } else { &self.large };
         let room = lane.enter(bytes).await;
+        // Its bytes as they arrive, and the items in them.
+        let needed = 2 * bytes;
         loop {
-            // Its bytes as they arrive, and the items in them.
-            let needed = 2 * bytes;
-            let resident = if self.max_memory == 0 || bytes < NEGLIGIBLE { 0 } else { process::resident_bytes() };
-            if self.max_memory == 0 || resident + needed <= self.max_memory || bytes < NEGLIGIBLE {
-                return Ok(Admitted { _room: Some(room), _working: Some(Counted::new(&self.working)) });
+            let promised = self.promised.load(Relaxed);
+            let resident = if self.max_memory == 0 { 0 } else { process::resident_bytes() };
+            // What was promised is resident in part: with nobody else in, the figure is exact.
+            if self.max_memory == 0 || bytes < NEGLIGIBLE || resident + promised + needed <= self.max_memory {
+                let _promised = Some(Counted::new(&self.promised, needed));
+                return Ok(Admitted { _room: Some(room), _promised });
+            }
+            if make_way() {
+                continue;
             }
             // Those that wait here, too, will give nothing back.
-            if self.working.load(Relaxed) == 0 {
+            if promised == 0 {
                 return Err(out_of_memory(bytes, needed, resident, self.max_memory));
             }
             tokio::time::sleep(PAUSE).await;
@@ -123,19 +129,19 @@ pub(crate) fn mebibytes(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
 }
 
-/// Counts one for as long as it lives.
-struct Counted(Arc<AtomicU32>);
+/// Counts so many for as long as it lives.
+struct Counted(Arc<AtomicU64>, u64);
 
 impl Counted {
-    fn new(counter: &Arc<AtomicU32>) -> Self {
-        counter.fetch_add(1, Relaxed);
-        Self(Arc::clone(counter))
+    fn new(counter: &Arc<AtomicU64>, number: u64) -> Self {
+        counter.fetch_add(number, Relaxed);
+        Self(Arc::clone(counter), number)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(self.1, Relaxed);
     }
 }
 
@@ -145,7 +151,7 @@ mod tests {
     use std::time::Duration;
 
     async fn is_admitted(admission: &Admission, bytes: u64) -> Option<Admitted> {
-        tokio::time::timeout(Duration::from_millis(20), admission.admit(bytes)).await.ok().map(Result::unwrap)
+        tokio::time::timeout(Duration::from_millis(20), admission.admit(bytes, || false)).await.ok().map(Result::unwrap)
     }
 
     #[tokio::test]
@@ -170,20 +176,28 @@ mod tests {
         assert!(is_admitted(&admission, 512 << 10).await.is_some());
     }
 
+    #[tokio::test]
+    async fn memory_is_asked_back_before_a_request_is_refused() {
+        let (admission, asked) = (Admission::new(1 << 30, 1 << 20), AtomicU64::new(0));
+        let make_way = || asked.fetch_add(1, Relaxed) < 3;
+        assert!(admission.admit(1 << 20, make_way).await.is_err());
+        assert_eq!(asked.into_inner(), 4);
+    }
+
     /// Several that do not fit do not wait for each other.
     #[tokio::test]
     async fn nobody_waits_for_those_who_wait() {
         let admission = Admission::new(1 << 30, 1 << 20);
-        let (one, two) = tokio::join!(admission.admit(1 << 20), admission.admit(1 << 20));
+        let (one, two) = tokio::join!(admission.admit(1 << 20, || false), admission.admit(1 << 20, || false));
         assert!(one.is_err() && two.is_err());
     }
 
     #[tokio::test]
     async fn memory_that_nobody_will_give_back_is_an_error() {
         let admission = Admission::new(1 << 30, 1 << 20);
-        let Err(failure) = admission.admit(1 << 20).await else { panic!("admitted") };
+        let Err(failure) = admission.admit(1 << 20, || false).await else { panic!("admitted") };
         assert_eq!(failure.class, ErrorClass::OutOfMemory);
         assert!(failure.detail.unwrap().contains("It needs 2 MiB"));
-        assert!(admission.admit(2000).await.is_ok(), "a text needs next to nothing");
+        assert!(admission.admit(2000, || false).await.is_ok(), "a text needs next to nothing");
     }
 }

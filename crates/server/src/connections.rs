@@ -43,26 +43,21 @@ pub(crate) struct Place {
 }
 
 impl Connections {
-    /// A place, if fewer than `max` are taken, or one that has had nothing to do for longest can make way; the second
-    /// value says whether one had to.
-    pub(crate) fn enter(self: &Arc<Self>, max: usize) -> (Option<Place>, bool) {
+    /// A place, if fewer than `max` are taken, or as many of those that have had nothing to do for longest can make way.
+    pub(crate) fn enter(self: &Arc<Self>, max: usize) -> Option<Place> {
         let mut state = self.0.lock().expect("no panic while held");
-        let staying = state.open.values().filter(|connection| !connection.leaving).count();
-        let mut made_room = false;
-        if staying >= max {
-            let resting = state.open.values_mut().filter(|connection| !connection.leaving);
-            let longest = resting.filter(|connection| connection.rests()).min_by_key(|one| one.resting);
-            let Some(longest) = longest else { return (None, false) };
+        while state.open.values().filter(|connection| !connection.leaving).count() >= max {
+            let resting = state.open.values_mut().filter(|connection| !connection.leaving && connection.rests());
+            let longest = resting.min_by_key(|connection| connection.resting)?;
             longest.leaving = true;
             longest.wanted.notify_one();
-            made_room = true;
         }
         let (number, wanted) = (state.next, Arc::<Notify>::default());
         state.next += 1;
         let (resting, leaving) = (Some(Instant::now()), false);
         let connection = Connection { is_new: true, resting, wanted: Arc::clone(&wanted), leaving };
         state.open.insert(number, connection);
-        (Some(Place { number, wanted, connections: Arc::clone(self) }), made_room)
+        Some(Place { number, wanted, connections: Arc::clone(self) })
     }
 }
 
@@ -104,21 +99,24 @@ mod tests {
     #[test]
     fn the_one_that_rests_longest_makes_way() {
         let connections = Arc::new(Connections::default());
-        let places: Vec<Place> = (0..3).map(|_| connections.enter(3).0.unwrap()).collect();
-        assert!(matches!(connections.enter(3), (None, false)), "all are about to ask something");
+        let places: Vec<Place> = (0..3).map(|_| connections.enter(3).unwrap()).collect();
+        assert!(connections.enter(3).is_none(), "all are about to ask something");
         for place in &places {
             assert!(place.work());
         }
         places[1].rest();
         places[2].rest();
-        let (fourth, made_room) = connections.enter(3);
-        assert!(fourth.is_some() && made_room);
+        let fourth = connections.enter(3).unwrap();
         assert!(!places[1].work(), "it was told to leave");
         assert!(places[2].work());
-        assert!(fourth.as_ref().unwrap().work());
-        assert!(matches!(connections.enter(3), (None, false)), "all are at work");
-        places[0].rest();
-        assert!(matches!(connections.enter(3), (Some(_), true)));
+        assert!(fourth.work());
+        assert!(connections.enter(3).is_none(), "all are at work");
+        places.iter().for_each(Place::rest);
+        fourth.rest();
+        let fifth = connections.enter(2).unwrap();
+        let staying = |place: &&Place| place.work();
+        assert_eq!(places.iter().chain([&fourth]).filter(staying).count(), 1, "fewer may stay than before");
+        drop(fifth);
         drop((places, fourth));
         assert!(connections.0.lock().unwrap().open.is_empty());
     }

@@ -21,6 +21,9 @@ pub(crate) fn of(error: &Error) -> Failure {
         Error::BadModel { reason, .. } if reason.contains("ermission denied") => {
             (Class::BadModel, Some("Make the model's files readable for the user that PostgreSQL runs as."))
         }
+        Error::BadModel { reason, .. } if reason.contains("were replaced") => {
+            (Class::BadModel, Some("Run SELECT clip_restart_server() as a superuser, and embed again."))
+        }
         Error::BadModel { .. } => (Class::BadModel, Some("Download the model again, with all of its files.")),
         Error::TextTooLong { .. } => {
             (Class::LimitExceeded, Some("Shorten the text, or set clip_search.on_long_text to truncate."))

@@ -112,8 +112,8 @@ fn leave(socket: &Path, status: i32) -> ! {
 async fn serve(mut stream: UnixStream, service: Arc<Service>, connections: Arc<Connections>) {
     service.stats.connections.fetch_add(1, Relaxed);
     let max = service.max_connections();
-    let (place, made_room) = connections.enter(max);
-    service.stats.connections_refused.fetch_add((made_room || place.is_none()).into(), Relaxed);
+    let place = connections.enter(max);
+    service.stats.connections_refused.fetch_add(place.is_none().into(), Relaxed);
     // A connection that breaks is the client's affair: it may have been cancelled.
     let _ = match place {
         Some(place) => converse(&mut stream, &service, &place).await,
@@ -131,16 +131,19 @@ async fn refuse(stream: &mut UnixStream, max: usize) -> io::Result<()> {
         hint: Some("Try again later, or raise clip_search.max_connections_server.".to_owned()),
     };
     send(stream, Kind::Hello, &Hello::of_this_process()).await?;
-    part(stream, failure).await
+    part(stream, failure, std::future::pending()).await
 }
 
 /// Says why this is the end, and takes what the client still sends. Closed while a request is on its way, the client would
-/// see a broken pipe in place of the answer.
-async fn part(stream: &mut UnixStream, failure: Failure) -> io::Result<()> {
+/// see a broken pipe in place of the answer. It need not leave soon: `enough` ends the wait.
+async fn part(stream: &mut UnixStream, failure: Failure, enough: impl Future<Output = ()>) -> io::Result<()> {
     send(stream, Kind::Response, &Response::Failed(failure)).await?;
     stream.shutdown().await?;
     let mut nowhere = tokio::io::sink();
-    let _ = tokio::time::timeout(STALL, tokio::io::copy(stream, &mut nowhere)).await;
+    tokio::select! {
+        _ = tokio::time::timeout(STALL, tokio::io::copy(stream, &mut nowhere)) => {}
+        () = enough => {}
+    }
     Ok(())
 }
 
@@ -152,12 +155,16 @@ async fn converse(stream: &mut UnixStream, service: &Service, place: &Place) -> 
             // Another one needs the place; whoever has this one does nothing with it.
             () = place.wanted() => return Ok(()),
         };
-        let (request, admitted) = match request {
-            Received::Request(request, admitted) => (request, admitted),
+        let (request, admitted, began) = match request {
+            Received::Request(request, admitted, began) => (request, admitted, began),
             Received::End => return Ok(()),
-            Received::Refused(failure) => return part(stream, failure).await,
+            Received::Refused(failure) => {
+                service.stats.errors.fetch_add(1, Relaxed);
+                place.rest();
+                return part(stream, failure, place.wanted()).await;
+            }
         };
-        let (began, what) = (Instant::now(), describe(&request));
+        let what = describe(&request);
         let has_one_response = !matches!(request, Request::Fetch(_));
         let mut responses = service.answer(request);
         loop {
@@ -205,7 +212,8 @@ fn describe(request: &Request) -> String {
 
 /// What came of waiting for a request.
 enum Received {
-    Request(Request, Admitted),
+    /// With the time at which its first bytes were there.
+    Request(Request, Admitted, Instant),
     /// The client has left.
     End,
     /// The connection is of no use any more.
@@ -220,6 +228,7 @@ async fn receive(stream: &mut UnixStream, service: &Service, place: &Place) -> i
     if !place.work() {
         return Ok(Received::End);
     }
+    let began = Instant::now();
     let header = match Header::parse(&head).and_then(|header| header.expect(Kind::Request)) {
         Ok(header) => header,
         Err(error) => return Ok(malformed(&error)),
@@ -242,7 +251,7 @@ async fn receive(stream: &mut UnixStream, service: &Service, place: &Place) -> i
         }
     }
     Ok(match process::apart(payload.len(), || decode(&payload)) {
-        Ok(request) => Received::Request(request, admitted),
+        Ok(request) => Received::Request(request, admitted, began),
         Err(error) => malformed(&error),
     })
 }

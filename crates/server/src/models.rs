@@ -7,7 +7,7 @@ use crate::stats::Stats;
 use crate::{log_info, process};
 use clip::{
     Device, Error, Modality, ModelName, ModelSpec, Precision, Preprocessor, Provider, Reading, Result, Runtime,
-    SessionOptions, TextTower, Tokenizer, Transparency, VisionTower, catalog,
+    SessionOptions, TextTower, Tokenizer, TowerStamp, Transparency, VisionTower, catalog,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
@@ -15,9 +15,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
+
+/// How long a tower that others use may be waited for where it has to make way, and between two looks.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A loaded tower. Only the scheduler's thread runs it, so the lock is never waited for.
 pub(crate) struct Tower {
@@ -44,6 +48,8 @@ pub(crate) struct Model {
     /// Of all models that this process has read.
     number: u64,
     options: SessionOptions,
+    /// Of the files of each tower, as they were when the model was read.
+    stamps: [Option<TowerStamp>; 2],
     library: PathBuf,
     text: Slot,
     vision: Slot,
@@ -73,14 +79,16 @@ impl Model {
     fn read(directory: &Path, name: &ModelName, config: &Config) -> Result<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let spec = ModelSpec::read(directory, name)?;
+        let precision = precision(&spec, config)?;
         Ok(Self {
+            stamps: [Modality::Text, Modality::Vision].map(|modality| spec.tower_stamp(modality, precision)),
             tokenizer: Tokenizer::load(&spec)?,
             preprocessor: Preprocessor::new(&spec).with_reading(reading(config)),
             number: NUMBERS.fetch_add(1, Relaxed),
             options: SessionOptions {
                 device: Device::from_str(&config.device)?,
                 threads: config.threads as usize,
-                precision: precision(&spec, config)?,
+                precision,
             },
             library: config.onnxruntime_library.clone(),
             text: Slot::default(),
@@ -98,6 +106,10 @@ impl Model {
         2 * self.number + modality as u64
     }
 
+    fn is_loaded(&self) -> bool {
+        self.text.get().is_some() || self.vision.get().is_some()
+    }
+
     fn slot(&self, modality: Modality) -> &Slot {
         match modality {
             Modality::Text => &self.text,
@@ -110,7 +122,22 @@ impl Model {
         2 * self.spec.tower_size(modality, self.options.precision)
     }
 
+    /// Fails where the tower's files are no longer those that the model was read with, and its other half is in memory,
+    /// which would not fit.
+    fn check_files(&self, modality: Modality) -> Result<()> {
+        let now = self.spec.tower_stamp(modality, self.options.precision);
+        if self.is_loaded() && now.is_some() && now != self.stamps[modality as usize] {
+            return Err(Error::BadModel {
+                model: self.spec.name.to_string(),
+                file: format!("the {} tower", modality.name()),
+                reason: "its files were replaced while the model was loaded".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     fn load(&self, modality: Modality, stats: &Stats) -> Result<Arc<Tower>> {
+        self.check_files(modality)?;
         let (began, before) = (Instant::now(), process::resident_bytes());
         let runtime = Runtime::init(&self.library)?;
         let (session, provider, note) = match modality {
@@ -221,12 +248,22 @@ impl Models {
 
     /// Unloads towers that nobody uses, those that were not asked for longest first, until there is memory for another.
     /// Nobody else looks for memory until the guard is dropped.
-    fn make_room(&self, model: &Model, modality: Modality, max: u64) -> Result<std::sync::MutexGuard<'_, ()>> {
+    fn make_room(&self, model: &Model, modality: Modality, max: u64) -> Result<Option<std::sync::MutexGuard<'_, ()>>> {
+        if max == 0 {
+            return Ok(None);
+        }
         let guard = self.making_room.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let began = Instant::now();
         let needed = model.memory_to_load(modality);
-        while max > 0 && process::resident_bytes() + needed > max {
+        while process::resident_bytes() + needed > max {
             // Nobody makes way for what would not fit into all of it.
-            if needed > max || !self.unload_one() {
+            if needed <= max && self.unload_one() {
+                continue;
+            }
+            // Others may be done with theirs in a moment.
+            if needed <= max && self.has_loaded() && began.elapsed() < PATIENCE {
+                std::thread::sleep(PAUSE);
+            } else {
                 return Err(Error::OutOfMemory {
                     model: model.spec.name.to_string(),
                     reason: format!(
@@ -240,14 +277,22 @@ impl Models {
                 });
             }
         }
-        Ok(guard)
+        Ok(Some(guard))
     }
 
-    fn unload_one(&self) -> bool {
-        let models: Vec<Arc<Model>> = {
-            let models = self.models.lock().expect("no panic while held");
-            models.values().filter_map(|model| model.get().cloned()).collect()
-        };
+    fn loaded(&self) -> Vec<Arc<Model>> {
+        let models = self.models.lock().expect("no panic while held");
+        models.values().filter_map(|model| model.get().cloned()).collect()
+    }
+
+    fn has_loaded(&self) -> bool {
+        self.loaded().iter().any(|model| model.is_loaded())
+    }
+
+    /// Unloads the tower that was not asked for longest, of those that nobody uses; false where there is none.
+    pub(crate) fn unload_one(&self) -> bool {
+        process::trim_memory();
+        let models = self.loaded();
         let slots = models.iter().flat_map(|model| [&model.text, &model.vision]);
         let mut loaded: Vec<(u64, &Slot)> =
             slots.filter_map(|slot| Some((slot.get()?.last_use.load(Relaxed), slot))).collect();
@@ -260,7 +305,17 @@ impl Models {
         let freed = before.saturating_sub(process::resident_bytes());
         log_info!("unloaded the {} tower of model \"{model}\", which frees {} MiB", modality.name(), mebibytes(freed));
         self.stats.towers.unloaded(&model, modality);
+        self.forget_unloaded(&model);
         true
+    }
+
+    /// A model with no tower in memory is read anew when it is asked for: its files may be others by then.
+    fn forget_unloaded(&self, name: &str) {
+        let mut models = self.models.lock().expect("no panic while held");
+        models.retain(|known, model| {
+            known.to_string() != name
+                || model.get().is_none_or(|model| model.is_loaded() || Arc::strong_count(model) > 2)
+        });
     }
 
     /// The model of this name.

@@ -61,7 +61,7 @@ impl Pool {
         match items {
             Items::Texts(texts) => {
                 for text in texts {
-                    let short = text.len() <= SHORT_TEXT;
+                    let short = text.len() <= SHORT_TEXT && class == Class::Interactive;
                     let model = Arc::clone(model);
                     let work = move || model.tokenizer.encode(&text, long).map(Input::Ids);
                     waiting.push(match short {

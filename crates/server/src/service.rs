@@ -62,8 +62,8 @@ impl Service {
     /// Takes new settings; they hold for requests that come after.
     pub fn reconfigure(&self, config: Config) {
         let mut settings = self.settings();
-        let old = Arc::clone(&settings.config);
-        if config.threads != old.threads {
+        let before = Arc::clone(&settings.config);
+        if config.threads != before.threads {
             match Pool::new(config.threads, Arc::clone(&self.stats)) {
                 Ok(pool) => settings.pool = Arc::new(pool),
                 Err(error) => {
@@ -75,26 +75,28 @@ impl Service {
             let Config { model_roots, device, precision, .. } = config.clone();
             (model_roots, device, precision, config.threads, config.transparency, config.apply_orientation)
         };
-        let reload = what_models_hold(&config) != what_models_hold(&old);
+        let reload = what_models_hold(&config) != what_models_hold(&before);
         if reload {
             settings.models = Arc::new(Models::new(Arc::clone(&self.stats)));
             self.stats.towers.all_unloaded();
         }
-        if (config.max_queue_bytes, config.max_server_memory) != (old.max_queue_bytes, old.max_server_memory) {
+        if (config.max_queue_bytes, config.max_server_memory) != (before.max_queue_bytes, before.max_server_memory) {
             settings.admission = Arc::new(Admission::new(config.max_queue_bytes, config.max_server_memory));
         }
-        if reload || config.text_cache_bytes != old.text_cache_bytes {
+        if reload || config.text_cache_bytes != before.text_cache_bytes {
             settings.cache = Arc::new(TextCache::new(config.text_cache_bytes));
         }
-        if config.max_batch != old.max_batch {
+        if config.max_batch != before.max_batch {
             settings.prepared = prepared(&config);
         }
-        if (&config.fetch, config.max_image_bytes) != (&old.fetch, old.max_image_bytes) {
+        if (&config.fetch, config.max_image_bytes) != (&before.fetch, before.max_image_bytes) {
             settings.fetching = Arc::new(Fetching::new(&config));
         }
         self.scheduler.configure(config.max_batch as usize, config.bulk_step_ms.into());
         settings.config = Arc::new(config);
-        *self.settings.write().expect("no panic while held") = settings;
+        let old = std::mem::replace(&mut *self.settings.write().expect("no panic while held"), settings);
+        // Sessions of models take a while to end; nobody has to wait for it.
+        drop(old);
         log_info!("took new settings{}", if reload { "; models are loaded anew" } else { "" });
     }
 
@@ -107,8 +109,8 @@ impl Service {
     /// # Errors
     /// Where it never may.
     pub(crate) async fn admit(&self, bytes: u64) -> Result<Admitted, Failure> {
-        let admission = Arc::clone(&self.settings().admission);
-        admission.admit(bytes).await
+        let Settings { admission, models, .. } = self.settings();
+        admission.admit(bytes, || process::apart_always(|| models.unload_one())).await
     }
 
     /// Most connections open at a time.

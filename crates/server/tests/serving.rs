@@ -39,10 +39,10 @@ fn equal_pictures_are_run_once() {
     let server = Server::start(&config());
     let mut client = server.connect();
     let one = pictures(1).remove(0);
-    let found = embeddings(ask(&mut client, &images(vec![one; 20])));
+    let found = embeddings(ask(&mut client, &images(vec![one; 8])));
     assert!(found.iter().all(|vector| *vector == found[0]));
     let after = statistics(&mut client);
-    assert_eq!((after.batch_items, after.shared), (1, 19));
+    assert_eq!((after.batch_items, after.shared), (1, 7));
 }
 
 /// A text that comes when thousands of pictures wait is answered before them.
@@ -127,7 +127,7 @@ fn connections_are_bounded() {
         first.write_all(b"x").is_err()
             || until(|| Some(std::io::Read::read(&mut first, &mut [0]))).is_ok_and(|n| n == 0)
     );
-    assert_eq!(statistics(&mut third).connections_refused, 1);
+    assert_eq!(statistics(&mut third).connections_refused, 0);
     // Both at work.
     send(&mut second, &images(pictures(3000)));
     send(&mut third, &images(pictures(3000)));

@@ -159,6 +159,12 @@ fn bound_counts_the_weights() {
     let said = report(embed_text(&mut client, "x"));
     assert!(said.contains("loading its text tower needs about 2049 MiB"), "{said}");
     fs::remove_file(&weights).unwrap();
+    assert_eq!(
+        report(embed_text(&mut client, "x")),
+        "55000: the text tower of model \"golden/small\" cannot be used: its files were replaced while the model was loaded\n\
+         HINT: Run SELECT clip_restart_server() as a superuser, and embed again."
+    );
+    client.query("SELECT clip_restart_server()", &[]).unwrap();
     assert_eq!(embed_text(&mut client, "x").unwrap().len(), DIMENSION);
     assert_eq!(embed_image(&mut client, &picture("photo_444.jpg")).unwrap().len(), DIMENSION);
     cluster.assert_sessions_survived();

@@ -48,6 +48,9 @@ pub struct ModelSpec {
     precisions: Vec<Precision>,
 }
 
+/// Length and modification of each file of a tower.
+pub type TowerStamp = Vec<(u64, Option<std::time::SystemTime>)>;
+
 /// The two halves of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Modality {
@@ -136,6 +139,16 @@ impl ModelSpec {
         let dir = ModelDir::new(&self.path, &self.name);
         let files = dir.with_external_data(&onnx_file(modality, precision)).unwrap_or_default();
         files.iter().filter_map(|file| Some(std::fs::metadata(self.path.join(file)).ok()?.len())).sum()
+    }
+
+    /// Tells whether the files of one tower were changed or replaced; `None` where its ONNX file is not a regular file.
+    pub fn tower_stamp(&self, modality: Modality, precision: Precision) -> Option<TowerStamp> {
+        let dir = ModelDir::new(&self.path, &self.name);
+        let file = onnx_file(modality, precision);
+        let about = |file: &String| std::fs::metadata(self.path.join(file)).ok();
+        about(&file).filter(std::fs::Metadata::is_file)?;
+        let files = dir.with_external_data(&file).unwrap_or_default();
+        Some(files.iter().filter_map(about).map(|about| (about.len(), about.modified().ok())).collect())
     }
 
     /// An ONNX file of this precision, relative to the model's directory.

@@ -223,7 +223,11 @@ fn run_for_ever(shared: &Shared) {
         let mut state = shared.lock();
         answer(state.queue.finish(), &inputs, outcomes);
         let (interactive, bulk) = state.queue.waiting();
-        if bulk > 0 && (interactive > 0 || class == Class::Interactive) {
+        let others_wait = match class {
+            Class::Interactive => bulk > 0,
+            Class::Bulk => interactive > 0,
+        };
+        if others_wait {
             turn.ran(class, took);
         }
     }
@@ -287,6 +291,7 @@ fn run(tower: &Tower, inputs: &[&Input], cancel: &Cancel, stats: &Stats) -> Resu
         }
         other => other,
     };
-    stats.ran(tower, inputs.len(), began.elapsed(), !cancel.is_cancelled() && outcome.is_err());
+    let embedded = if outcome.is_ok() { inputs.len() } else { 0 };
+    stats.ran(tower, inputs.len(), embedded, began.elapsed(), outcome.is_err() && !cancel.is_cancelled());
     outcome
 }

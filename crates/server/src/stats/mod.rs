@@ -95,12 +95,12 @@ impl Stats {
         *self.reset.lock().expect("no panic while held") = Instant::now();
     }
 
-    /// Counts a run of a tower.
-    pub(crate) fn ran(&self, tower: &Tower, items: usize, took: Duration, failed: bool) {
+    /// Counts a run of a tower with so many items, of which so many were embedded.
+    pub(crate) fn ran(&self, tower: &Tower, items: usize, embedded: usize, took: Duration, failed: bool) {
         self.batches.fetch_add(1, Relaxed);
         self.batch_items.fetch_add(items as u64, Relaxed);
         self.inference.record(took);
-        self.towers.ran(&tower.model, tower.modality, items, took, failed);
+        self.towers.ran(&tower.model, tower.modality, embedded, took, failed);
     }
 
     /// How long nobody has asked for an embedding; zero while somebody waits for one.

@@ -50,16 +50,14 @@ impl Towers {
         self.0.lock().expect("no panic while held").values_mut().for_each(|tower| tower.row.loaded = false);
     }
 
-    pub(super) fn ran(&self, model: &str, modality: Modality, items: usize, took: Duration, failed: bool) {
+    pub(super) fn ran(&self, model: &str, modality: Modality, embedded: usize, took: Duration, failed: bool) {
         self.update(model, modality, |tower| {
             tower.row.batches += 1;
             tower.row.inference_ms += took.as_secs_f64() * 1000.0;
             tower.inference.record(took);
             tower.last_run = Some(Instant::now());
-            match failed {
-                true => tower.row.errors += 1,
-                false => tower.row.items += items as u64,
-            }
+            tower.row.items += embedded as u64;
+            tower.row.errors += u64::from(failed);
         });
     }
 
