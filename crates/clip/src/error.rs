@@ -156,14 +156,6 @@ pub enum Error {
         /// What is wrong with the vector.
         reason: String,
     },
-    /// The operating system gives no memory for a picture of this size.
-    #[error("there is no memory to decode a picture of {width} x {height} pixels")]
-    NoMemoryToDecode {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-    },
     /// The caller cancelled the request.
     #[error("cancelled")]
     Cancelled,

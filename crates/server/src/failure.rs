@@ -56,12 +56,6 @@ pub(crate) fn of(error: &Error) -> Failure {
                 "Raise clip_search.max_server_memory where it is the limit, lower clip_search.max_batch, or use a smaller model.",
             ),
         ),
-        Error::NoMemoryToDecode { .. } => (
-            Class::OutOfMemory,
-            Some(
-                "Try again when there is less to do, lower clip_search.max_image_pixels, or give the server more memory.",
-            ),
-        ),
         Error::BadEmbedding { .. } => {
             (Class::BadModel, Some("The model's files may be damaged, or its precision too low for this device."))
         }

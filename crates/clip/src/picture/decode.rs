@@ -27,8 +27,6 @@ pub const FORMATS: [(ImageFormat, &str); 10] = [
     (ImageFormat::Qoi, "QOI"),
 ];
 
-/// What decoders take for most pictures: three channels of 8 bits, a copy, and what is not yet unpacked.
-const USUAL_BYTES_PER_PIXEL: u64 = 8;
 /// What a decoder may take beside the picture itself: tables, one row of tiles, a compressed block.
 const DECODER_SCRATCH: u64 = 64 << 20;
 /// Most bytes that a decoder may take for a pixel: the picture and a copy, with four channels of 16 bits.
@@ -208,18 +206,7 @@ pub(super) fn check_size(name: &str, width: u32, height: u32, limits: &Limits) -
     if pixels == 0 {
         return Err(corrupt(name, &format!("it is {width} x {height} pixels")));
     }
-    check_memory(width, height, pixels)?;
     Ok(pixels)
-}
-
-/// Fails where the operating system would not give the memory. Decoders do not ask: they end the process. Others may take
-/// it in between; but one picture that is too large for the machine costs no more than an error.
-fn check_memory(width: u32, height: u32, pixels: u64) -> Result<()> {
-    let mut memory = Vec::<u8>::new();
-    let asked = memory.try_reserve_exact(usize::try_from(pixels * USUAL_BYTES_PER_PIXEL).unwrap_or(usize::MAX));
-    // What is not looked at need not be asked for, says the optimiser.
-    std::hint::black_box(&memory);
-    asked.map_err(|_| Error::NoMemoryToDecode { width, height })
 }
 
 /// The memory that a decoder may take for so many pixels. Not all decoders heed it, so the dimensions are checked too.
