@@ -60,6 +60,8 @@ pub fn wait(socket: Option<(&UnixStream, u32)>, deadline: &Deadline, most: Durat
 /// An open connection that has seen the server's greeting.
 pub struct Connection {
     stream: UnixStream,
+    /// Process id, as greeted.
+    server: u32,
     _descriptor: ExternalDescriptor,
 }
 
@@ -88,14 +90,20 @@ impl Connection {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
         };
-        let mut connection = Self { stream, _descriptor: descriptor };
+        let mut connection = Self { stream, server: 0, _descriptor: descriptor };
         let hello: Hello = match connection.receive(Kind::Hello, deadline) {
             Ok(hello) => hello,
             // A server that ends while it is being greeted is one that is not there yet.
             Err(Error::Lost(reason)) => return Ok(Err(io::Error::new(ErrorKind::ConnectionReset, reason))),
             Err(error) => return Err(error),
         };
+        connection.server = hello.pid;
         Ok(Ok((connection, hello)))
+    }
+
+    /// Process id of the server.
+    pub fn server(&self) -> u32 {
+        self.server
     }
 
     /// Whether the server still holds its end. A server says nothing unasked, so anything to read is the end.

@@ -1,33 +1,27 @@
-//! Asking the server: one connection for each backend, kept open, and one new attempt where it breaks.
+//! Asking the server: a connection for each backend, kept open, and one new attempt where it breaks.
 
 mod connection;
+mod pending;
+mod pool;
 mod startup;
+
+pub use pending::Pending;
 
 use crate::errors::{Error, Result};
 use crate::{memo, settings};
 use connection::{Connection, Deadline};
 use protocol::{
-    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind,
-    ModelInfo, Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
+    Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, ModelInfo, Request,
+    Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
 };
-use std::cell::Cell;
 use std::time::Duration;
-
-thread_local! {
-    /// Taken out while a request is under way: an ERROR in the middle drops it, and with it what the server still does.
-    static CONNECTION: Cell<Option<Connection>> = const { Cell::new(None) };
-}
 
 /// Embeds items; one result for each, in order.
 ///
 /// # Errors
 /// [`Error::Server`] where the request failed as a whole, and all that can happen to a connection.
 pub fn embed(model: String, items: Items) -> Result<Vec<Result<Embedding, Failure>>> {
-    let count = items.len();
-    match ask(&Request::Embed(EmbedRequest { model, items }))? {
-        Response::Embeddings(results) if results.len() == count => Ok(results),
-        other => unexpected(other),
-    }
+    Pending::begin(model, items)?.wait()
 }
 
 /// Where the server that gave the remembered vectors is gone, forgets them: another one may have other files.
@@ -37,12 +31,9 @@ pub fn forget_if_lost() {
     }
 }
 
-/// Whether the connection of the latest request is still there, and so the server that answered it.
+/// Whether a connection is open, and so the server that answered the latest request is there.
 pub fn is_connected() -> bool {
-    let connection = CONNECTION.take().filter(Connection::is_alive);
-    let connected = connection.is_some();
-    CONNECTION.set(connection);
-    connected
+    pool::is_connected()
 }
 
 /// The factor on cosine similarities before a softmax, where the model states it.
@@ -179,12 +170,9 @@ pub fn reset_statistics() -> Result<Option<Statistics>> {
 }
 
 fn ask_for_statistics(request: &Request) -> Result<Option<Statistics>> {
-    if !is_connected() {
-        memo::clear();
-        match Connection::open(&Deadline::after(settings::request_timeout()))? {
-            Ok(connection) => CONNECTION.set(Some(connection)),
-            Err(_) => return Ok(None),
-        }
+    match pool::take_without_start(&Deadline::after(settings::request_timeout()))? {
+        Some(connection) => connection.give_back(),
+        None => return Ok(None),
     }
     match ask(request)? {
         Response::Statistics(statistics) => Ok(Some(*statistics)),
@@ -220,18 +208,12 @@ fn ask(request: &Request) -> Result<Response> {
 fn converse(request: &Request, responses: usize, mut each: impl FnMut(Response) -> Result<()>) -> Result<()> {
     let frame = protocol::encode(Kind::Request, request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
     let mut deadline = Deadline::after(settings::request_timeout());
-    let mut connection = match CONNECTION.take().filter(Connection::is_alive) {
-        Some(connection) => connection,
-        None => {
-            memo::clear();
-            startup::connect(&deadline)?
-        }
-    };
+    let mut connection = pool::take(&deadline)?;
     connection.send(&frame, &deadline)?;
     for _ in 0..responses {
         each(connection.receive_response(&deadline)?)?;
         deadline = Deadline::after(settings::request_timeout());
     }
-    CONNECTION.set(Some(connection));
+    connection.give_back();
     Ok(())
 }

@@ -1,0 +1,70 @@
+//! A request under way, while the backend does something else.
+
+use super::connection::Deadline;
+use super::pool::{self, Lent};
+use crate::errors::{Error, Result};
+use crate::settings;
+use protocol::{EmbedRequest, Embedding, Failure, Items, Kind, Request, Response};
+
+/// Items that the server is embedding. Dropped, it is given up.
+pub struct Pending {
+    /// Kept for another attempt.
+    frame: Vec<u8>,
+    items: usize,
+    connection: Option<Lent>,
+}
+
+impl Pending {
+    /// Sends items to be embedded, and returns when they are on their way.
+    ///
+    /// # Errors
+    /// As [`super::embed`].
+    pub fn begin(model: String, items: Items) -> Result<Self> {
+        let count = items.len();
+        let request = Request::Embed(EmbedRequest { model, items });
+        let frame =
+            protocol::encode(Kind::Request, &request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
+        let mut pending = Self { frame, items: count, connection: None };
+        match pending.send() {
+            // Waiting tries once more.
+            Ok(()) | Err(Error::Lost(_)) => Ok(pending),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for one result for each item, in order. Where the connection broke, the items are sent once more.
+    ///
+    /// # Errors
+    /// As [`super::embed`].
+    pub fn wait(mut self) -> Result<Vec<Result<Embedding, Failure>>> {
+        let response = match self.receive() {
+            Err(Error::Lost(_)) => {
+                self.send()?;
+                self.receive()?
+            }
+            outcome => outcome?,
+        };
+        match response {
+            Response::Embeddings(results) if results.len() == self.items => Ok(results),
+            other => super::unexpected(other),
+        }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        self.connection = None;
+        let deadline = Deadline::after(settings::request_timeout());
+        let mut connection = pool::take(&deadline)?;
+        connection.send(&self.frame, &deadline)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Response> {
+        let Some(mut connection) = self.connection.take() else {
+            return Err(Error::Lost("The server closed the connection.".to_owned()));
+        };
+        let response = connection.receive_response(&Deadline::after(settings::request_timeout()))?;
+        connection.give_back();
+        Ok(response)
+    }
+}

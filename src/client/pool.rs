@@ -1,0 +1,103 @@
+//! The session's open connections: usually one; more while requests are under way side by side.
+
+use super::connection::{Connection, Deadline};
+use super::startup;
+use crate::errors::Result;
+use crate::memo;
+use std::cell::{Cell, RefCell};
+use std::ops::{Deref, DerefMut};
+
+/// Connections that are kept while nothing is asked: one for requests, and one for a batch that is sent ahead.
+const MOST_IDLE: usize = 2;
+
+thread_local! {
+    static IDLE: RefCell<Vec<Connection>> = const { RefCell::new(Vec::new()) };
+    /// Connections of requests under way.
+    static LENT: Cell<usize> = const { Cell::new(0) };
+    /// Process id of the server that gave what the memo remembers.
+    static SERVER: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// A connection for one request. Dropped without [`Lent::give_back`], as by an ERROR in the middle, it is closed, and
+/// the server drops what it still does.
+pub struct Lent(Option<Connection>);
+
+impl Lent {
+    fn of(connection: Connection) -> Self {
+        let server = Some(connection.server());
+        // Another server may have other files.
+        if SERVER.replace(server) != server {
+            memo::clear();
+        }
+        LENT.set(LENT.get() + 1);
+        Self(Some(connection))
+    }
+
+    /// Keeps the connection for the next request.
+    pub fn give_back(mut self) {
+        if let Some(connection) = self.0.take() {
+            IDLE.with_borrow_mut(|idle| {
+                if idle.len() < MOST_IDLE {
+                    idle.push(connection);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        LENT.set(LENT.get() - 1);
+    }
+}
+
+impl Deref for Lent {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0.as_ref().expect("there until it is given back")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.0.as_mut().expect("there until it is given back")
+    }
+}
+
+/// A connection that rests, or a new one; the server is started where none listens.
+///
+/// # Errors
+/// As [`startup::connect`].
+pub fn take(deadline: &Deadline) -> Result<Lent> {
+    match take_idle() {
+        Some(connection) => Ok(connection),
+        None => startup::connect(deadline).map(Lent::of),
+    }
+}
+
+/// A connection that rests, or a new one, where a server listens.
+///
+/// # Errors
+/// As [`Connection::open`].
+pub fn take_without_start(deadline: &Deadline) -> Result<Option<Lent>> {
+    match take_idle() {
+        Some(connection) => Ok(Some(connection)),
+        None => Ok(Connection::open(deadline)?.ok().map(Lent::of)),
+    }
+}
+
+fn take_idle() -> Option<Lent> {
+    keep_alive_ones();
+    IDLE.with_borrow_mut(Vec::pop).map(Lent::of)
+}
+
+/// Whether a connection is open, and so the server that answered last is there.
+pub fn is_connected() -> bool {
+    keep_alive_ones();
+    LENT.get() > 0 || IDLE.with_borrow(|idle| !idle.is_empty())
+}
+
+fn keep_alive_ones() {
+    IDLE.with_borrow_mut(|idle| idle.retain(Connection::is_alive));
+}
