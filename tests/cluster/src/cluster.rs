@@ -286,6 +286,33 @@ impl Cluster {
         supervisors[0]
     }
 
+    /// Has the supervisor end; returns the server that ended with it.
+    pub fn terminate_supervisor(&self) -> Process {
+        let (server, supervisor) = (self.server(), self.supervisor());
+        supervisor.terminate();
+        wait_until("the server ends with its supervisor", Duration::from_secs(10), || !server.runs());
+        wait_until("the supervisor ends", Duration::from_secs(10), || !supervisor.runs());
+        server
+    }
+
+    /// Kills the supervisor, which restarts all sessions as with any of PostgreSQL's processes; returns the server that
+    /// left after it.
+    pub fn kill_supervisor(&self) -> Process {
+        let server = self.server();
+        self.supervisor().kill();
+        wait_until("the server leaves", Duration::from_secs(10), || !server.runs());
+        self.wait_for_log("all server processes terminated; reinitializing");
+        self.wait_for_sessions();
+        server
+    }
+
+    /// Waits until the cluster accepts sessions.
+    pub fn wait_for_sessions(&self) {
+        wait_until("the cluster accepts sessions", Duration::from_secs(30), || {
+            self.psql().args(["-c", "SELECT 1"]).output().is_ok_and(|psql| psql.status.success())
+        });
+    }
+
     /// Waits until a backend waits for the server.
     pub fn wait_for_waiting(&self, backend: i32) {
         let mut client = self.connect();

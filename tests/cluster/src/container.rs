@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, StopMode};
 use crate::installation::Installation;
-use crate::process::{Process, wait_until};
+use crate::process::Process;
 use protocol::SocketPaths;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -10,7 +10,6 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 /// Mounts the small disk, and becomes the postmaster.
 const SCRIPT: &str = r#"
@@ -50,9 +49,7 @@ impl Container {
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log).current_dir("/");
         let unshare = command.spawn().expect("unshare");
         let container = Self { cluster, unshare };
-        wait_until("the cluster accepts sessions", Duration::from_secs(30), || {
-            container.cluster.psql().args(["-c", "SELECT 1"]).output().is_ok_and(|psql| psql.status.success())
-        });
+        container.cluster.wait_for_sessions();
         container
     }
 

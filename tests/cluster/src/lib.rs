@@ -5,6 +5,7 @@
 //! cluster       one data directory, socket and postmaster; gone when dropped
 //! process       other processes: find, signal
 //! sql           what the tests say in SQL
+//! request       requests under way, in threads of their own
 //! web           a web server that may misbehave
 //! gate          a file that whoever opens it has to wait for
 //! load          what the server has to do
@@ -22,6 +23,7 @@ mod installation;
 mod load;
 mod pictures;
 mod process;
+mod request;
 mod sql;
 mod web;
 
@@ -31,6 +33,7 @@ pub use gate::Gate;
 pub use load::Load;
 pub use pictures::bits;
 pub use process::{Process, wait_until};
+pub use request::{Request, Silence};
 pub use sql::{
     Counters, backend_pid, cosine, counters, embed_image, embed_text, embed_text_with, explain, picture, refusal,
     report,

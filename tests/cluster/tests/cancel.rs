@@ -1,9 +1,8 @@
 //! A backend that waits for the server can be cancelled, timed out, terminated and left.
 
-use cluster_tests::{Cluster, DIMENSION, Process, backend_pid, counters, embed_text, refusal, wait_until};
+use cluster_tests::{Cluster, DIMENSION, Process, Request, backend_pid, counters, embed_text, refusal, wait_until};
 use postgres::error::{DbError, SqlState};
 use postgres::{Client, NoTls};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The generous bound of what should be immediate.
@@ -17,21 +16,13 @@ fn frozen(cluster: &Cluster) -> Process {
     server
 }
 
-type Request = JoinHandle<(Client, Result<Vec<f32>, postgres::Error>)>;
-
-/// Asks in a thread, and waits until the backend waits.
-fn ask(cluster: &Cluster, mut client: Client) -> Request {
-    let backend = backend_pid(&mut client);
-    let request = thread::spawn(move || {
-        let result = embed_text(&mut client, "never answered");
-        (client, result)
-    });
-    cluster.wait_for_waiting(backend);
-    request
+/// Asks, and waits until the backend waits.
+fn ask(cluster: &Cluster, client: Client) -> Request {
+    Request::waiting(cluster, client, "never answered")
 }
 
 fn refused_soon(request: Request, since: Instant) -> (Client, DbError) {
-    let (client, result) = request.join().unwrap();
+    let (client, result) = request.join();
     let error = refusal(result);
     assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
     (client, error)
@@ -88,10 +79,7 @@ fn cancelled_while_sending() {
     let server = frozen(&cluster);
     let backend = backend_pid(&mut client);
     let token = client.cancel_token();
-    let request: Request = thread::spawn(move || {
-        let result = cluster_tests::embed_image(&mut client, &vec![0; 20 << 20]);
-        (client, result)
-    });
+    let request = Request::image(client, vec![0; 20 << 20]);
     cluster.wait_for_waiting(backend);
     let since = Instant::now();
     token.cancel_query(NoTls).unwrap();
@@ -160,7 +148,7 @@ fn terminated_backend_leaves() {
     let since = Instant::now();
     cluster.connect().execute("SELECT pg_terminate_backend($1)", &[&backend]).unwrap();
     // The driver may see the end of the connection before the reason.
-    let (_, result) = request.join().unwrap();
+    let (_, result) = request.join();
     assert!(result.is_err() && since.elapsed() < SOON, "{result:?}");
     cluster.wait_for_log("FATAL:  terminating connection due to administrator command");
     wait_until("the backend is gone", SOON, || !Process(backend).runs());

@@ -1,13 +1,11 @@
 //! Fifty sessions in the middle of a request when their server ends, crashes or stands still; and two clusters at once.
 
 use cluster_tests::{
-    Answer, Cluster, DIMENSION, Gate, Load, MODEL, Process, Web, backend_pid, counters, embed_image, embed_text,
-    picture, refusal, wait_until,
+    Cluster, DIMENSION, Gate, Load, MODEL, Process, Request, Silence, backend_pid, counters, embed_image, embed_text,
+    picture, refusal,
 };
-use postgres::{Client, Error};
+use postgres::Client;
 use rustix::process::{Pid, Signal, kill_process};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 const SESSIONS: usize = 50;
 
@@ -21,17 +19,12 @@ fn text(session: usize) -> String {
     format!("what session {session} looks for")
 }
 
-type Request = JoinHandle<(Client, Result<Vec<f32>, Error>)>;
-
 /// Each session asks for a text. Returns when the server has all the requests under way.
 fn all_in_flight(cluster: &Cluster, witness: &mut Client, settings: &str) -> Vec<Request> {
     let clients: Vec<Client> = (0..SESSIONS).map(|_| cluster.connect()).collect();
     let ask = |(session, mut client): (usize, Client)| {
         client.batch_execute(settings).unwrap();
-        thread::spawn(move || {
-            let result = embed_text(&mut client, &text(session));
-            (client, result)
-        })
+        Request::text(client, text(session))
     };
     let requests = clients.into_iter().enumerate().map(ask).collect();
     Load::wait_for(witness, "all requests are under way", |load| load.in_flight == SESSIONS as i64);
@@ -47,7 +40,7 @@ fn ended(end: impl FnOnce(Process), sign: &str) {
     gate.lift();
     end(old);
     for (session, request) in requests.into_iter().enumerate() {
-        let (mut client, result) = request.join().unwrap();
+        let (mut client, result) = request.join();
         let vector = result.expect("sent once more to the new server");
         assert_eq!(vector, embed_text(&mut witness, &text(session)).unwrap(), "an answer of its own");
         assert_eq!(embed_text(&mut client, "the next").unwrap().len(), DIMENSION);
@@ -72,35 +65,19 @@ fn crashed() {
 /// The fetches reach the second server, which is lost as well.
 #[test]
 fn killed_twice() {
-    let web = Web::start([("/silent", Answer::Silence)]);
-    let cluster = Cluster::builder()
-        .set("clip_search.url_fetch", "on")
-        .set("clip_search.url_allow", "127.0.0.1")
-        .set("clip_search.url_timeout", "10min")
+    let silence = Silence::start();
+    let cluster = Silence::cluster()
         .set("clip_search.url_connections", SESSIONS)
         .set("clip_search.url_connections_per_host", SESSIONS)
         .start();
-    let requests: Vec<_> = (0..SESSIONS)
-        .map(|_| {
-            let (mut client, url) = (cluster.connect(), web.url("/silent"));
-            thread::spawn(move || {
-                let result = client.query("SELECT clip_fetch_image($1)", &[&url]);
-                (client, result)
-            })
-        })
-        .collect();
-    let all_in_server = |number: usize| {
-        wait_until("the server fetches for all", Duration::from_secs(30), || {
-            web.requests("/silent") == number * SESSIONS && web.held() == SESSIONS
-        });
-    };
-    all_in_server(1);
+    let requests: Vec<_> = (0..SESSIONS).map(|_| silence.fetch(cluster.connect())).collect();
+    silence.wait_for(SESSIONS, 1);
     let first = cluster.server();
     first.kill();
-    all_in_server(2);
+    silence.wait_for(SESSIONS, 2);
     cluster.server_after(first).kill();
     for request in requests {
-        let (mut client, result) = request.join().unwrap();
+        let (mut client, result) = request.join();
         let error = refusal(result);
         assert_eq!(error.code().code(), "08006", "{error:?}");
         assert!(error.hint().is_some(), "{error:?}");
@@ -120,7 +97,7 @@ fn frozen() {
     server.freeze();
     let mut clients = Vec::new();
     for request in requests {
-        let (client, result) = request.join().unwrap();
+        let (client, result) = request.join();
         let error = refusal(result);
         assert_eq!(error.code().code(), "53000", "{error:?}");
         clients.push(client);
@@ -150,14 +127,13 @@ fn at_rest_there_is_nothing_in_the_queue() {
 #[test]
 fn two_clusters() {
     let (cluster, other) = (Cluster::on_demand(), Cluster::preloaded());
-    let (mut client, mut witness, mut asks) = (cluster.connect(), other.connect(), other.connect());
+    let (mut client, mut witness, asks) = (cluster.connect(), other.connect(), other.connect());
     embed_text(&mut client, "before").unwrap();
     let gate = gate(&other, &mut witness);
     let (mut server, theirs) = (cluster.server(), other.server());
     assert_ne!(server, theirs);
-    let (session, backend) = (backend_pid(&mut asks), backend_pid(&mut client));
-    let request = thread::spawn(move || embed_text(&mut asks, "under way"));
-    other.wait_for_waiting(session);
+    let backend = backend_pid(&mut client);
+    let request = Request::waiting(&other, asks, "under way");
     Load::wait_for(&mut witness, "the request is under way", |load| load.in_flight == 1);
     for round in 0..3 {
         server.kill();
@@ -166,7 +142,7 @@ fn two_clusters() {
     }
     assert_eq!(Load::of(&mut witness).in_flight, 1);
     gate.open();
-    assert_eq!(request.join().unwrap().expect("its server was never touched").len(), DIMENSION);
+    assert_eq!(request.join().1.expect("its server was never touched").len(), DIMENSION);
     assert_eq!((other.server(), counters(&mut witness).pid), (theirs, theirs.0));
     assert!(!other.log().contains("; starting it again in"));
     assert_eq!(backend_pid(&mut client), backend);

@@ -1,6 +1,6 @@
 //! The server dies: at rest, under a request, again and again. No session of Postgres may notice more than an ERROR.
 
-use cluster_tests::{Cluster, DIMENSION, backend_pid, counters, embed_text, refusal, wait_until};
+use cluster_tests::{Cluster, DIMENSION, Request, counters, embed_text, refusal, wait_until};
 use std::thread;
 use std::time::Duration;
 
@@ -22,24 +22,7 @@ fn killed_while_idle() {
 
 #[test]
 fn killed_under_a_request() {
-    let cluster = Cluster::preloaded();
-    let mut client = cluster.connect();
-    embed_text(&mut client, "warm").unwrap();
-    let backend = backend_pid(&mut client);
-    let old = cluster.server();
-    old.freeze();
-    let request = thread::spawn(move || {
-        let result = embed_text(&mut client, "under way");
-        (client, result)
-    });
-    cluster.wait_for_waiting(backend);
-    old.kill();
-    let (mut client, result) = request.join().unwrap();
-    assert_eq!(result.expect("sent once more to the new server").len(), DIMENSION);
-    assert_ne!(cluster.server(), old);
-    assert_eq!(backend_pid(&mut client), backend);
-    assert_eq!(embed_text(&mut client, "the next").unwrap().len(), DIMENSION);
-    cluster.assert_sessions_survived();
+    Request::survives_its_server(&Cluster::preloaded());
 }
 
 #[test]
@@ -47,18 +30,13 @@ fn killed_twice_under_the_same_request() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     embed_text(&mut client, "warm").unwrap();
-    let backend = backend_pid(&mut client);
     let first = cluster.server();
     first.freeze();
-    let request = thread::spawn(move || {
-        let result = embed_text(&mut client, "under way");
-        (client, result)
-    });
-    cluster.wait_for_waiting(backend);
+    let request = Request::waiting(&cluster, client, "under way");
     first.kill();
     // Whether this finds the request in the second server or just before or after is a matter of luck.
     cluster.server_after(first).kill();
-    let (mut client, result) = request.join().unwrap();
+    let (mut client, result) = request.join();
     match result {
         Ok(vector) => assert_eq!(vector.len(), DIMENSION),
         error => {
@@ -112,13 +90,7 @@ fn killed_under_many_sessions() {
 fn supervisor_killed() {
     let cluster = Cluster::on_demand();
     embed_text(&mut cluster.connect(), "warm").unwrap();
-    let old = cluster.server();
-    cluster.supervisor().kill();
-    wait_until("the old server leaves", Duration::from_secs(10), || !old.runs());
-    cluster.wait_for_log("all server processes terminated; reinitializing");
-    wait_until("the cluster accepts sessions", Duration::from_secs(20), || {
-        cluster.psql().args(["-c", "SELECT 1"]).output().unwrap().status.success()
-    });
+    let old = cluster.kill_supervisor();
     assert_eq!(embed_text(&mut cluster.connect(), "after").unwrap().len(), DIMENSION);
     assert_ne!(cluster.server(), old);
 }
@@ -136,9 +108,7 @@ fn supervisor_terminated_preloaded() {
 fn supervisor_terminated(cluster: &Cluster) {
     let mut client = cluster.connect();
     embed_text(&mut client, "warm").unwrap();
-    let old = cluster.server();
-    cluster.supervisor().terminate();
-    wait_until("the server ends with its supervisor", Duration::from_secs(10), || !old.runs());
+    let old = cluster.terminate_supervisor();
     assert_eq!(embed_text(&mut client, "after").unwrap().len(), DIMENSION);
     assert_ne!(cluster.server(), old);
     cluster.supervisor();

@@ -1,10 +1,11 @@
 //! Requests that their sessions give up while others go on: nothing of them stays in the server.
 
 use cluster_tests::{
-    Cluster, DIMENSION, Gate, Load, MODEL, Process, backend_pid, embed_image, embed_text, picture, refusal, wait_until,
+    Cluster, DIMENSION, Gate, Load, MODEL, Process, Request, backend_pid, embed_image, embed_text, picture, refusal,
+    wait_until,
 };
-use postgres::{Client, Error, NoTls};
-use std::thread::{self, JoinHandle};
+use postgres::{Client, NoTls};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The generous bound of what should be immediate.
@@ -18,8 +19,6 @@ struct Server {
     gate: Gate,
 }
 
-type Request = JoinHandle<(Client, Result<Vec<f32>, Error>)>;
-
 impl Server {
     fn start() -> Self {
         let cluster = Cluster::builder().set("client_connection_check_interval", "100ms").start();
@@ -31,11 +30,8 @@ impl Server {
     }
 
     /// A request for a picture, once the server has it.
-    fn request(&mut self, mut client: Client) -> Request {
-        let request = thread::spawn(move || {
-            let result = embed_image(&mut client, &picture("photo_444.jpg"));
-            (client, result)
-        });
+    fn request(&mut self, client: Client) -> Request {
+        let request = Request::image(client, picture("photo_444.jpg"));
         self.is_under_way();
         request
     }
@@ -61,7 +57,7 @@ impl Server {
 }
 
 fn refused_soon(request: Request, since: Instant, sqlstate: &str) {
-    let (mut client, result) = request.join().unwrap();
+    let (mut client, result) = request.join();
     let error = refusal(result);
     assert_eq!(error.code().code(), sqlstate, "{error:?}");
     assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
@@ -103,7 +99,7 @@ fn terminated() {
     let since = Instant::now();
     server.witness.execute("SELECT pg_terminate_backend($1)", &[&backend]).unwrap();
     // The driver may see the end of the connection before the reason.
-    let (_, result) = request.join().unwrap();
+    let (_, result) = request.join();
     assert!(result.is_err() && since.elapsed() < SOON, "{result:?}");
     wait_until("the backend is gone", SOON, || !Process(backend).runs());
     server.forgets();
@@ -131,7 +127,7 @@ fn killed() {
     let backend = backend_pid(&mut client);
     let (request, process) = (server.request(client), server.cluster.server());
     Process(backend).kill();
-    assert!(request.join().unwrap().1.is_err());
+    assert!(request.join().1.is_err());
     server.cluster.wait_for_log("all server processes terminated; reinitializing");
     wait_until("the server leaves with its supervisor", Duration::from_secs(10), || !process.runs());
     wait_until("the cluster accepts sessions", Duration::from_secs(20), || {

@@ -1,8 +1,8 @@
 //! How much the server takes in: connections, and bytes of requests. Who has to wait can give up, and small requests pass.
 
 use cluster_tests::{
-    Answer, Cluster, DIMENSION, Gate, Load, MODEL, Web, backend_pid, bits, embed_image, embed_text, refusal, report,
-    wait_until,
+    Cluster, DIMENSION, Gate, Load, MODEL, Request, Silence, backend_pid, bits, embed_image, embed_text, refusal,
+    report, wait_until,
 };
 use postgres::{Client, NoTls};
 use std::thread::{self, JoinHandle};
@@ -64,24 +64,12 @@ fn sessions_at_once() {
 
 #[test]
 fn all_connections_are_in_use() {
-    let web = Web::start([("/silent", Answer::Silence)]);
-    let cluster = Cluster::builder()
-        .set("clip_search.max_connections_server", 3)
-        .set("clip_search.url_fetch", "on")
-        .set("clip_search.url_allow", "127.0.0.1")
-        .set("clip_search.url_timeout", "10min")
-        .start();
+    let silence = Silence::start();
+    let cluster = Silence::cluster().set("clip_search.max_connections_server", 3).start();
     let clients: Vec<Client> = (0..3).map(|_| cluster.connect()).collect();
     let tokens: Vec<_> = clients.iter().map(Client::cancel_token).collect();
-    let ask = |mut client: Client| {
-        let url = web.url("/silent");
-        thread::spawn(move || {
-            let code = refusal(client.query("SELECT clip_fetch_image($1)", &[&url])).code().code().to_owned();
-            (client, code)
-        })
-    };
-    let requests: Vec<_> = clients.into_iter().map(ask).collect();
-    wait_until("all places are in use", Duration::from_secs(20), || web.held() == 3);
+    let requests: Vec<_> = clients.into_iter().map(|client| silence.fetch(client)).collect();
+    silence.wait_for(3, 1);
     let mut late = cluster.connect();
     for _ in 0..3 {
         assert_eq!(
@@ -91,13 +79,13 @@ fn all_connections_are_in_use() {
              HINT: Try again later, or raise clip_search.max_connections_server."
         );
     }
-    assert_eq!(web.held(), 3, "nobody's request was ended for it");
+    assert_eq!(silence.held(), 3, "nobody's request was ended for it");
     tokens[0].cancel_query(NoTls).unwrap();
     wait_until("a place is free", Duration::from_secs(10), || embed_text(&mut late, "now it works").is_ok());
     tokens[1..].iter().for_each(|token| token.cancel_query(NoTls).unwrap());
     for request in requests {
-        let (mut client, code) = request.join().unwrap();
-        assert_eq!(code, "57014");
+        let (mut client, result) = request.join();
+        assert_eq!(refusal(result).code().code(), "57014");
         assert_eq!(embed_text(&mut client, "the same session").unwrap().len(), DIMENSION);
     }
     cluster.assert_sessions_survived();
@@ -106,15 +94,10 @@ fn all_connections_are_in_use() {
 /// Also where the request is longer than what a socket holds, so that it is not all sent when it is refused.
 #[test]
 fn large_request_where_all_connections_are_in_use() {
-    let web = Web::start([("/silent", Answer::Silence)]);
-    let cluster = Cluster::builder()
-        .set("clip_search.max_connections_server", 1)
-        .set("clip_search.url_fetch", "on")
-        .set("clip_search.url_allow", "127.0.0.1")
-        .start();
-    let (mut client, url) = (cluster.connect(), web.url("/silent"));
-    thread::spawn(move || client.query("SELECT clip_fetch_image($1)", &[&url]));
-    wait_until("the place is in use", Duration::from_secs(20), || web.held() == 1);
+    let silence = Silence::start();
+    let cluster = Silence::cluster().set("clip_search.max_connections_server", 1).start();
+    let _under_way = silence.fetch(cluster.connect());
+    silence.wait_for(1, 1);
     assert_eq!(
         report(embed_image(&mut cluster.connect(), &vec![0; 8 << 20])),
         "53300: clip-search-server has no connection free\n\
@@ -129,13 +112,6 @@ fn large(seed: u8) -> Vec<u8> {
     bits(1000, 1000, seed)
 }
 
-fn embed_in_thread(mut client: Client, image: Vec<u8>) -> JoinHandle<(Client, Result<Vec<f32>, postgres::Error>)> {
-    thread::spawn(move || {
-        let result = embed_image(&mut client, &image);
-        (client, result)
-    })
-}
-
 #[test]
 fn bytes_of_requests() {
     let cluster = Cluster::builder().set("clip_search.max_queue_bytes", "64kB").start();
@@ -143,13 +119,13 @@ fn bytes_of_requests() {
     embed_text(&mut witness, "warm").unwrap();
     let gate = Gate::before(&cluster.models().join(MODEL).join("onnx/vision_model.onnx"));
     let at_rest = Load::of(&mut witness);
-    let first = embed_in_thread(cluster.connect(), large(1));
+    let first = Request::image(cluster.connect(), large(1));
     Load::wait_for(&mut witness, "the first is taken in", |load| load.in_flight == 1 && load.queue_bytes > 40_000);
     let (second, third) = (cluster.connect(), cluster.connect());
     let token = second.cancel_token();
-    let second = embed_in_thread(second, large(2));
+    let second = Request::image(second, large(2));
     Load::wait_for(&mut witness, "the second waits", |load| load.waiting == 1);
-    let third = embed_in_thread(third, large(3));
+    let third = Request::image(third, large(3));
     Load::wait_for(&mut witness, "the third waits", |load| load.waiting == 2);
     assert_eq!(Load::of(&mut witness).in_flight, 1, "only one is under way");
 
@@ -161,7 +137,7 @@ fn bytes_of_requests() {
 
     let since = Instant::now();
     token.cancel_query(NoTls).unwrap();
-    let (mut client, result) = second.join().unwrap();
+    let (mut client, result) = second.join();
     assert_eq!(refusal(result).code().code(), "57014");
     assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
     Load::wait_for(&mut witness, "one waits less", |load| load.waiting == 1 && load.in_flight == 1);
@@ -169,7 +145,7 @@ fn bytes_of_requests() {
 
     gate.open();
     for request in [first, third] {
-        assert_eq!(request.join().unwrap().1.expect("in turn").len(), DIMENSION);
+        assert_eq!(request.join().1.expect("in turn").len(), DIMENSION);
     }
     Load::wait_for(&mut witness, "nothing is left of any request", |load| load == at_rest);
     cluster.assert_sessions_survived();
@@ -183,7 +159,7 @@ fn bytes_of_requests_waiting_ends() {
     embed_text(&mut witness, "warm").unwrap();
     let gate = Gate::before(&cluster.models().join(MODEL).join("onnx/vision_model.onnx"));
     let at_rest = Load::of(&mut witness);
-    let first = embed_in_thread(cluster.connect(), large(1));
+    let first = Request::image(cluster.connect(), large(1));
     Load::wait_for(&mut witness, "the first is taken in", |load| load.in_flight == 1);
     for (setting, sqlstate) in [("clip_search.request_timeout", "53000"), ("statement_timeout", "57014")] {
         let mut client = cluster.connect();
@@ -194,13 +170,13 @@ fn bytes_of_requests_waiting_ends() {
     }
     let mut client = cluster.connect();
     let backend = backend_pid(&mut client);
-    let second = embed_in_thread(client, large(3));
+    let second = Request::image(client, large(3));
     Load::wait_for(&mut witness, "the second waits", |load| load.waiting == 1);
     witness.execute("SELECT pg_terminate_backend($1)", &[&backend]).unwrap();
-    assert!(second.join().unwrap().1.is_err());
+    assert!(second.join().1.is_err());
     Load::wait_for(&mut witness, "nobody waits", |load| load.waiting == 0 && load.in_flight == 1);
     gate.open();
-    assert_eq!(first.join().unwrap().1.unwrap().len(), DIMENSION);
+    assert_eq!(first.join().1.unwrap().len(), DIMENSION);
     Load::wait_for(&mut witness, "nothing is left of any request", |load| load == at_rest);
     cluster.assert_sessions_survived();
 }

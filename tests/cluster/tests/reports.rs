@@ -1,7 +1,7 @@
 //! What errors say in full, where the regression tests cannot see them: they need other settings, damaged files, or a
 //! server in trouble. SQLSTATE, message, DETAIL and HINT, word by word.
 
-use cluster_tests::{Answer, Cluster, MODEL, Web, embed_image, embed_text, report, wait_until};
+use cluster_tests::{Answer, Cluster, MODEL, Silence, Web, embed_image, embed_text, report};
 use postgres::{Client, Error};
 use std::fs;
 use std::thread;
@@ -165,23 +165,16 @@ fn server_that_does_not_answer() {
 /// Both servers that a request is sent to die with it.
 #[test]
 fn server_lost_twice() {
-    let web = Web::start([("/silent", Answer::Silence)]);
-    let cluster =
-        Cluster::builder().set("clip_search.url_fetch", "on").set("clip_search.url_allow", "127.0.0.1").start();
-    let (mut client, url) = (cluster.connect(), web.url("/silent"));
-    let request = thread::spawn(move || report(client.query("SELECT clip_fetch_image($1)", &[&url])));
-    let in_server = |number: usize| {
-        wait_until("the server fetches", Duration::from_secs(20), || {
-            web.requests("/silent") == number && web.held() == 1
-        });
-    };
-    in_server(1);
+    let silence = Silence::start();
+    let cluster = Silence::cluster().start();
+    let request = silence.fetch(cluster.connect());
+    silence.wait_for(1, 1);
     let first = cluster.server();
     first.kill();
-    in_server(2);
+    silence.wait_for(1, 2);
     cluster.server_after(first).kill();
     assert_eq!(
-        request.join().unwrap(),
+        report(request.join().1),
         "08006: lost the connection to clip-search-server\n\
          DETAIL: The server closed the connection.\n\
          HINT: The server is being restarted; run the statement again. The server log says why it ended."

@@ -1,6 +1,6 @@
 //! However the cluster ends, no clip-search-server stays behind.
 
-use cluster_tests::{Cluster, StopMode, backend_pid, embed_text, wait_until};
+use cluster_tests::{Cluster, Request, StopMode, backend_pid, embed_text, wait_until};
 use std::thread;
 use std::time::Duration;
 
@@ -41,12 +41,9 @@ fn fast_under_a_request_to_a_server_that_stands_still() {
     embed_text(&mut cluster.connect(), "warm").unwrap();
     let server = cluster.server();
     server.freeze();
-    let mut client = cluster.connect();
-    let backend = backend_pid(&mut client);
-    let request = thread::spawn(move || embed_text(&mut client, "never answered"));
-    cluster.wait_for_waiting(backend);
+    let request = Request::waiting(&cluster, cluster.connect(), "never answered");
     cluster.stop(StopMode::Fast);
-    assert!(request.join().unwrap().is_err());
+    assert!(request.join().1.is_err());
     assert_none_stays(&cluster);
 }
 
