@@ -280,28 +280,23 @@ impl Models {
         Ok(Some(guard))
     }
 
-    fn loaded(&self) -> Vec<Arc<Model>> {
+    /// Models that have been read, whether or not a tower of theirs is in memory.
+    fn known(&self) -> Vec<Arc<Model>> {
         let models = self.models.lock().expect("no panic while held");
         models.values().filter_map(|model| model.get().cloned()).collect()
     }
 
     fn has_loaded(&self) -> bool {
-        self.loaded().iter().any(|model| model.is_loaded())
+        self.known().iter().any(|model| model.is_loaded())
     }
 
     /// Unloads the tower that was not asked for longest, of those that nobody uses; false where there is none.
     pub(crate) fn unload_one(&self) -> bool {
-        process::trim_memory();
-        let models = self.loaded();
-        let slots = models.iter().flat_map(|model| [&model.text, &model.vision]);
-        let mut loaded: Vec<(u64, &Slot)> =
-            slots.filter_map(|slot| Some((slot.get()?.last_use.load(Relaxed), slot))).collect();
-        loaded.sort_by_key(|(last_use, _)| *last_use);
-        let Some(tower) = loaded.into_iter().find_map(|(_, slot)| slot.take_if_unused()) else { return false };
         let before = process::resident_bytes();
-        let (model, modality) = (tower.model.clone(), tower.modality);
-        drop(tower);
+        let unloaded = self.take_one().map(|tower| (tower.model.clone(), tower.modality));
+        // Also where there was none: what requests have freed counts as resident until then.
         process::trim_memory();
+        let Some((model, modality)) = unloaded else { return false };
         let freed = before.saturating_sub(process::resident_bytes());
         log_info!("unloaded the {} tower of model \"{model}\", which frees {} MiB", modality.name(), mebibytes(freed));
         self.stats.towers.unloaded(&model, modality);
@@ -309,12 +304,22 @@ impl Models {
         true
     }
 
+    /// Takes the tower that was not asked for longest, of those that nobody uses.
+    fn take_one(&self) -> Option<Arc<Tower>> {
+        let models = self.known();
+        let slots = models.iter().flat_map(|model| [&model.text, &model.vision]);
+        let mut loaded: Vec<(u64, &Slot)> =
+            slots.filter_map(|slot| Some((slot.get()?.last_use.load(Relaxed), slot))).collect();
+        loaded.sort_by_key(|(last_use, _)| *last_use);
+        loaded.into_iter().find_map(|(_, slot)| slot.take_if_unused())
+    }
+
     /// A model with no tower in memory is read anew when it is asked for: its files may be others by then.
     fn forget_unloaded(&self, name: &str) {
         let mut models = self.models.lock().expect("no panic while held");
         models.retain(|known, model| {
             known.to_string() != name
-                || model.get().is_none_or(|model| model.is_loaded() || Arc::strong_count(model) > 2)
+                || model.get().is_none_or(|model| model.is_loaded() || Arc::strong_count(model) > 1)
         });
     }
 

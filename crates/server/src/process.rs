@@ -78,11 +78,6 @@ pub(crate) fn apart<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes < MANY { work() } else { tokio::task::block_in_place(work) }
 }
 
-/// Does something slow without holding up the other connections that the calling thread serves.
-pub(crate) fn apart_always<T>(work: impl FnOnce() -> T) -> T {
-    tokio::task::block_in_place(work)
-}
-
 /// Gives memory that was freed back to the operating system: the C library keeps it otherwise.
 pub(crate) fn trim_memory() {
     #[cfg(target_env = "gnu")]

@@ -110,7 +110,8 @@ impl Service {
     /// Where it never may.
     pub(crate) async fn admit(&self, bytes: u64) -> Result<Admitted, Failure> {
         let Settings { admission, models, .. } = self.settings();
-        admission.admit(bytes, || process::apart_always(|| models.unload_one())).await
+        // Ending a session of a model is slow, and must not hold up the other connections of this thread.
+        admission.admit(bytes, || tokio::task::block_in_place(|| models.unload_one())).await
     }
 
     /// Most connections open at a time.

@@ -172,8 +172,8 @@ impl<T, R> Queue<T, R> {
         self.running = Some(Running { jobs, given_up: false });
     }
 
-    /// The jobs of the batch that was on the device, in the order in which [`Queue::start`] handed them out is not kept:
-    /// each with its number.
+    /// The jobs of the batch that was on the device, each with its number; they need not be in the order in which
+    /// [`Queue::start`] handed them out.
     pub fn finish(&mut self) -> BTreeMap<u64, Job<T, R>> {
         let jobs = self.running.take().map(|running| running.jobs).unwrap_or_default();
         for (number, job) in &jobs {

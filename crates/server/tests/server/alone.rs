@@ -1,8 +1,6 @@
-//! The server without Postgres: the program as the supervisor runs it, spoken to over its socket.
+//! What single clients are answered, and how the server ends.
 
-mod common;
-
-use common::{MODEL, Server, ask, config, receive, texts, until, workspace};
+use crate::common::{MODEL, Server, ask, config, receive, texts, until, workspace};
 use protocol::{Config, EmbedRequest, ErrorClass, Items, Kind, Request, Response, encode};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,7 +1,5 @@
 //! The server as the supervisor runs it, and a client of it.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use protocol::{
     Config, EmbedRequest, HEADER_LEN, Header, Hello, Items, Kind, Request, Response, Statistics, decode, encode,
 };

@@ -1,8 +1,6 @@
 //! Many clients, one device: who is served when, what is done once, and what is bounded.
 
-mod common;
-
-use common::{
+use crate::common::{
     MODEL, Server, ask, config, embeddings, images, pictures, receive, send, statistics, texts, until, workspace,
 };
 use protocol::{Config, ErrorClass, Kind, Request, Response};

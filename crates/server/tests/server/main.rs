@@ -1,0 +1,5 @@
+//! The program as the supervisor runs it, without Postgres, spoken to over its socket.
+
+mod alone;
+mod common;
+mod serving;
