@@ -9,13 +9,11 @@ mod labels;
 mod latency;
 mod memory;
 mod pictures;
-mod report;
-mod samples;
 mod target;
 mod texts;
 
 use clap::Parser;
-use report::Report;
+use measure::{Cluster, Report};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use target::Target;
@@ -23,21 +21,8 @@ use target::Target;
 /// Measures clip_search in the cluster that PGHOST and PGPORT name. It needs the extension to be installed there.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of the server's Unix socket.
-    #[arg(long, env = "PGHOST")]
-    host: PathBuf,
-    /// Port, which is a part of the socket's name.
-    #[arg(long, env = "PGPORT", default_value_t = 5432)]
-    port: u16,
-    /// A superuser.
-    #[arg(long, env = "PGUSER", default_value = "postgres")]
-    user: String,
-    /// Database; the extensions are created in it where they are missing.
-    #[arg(long, env = "PGDATABASE", default_value = "postgres")]
-    database: String,
-    /// Model, as owner/name.
-    #[arg(long, env = "MODEL")]
-    model: String,
+    #[command(flatten)]
+    cluster: Cluster,
     /// Folder of models that the bare call loads it from.
     #[arg(long, env = "MODEL_DIR")]
     model_dir: PathBuf,
@@ -59,14 +44,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("clip-search-bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    measure::exit_code("clip-search-bench", run(&Arguments::parse()))
 }
 
 /// Whether all limits are kept.

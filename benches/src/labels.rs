@@ -1,9 +1,8 @@
 //! Zero-shot classification of a whole table, beside the arithmetic alone: as many distances by pgvector's operator.
 
-use crate::report::{Report, table};
-use crate::samples::Samples;
 use crate::target::Target;
 use anyhow::ensure;
+use measure::{Bound, Report, Samples, heading, table};
 use std::time::Instant;
 
 /// Labels of one classification.
@@ -49,13 +48,13 @@ pub fn measure(target: &mut Target, rows: u32, report: &mut Report) -> anyhow::R
     let read = samples[0].median();
     let arithmetic = samples[1].median() - read;
     ensure!(arithmetic > 0.0, "reading takes longer than reading and computing: the machine is too busy to measure");
-    println!("\nZero-shot classification of {rows} stored embeddings:\n");
+    heading(format!("Zero-shot classification of {rows} stored embeddings"));
     let row = |(samples, (name, _)): (&Samples, &(&str, String))| {
         let ratio = (samples.median() - read) / arithmetic;
         [(*name).to_owned(), format!("{:.2}", samples.median() / 1000.0), format!("{ratio:.2}")]
     };
     println!("{}", table(["", "seconds", "without reading, distances = 1"], samples.iter().zip(&ways).map(row)));
     let ratio = (samples[2].median() - read) / arithmetic;
-    report.limit("clip_best_label: over as many distances", ratio, LIMIT, "times");
+    report.limit("clip_best_label: over as many distances", ratio, Bound::AtMost(LIMIT), "times");
     Ok(())
 }

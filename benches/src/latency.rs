@@ -1,11 +1,10 @@
 //! One text: through SQL, and the bare ONNX Runtime call for the same tokens.
 
-use crate::report::{Report, ms, table};
-use crate::samples::Samples;
 use crate::target::Target;
 use crate::texts;
 use anyhow::ensure;
 use clip::{Cancel, LongText};
+use measure::{Bound, Report, Samples, heading, table};
 use std::time::{Duration, Instant};
 
 /// What SQL may cost more than the bare call, in milliseconds.
@@ -52,7 +51,7 @@ pub fn measure(target: &mut Target, rounds: u32, report: &mut Report) -> anyhow:
     }
     let difference = sql.median() - bare.median();
     let mean = tokens as f64 / f64::from(rounds);
-    println!("\nOne text, {rounds} different ones of {mean:.1} tokens, milliseconds:\n");
+    heading(format!("One text, {rounds} different ones of {mean:.1} tokens, milliseconds"));
     let row = |name: &str, times: &Samples| [name.to_owned(), ms(times.median()), ms(times.p95())];
     let rows = [
         row("SELECT 1 (round trip)", &trip),
@@ -61,6 +60,11 @@ pub fn measure(target: &mut Target, rounds: u32, report: &mut Report) -> anyhow:
         ["SQL over bare".to_owned(), ms(difference), String::new()],
     ];
     println!("{}", table(["", "median", "p95"], rows));
-    report.limit("text query: SQL over bare, medians", difference, LIMIT_MS, "ms");
+    report.limit("text query: SQL over bare, medians", difference, Bound::AtMost(LIMIT_MS), "ms");
     Ok(())
+}
+
+/// Milliseconds.
+fn ms(value: f64) -> String {
+    format!("{value:.3}")
 }

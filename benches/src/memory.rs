@@ -5,10 +5,10 @@
 //! two sums is what came in between, in whichever process. The private memory of the backends by themselves
 //! is given beside it; it leaves out what a connection costs the server.
 
-use crate::report::{Report, mib, table};
 use crate::target::Target;
 use crate::texts;
 use anyhow::{Context, ensure};
+use measure::{Bound, Report, heading, table};
 use postgres::Client;
 use std::collections::HashMap;
 use std::fs;
@@ -41,7 +41,7 @@ pub fn measure(target: &mut Target, connections: u32, report: &mut Report) -> an
     let each = |bytes: f64| bytes / f64::from(connections);
     let (idle_pss, embedding_pss) = (each(with_idle - before), each(with_embedding - with_idle));
     let (idle_private, embedding_private) = (private(&idle)?, private(&embedding)?);
-    println!("\nOne more connection, mean of {connections}, MiB:\n");
+    heading(format!("One more connection, mean of {connections}, MiB"));
     let row =
         |name: &str, idle: f64, embedding: f64| [name.to_owned(), mib(idle), mib(embedding), mib(embedding - idle)];
     let rows = [
@@ -49,8 +49,18 @@ pub fn measure(target: &mut Target, connections: u32, report: &mut Report) -> an
         row("private memory of the backend", each(idle_private), each(embedding_private)),
     ];
     println!("{}", table(["", "after SELECT 1", "after one text", "difference"], rows));
-    report.limit("connection: after one text over idle, Pss", embedding_pss - idle_pss, LIMIT_MIB, "MiB");
+    report.limit(
+        "connection: after one text over idle, Pss",
+        embedding_pss - idle_pss,
+        Bound::AtMost(LIMIT_MIB),
+        "MiB",
+    );
     Ok(())
+}
+
+/// MiB.
+fn mib(value: f64) -> String {
+    format!("{value:.2}")
 }
 
 type Backend = (Client, i32);

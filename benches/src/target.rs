@@ -1,9 +1,10 @@
 //! What is measured: a cluster with the extension, and the same model loaded into this process.
 
 use crate::Arguments;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clip::{Device, ModelName, ModelSpec, Precision, Runtime, SessionOptions, TextTower, Tokenizer};
-use postgres::{Client, Config, NoTls};
+use measure::Picture;
+use postgres::{Client, Config};
 use std::str::FromStr;
 
 /// The cluster and the bare model.
@@ -24,20 +25,15 @@ impl Target {
     /// # Errors
     /// What PostgreSQL or ONNX Runtime say.
     pub fn connect(arguments: &Arguments) -> anyhow::Result<Self> {
-        let mut config = Config::new();
-        config.host_path(&arguments.host).port(arguments.port).user(&arguments.user).dbname(&arguments.database);
-        let mut client = config.connect(NoTls).context("connecting to PostgreSQL")?;
-        client
-            .batch_execute("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS clip_search CASCADE")?;
-        config.options(&format!("-c clip_search.model={}", arguments.model));
-        let mut client = config.connect(NoTls)?;
-        client.execute("SELECT clip_embed_text('warm'), clip_embed_image($1)", &[&crate::pictures::picture(0)?])?;
+        let config = arguments.cluster.prepare()?;
+        let mut client = measure::connect(&config)?;
+        client.execute("SELECT clip_embed_text('warm'), clip_embed_image($1)", &[&Picture::UPLOAD.jpeg(0)?])?;
 
         let row = client.query_one(
             "SELECT precision, execution_provider, dimension, current_setting('clip_search.threads')::int,
                     current_setting('server_version'), onnxruntime_version
                FROM clip_models(), clip_server_status() WHERE name = $1",
-            &[&arguments.model],
+            &[&arguments.cluster.model],
         )?;
         let (precision, provider): (&str, &str) = (row.get(0), row.get(1));
         let (dimension, threads): (i32, i32) = (row.get(2), row.get(3));
@@ -46,7 +42,7 @@ impl Target {
             threads: threads as usize,
             precision: Precision::from_str(precision)?,
         };
-        let name = ModelName::parse(&arguments.model)?;
+        let name = ModelName::parse(&arguments.cluster.model)?;
         let spec = ModelSpec::read(&arguments.model_dir.join(name.as_str()), &name)?;
         let runtime = Runtime::init(&arguments.onnxruntime_library)?;
         if runtime.version() != row.get::<_, &str>(5) {
@@ -82,6 +78,6 @@ impl Target {
     /// # Errors
     /// What PostgreSQL says.
     pub fn connect_again(&self) -> anyhow::Result<Client> {
-        self.config.connect(NoTls).context("connecting to PostgreSQL")
+        measure::connect(&self.config)
     }
 }

@@ -11,7 +11,7 @@
 //! tally    what they were answered, and when
 //! server   what the server says of itself, and /proc of it
 //! phases   what is measured
-//! report   tables, and the limits
+//! report   what requests got
 //! ```
 
 mod crew;
@@ -23,29 +23,16 @@ mod tally;
 mod worker;
 
 use clap::Parser;
+use measure::Cluster;
 use phases::{Phase, Run};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Loads clip_search in the cluster that PGHOST and PGPORT name. It needs the extension to be installed there.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of the server's Unix socket.
-    #[arg(long, env = "PGHOST")]
-    host: PathBuf,
-    /// Port, which is a part of the socket's name.
-    #[arg(long, env = "PGPORT", default_value_t = 5432)]
-    port: u16,
-    /// A superuser.
-    #[arg(long, env = "PGUSER", default_value = "postgres")]
-    user: String,
-    /// Database; the extensions are created in it where they are missing.
-    #[arg(long, env = "PGDATABASE", default_value = "postgres")]
-    database: String,
-    /// Model, as owner/name.
-    #[arg(long, env = "MODEL")]
-    model: String,
+    #[command(flatten)]
+    cluster: Cluster,
     /// Connections of the crowd.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=900))]
     connections: u32,
@@ -70,12 +57,5 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
-    match Run::new(Arguments::parse()).and_then(Run::all) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("clip-search-load: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    measure::exit_code("clip-search-load", Run::new(Arguments::parse()).and_then(Run::all))
 }

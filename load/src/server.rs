@@ -2,9 +2,10 @@
 
 use crate::Arguments;
 use crate::inputs::Inputs;
-use crate::report::{ms, table};
+use crate::report::ms;
 use anyhow::Context;
-use postgres::{Client, Config, NoTls};
+use measure::table;
+use postgres::{Client, Config};
 use procfs::Current;
 use procfs::process::Process;
 
@@ -46,20 +47,14 @@ impl Server {
     /// # Errors
     /// What PostgreSQL says.
     pub fn connect_first(arguments: &Arguments, inputs: &Inputs) -> anyhow::Result<Self> {
-        let mut config = Config::new();
-        config.host_path(&arguments.host).port(arguments.port).user(&arguments.user).dbname(&arguments.database);
-        config
-            .connect(NoTls)
-            .context("connecting to PostgreSQL")?
-            .batch_execute("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS clip_search CASCADE")?;
-        config.options(&format!("-c clip_search.model={}", arguments.model));
-        let mut control = config.connect(NoTls)?;
+        let config = arguments.cluster.prepare()?;
+        let mut control = measure::connect(&config)?;
         control
             .execute("SELECT clip_embed_text($1), clip_embed_image($2)", &[&inputs.text(), &inputs.picture()])
             .context("the first embeddings")?;
         let pid: i32 = control.query_one("SELECT pid FROM clip_stat_server", &[])?.get(0);
         let process = Process::new(pid).context("looking at the server's process")?;
-        Ok(Self { config, control, model: arguments.model.clone(), process })
+        Ok(Self { config, control, model: arguments.cluster.model.clone(), process })
     }
 
     /// How to connect.

@@ -1,8 +1,9 @@
 //! Arrays of one connection beside those of many: nothing is lost where many ask at a time.
 
 use super::{MANY, Run};
-use crate::report::{Bound, heading, print_answers, table};
+use crate::report::print_answers;
 use crate::worker::Mix;
+use measure::{Bound, heading, table};
 use std::iter::repeat_n;
 use std::time::Duration;
 

@@ -2,9 +2,10 @@
 
 use super::Run;
 use crate::crew::Crew;
-use crate::report::{heading, mib, print_answers};
+use crate::report::{mib, print_answers};
 use crate::tally::Kind;
 use crate::worker::Mix;
+use measure::heading;
 
 /// Few pictures, and yet more than the server takes for a person who waits.
 const SMALL_ARRAY: Kind = Kind::Array(8);

@@ -2,9 +2,10 @@
 
 use super::{MANY, Run, TEXTS};
 use crate::crew::Crew;
-use crate::report::{Bound, heading, ms, print_answers, table};
+use crate::report::{ms, print_answers};
 use crate::tally::Kind;
 use crate::worker::Mix;
+use measure::{Bound, heading, table};
 use std::iter::repeat_n;
 use std::time::Duration;
 

@@ -9,11 +9,12 @@ mod soak;
 use crate::Arguments;
 use crate::crew::{Crew, Outcome};
 use crate::inputs::Inputs;
-use crate::report::{Bound, Report, heading, print_answers};
+use crate::report::print_answers;
 use crate::server::Server;
 use crate::tally::Kind;
 use crate::worker::Mix;
 use clap::ValueEnum;
+use measure::{Bound, Report, heading};
 use std::time::Duration;
 
 /// One connection of people who search.

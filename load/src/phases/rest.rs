@@ -1,7 +1,7 @@
 //! Nobody asks for anything.
 
 use super::Run;
-use crate::report::{Bound, heading};
+use measure::{Bound, heading};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
