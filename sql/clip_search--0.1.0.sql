@@ -502,22 +502,27 @@ CREATE FUNCTION clip_stat_get_server(
         OUT cache_hits bigint,
         OUT shared bigint,
         OUT cache_bytes bigint,
-        OUT errors bigint)
+        OUT errors bigint,
+        -- waiting for the device, milliseconds: since the reset, and in the last minute
+        OUT queue_count bigint,
+        OUT queue_p50 double precision, OUT queue_p95 double precision, OUT queue_p99 double precision,
+        OUT queue_count_minute bigint,
+        OUT queue_p50_minute double precision, OUT queue_p95_minute double precision, OUT queue_p99_minute double precision,
+        -- decoding or tokenizing an item, milliseconds: since the reset, and in the last minute
+        OUT prepare_count bigint,
+        OUT prepare_p50 double precision, OUT prepare_p95 double precision, OUT prepare_p99 double precision,
+        OUT prepare_count_minute bigint,
+        OUT prepare_p50_minute double precision, OUT prepare_p95_minute double precision, OUT prepare_p99_minute double precision,
+        -- a run of a model, milliseconds: since the reset, and in the last minute
+        OUT inference_count bigint,
+        OUT inference_p50 double precision, OUT inference_p95 double precision, OUT inference_p99 double precision,
+        OUT inference_count_minute bigint,
+        OUT inference_p50_minute double precision, OUT inference_p95_minute double precision, OUT inference_p99_minute double precision)
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_stat_get_server'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 1;
 COMMENT ON FUNCTION clip_stat_get_server() IS
     'statistics of the inference server; see the view clip_stat_server';
-
-CREATE FUNCTION clip_stat_get_latency(
-        OUT phase text,
-        OUT count bigint, OUT p50 double precision, OUT p95 double precision, OUT p99 double precision,
-        OUT count_minute bigint, OUT p50_minute double precision, OUT p95_minute double precision, OUT p99_minute double precision)
-    RETURNS SETOF record
-    AS 'MODULE_PATHNAME', 'clip_stat_get_latency'
-    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 3;
-COMMENT ON FUNCTION clip_stat_get_latency() IS
-    'how long items take to be prepared, to wait and to be run, in milliseconds; see the view clip_stat_server';
 
 CREATE FUNCTION clip_stat_get_models(
         OUT model text,
@@ -556,27 +561,13 @@ CREATE VIEW clip_stat_server AS
            s.cache_hits,                            -- texts answered from memory
            s.shared,                                -- items answered with the run of an equal one
            s.cache_bytes, s.errors,
-           l.*
-      FROM clip_stat_get_server() AS s,
-           LATERAL (SELECT pg_catalog.max(l.p50) FILTER (WHERE l.phase = 'queue') AS queue_p50,
-                           pg_catalog.max(l.p95) FILTER (WHERE l.phase = 'queue') AS queue_p95,
-                           pg_catalog.max(l.p99) FILTER (WHERE l.phase = 'queue') AS queue_p99,
-                           pg_catalog.max(l.p50) FILTER (WHERE l.phase = 'prepare') AS prepare_p50,
-                           pg_catalog.max(l.p95) FILTER (WHERE l.phase = 'prepare') AS prepare_p95,
-                           pg_catalog.max(l.p99) FILTER (WHERE l.phase = 'prepare') AS prepare_p99,
-                           pg_catalog.max(l.p50) FILTER (WHERE l.phase = 'inference') AS inference_p50,
-                           pg_catalog.max(l.p95) FILTER (WHERE l.phase = 'inference') AS inference_p95,
-                           pg_catalog.max(l.p99) FILTER (WHERE l.phase = 'inference') AS inference_p99,
-                           pg_catalog.max(l.p50_minute) FILTER (WHERE l.phase = 'queue') AS queue_p50_minute,
-                           pg_catalog.max(l.p95_minute) FILTER (WHERE l.phase = 'queue') AS queue_p95_minute,
-                           pg_catalog.max(l.p99_minute) FILTER (WHERE l.phase = 'queue') AS queue_p99_minute,
-                           pg_catalog.max(l.p50_minute) FILTER (WHERE l.phase = 'prepare') AS prepare_p50_minute,
-                           pg_catalog.max(l.p95_minute) FILTER (WHERE l.phase = 'prepare') AS prepare_p95_minute,
-                           pg_catalog.max(l.p99_minute) FILTER (WHERE l.phase = 'prepare') AS prepare_p99_minute,
-                           pg_catalog.max(l.p50_minute) FILTER (WHERE l.phase = 'inference') AS inference_p50_minute,
-                           pg_catalog.max(l.p95_minute) FILTER (WHERE l.phase = 'inference') AS inference_p95_minute,
-                           pg_catalog.max(l.p99_minute) FILTER (WHERE l.phase = 'inference') AS inference_p99_minute
-                      FROM clip_stat_get_latency() AS l) AS l;
+           s.queue_p50, s.queue_p95, s.queue_p99,   -- waiting for the device
+           s.prepare_p50, s.prepare_p95, s.prepare_p99,
+           s.inference_p50, s.inference_p95, s.inference_p99,
+           s.queue_p50_minute, s.queue_p95_minute, s.queue_p99_minute,
+           s.prepare_p50_minute, s.prepare_p95_minute, s.prepare_p99_minute,
+           s.inference_p50_minute, s.inference_p95_minute, s.inference_p99_minute
+      FROM clip_stat_get_server() AS s;
 COMMENT ON VIEW clip_stat_server IS
     'the inference server''s work since its start or clip_stat_reset(); times in milliseconds, those of the last minute end in _minute';
 
@@ -595,9 +586,9 @@ COMMENT ON FUNCTION clip_stat_reset() IS
     'has the inference server count anew';
 
 -- Counters tell what other users do; a reset takes them from everybody.
-REVOKE ALL ON FUNCTION clip_stat_get_server(), clip_stat_get_latency(), clip_stat_get_models(), clip_stat_reset() FROM PUBLIC;
+REVOKE ALL ON FUNCTION clip_stat_get_server(), clip_stat_get_models(), clip_stat_reset() FROM PUBLIC;
 REVOKE ALL ON clip_stat_server, clip_stat_models FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION clip_stat_get_server(), clip_stat_get_latency(), clip_stat_get_models() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION clip_stat_get_server(), clip_stat_get_models() TO pg_monitor;
 GRANT SELECT ON clip_stat_server, clip_stat_models TO pg_monitor;
 
 CREATE FUNCTION clip_restart_server() RETURNS boolean

@@ -110,7 +110,13 @@ impl Server {
             "SELECT tower, items, batches, inference_time FROM clip_stat_models WHERE model = $1 AND batches > 0 ORDER BY 1",
             &[&self.model],
         )?;
-        let latencies = self.control.query("SELECT phase, count, p50, p99 FROM clip_stat_get_latency()", &[])?;
+        let latencies = self.control.query(
+            "SELECT l.* FROM clip_stat_get_server(),
+                    LATERAL (VALUES ('prepare', prepare_count, prepare_p50, prepare_p99),
+                                    ('queue', queue_count, queue_p50, queue_p99),
+                                    ('inference', inference_count, inference_p50, inference_p99)) AS l",
+            &[],
+        )?;
         Ok(Statistics {
             seconds: row.get(3),
             errors: row.get(1),

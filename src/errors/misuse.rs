@@ -37,7 +37,8 @@ pub enum Misuse {
     #[error("{table} is {kind}")]
     NotATable { table: String, kind: &'static str },
     #[error("{table} has no column \"{column}\"")]
-    NoSuchColumn { table: String, column: String, columns: String },
+    /// Without `columns`, a trigger names it.
+    NoSuchColumn { table: String, column: String, columns: Option<String> },
     #[error("{table} has no column of type vector or halfvec")]
     NoEmbeddingColumn { table: String },
     #[error("{table} has several columns with embeddings: {columns}")]
@@ -64,8 +65,6 @@ pub enum Misuse {
     TriggerArguments,
     #[error("\"{option}\" is not an option of clip_embed_trigger")]
     TriggerOption { option: String },
-    #[error("{table} has no column \"{column}\"")]
-    NoTriggerColumn { table: String, column: String },
     #[error("column \"{column}\" is a generated column")]
     GeneratedColumn { column: String },
     #[error("column \"{column}\" is of type {found}, not bytea or text")]
@@ -104,9 +103,7 @@ impl Misuse {
             Self::TooManyPictures { .. } | Self::TooManyPrompts { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Self::NoSuchTable(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
-            Self::NoSuchColumn { .. } | Self::NoEmbeddingColumn { .. } | Self::NoTriggerColumn { .. } => {
-                Code::ERRCODE_UNDEFINED_COLUMN
-            }
+            Self::NoSuchColumn { .. } | Self::NoEmbeddingColumn { .. } => Code::ERRCODE_UNDEFINED_COLUMN,
             Self::ManyEmbeddingColumns { .. } => Code::ERRCODE_AMBIGUOUS_COLUMN,
             Self::NotAnEmbeddingColumn { .. } | Self::NotASourceColumn { .. } | Self::NotAVectorColumn { .. } => {
                 Code::ERRCODE_DATATYPE_MISMATCH
@@ -133,7 +130,10 @@ impl Misuse {
             }
             Self::Dimensions { .. } | Self::MixedDimensions { .. } => "Vectors of different models cannot be compared.",
             Self::NotATable { .. } => "Pass a table, partitioned table, materialized view, view or foreign table.",
-            Self::NoSuchColumn { columns, .. } => return format!("Its columns are {columns}."),
+            Self::NoSuchColumn { columns: Some(columns), .. } => return format!("Its columns are {columns}."),
+            Self::NoSuchColumn { columns: None, .. } => {
+                "Create the trigger anew, with the names that the columns have now."
+            }
             Self::NoEmbeddingColumn { .. } => {
                 "Add one with the model's dimension, such as ALTER TABLE … ADD COLUMN embedding vector(512)."
             }
@@ -155,7 +155,6 @@ impl Misuse {
                  clip_embed_trigger('image', 'embedding')"
             }
             Self::TriggerOption { .. } => "Options are on_error=null and on_error=error.",
-            Self::NoTriggerColumn { .. } => "Create the trigger anew, with the names that the columns have now.",
             Self::GeneratedColumn { .. } => {
                 "PostgreSQL computes generated columns after this trigger. Name plain columns, or do without the trigger."
             }

@@ -35,6 +35,8 @@ macro_rules! sql_function {
             &RECORD
         }
 
+        /// # Safety
+        /// To be called by Postgres, as a function of SQL.
         #[doc(hidden)]
         #[unsafe(no_mangle)]
         #[pgrx::pg_guard]

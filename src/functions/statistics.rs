@@ -1,4 +1,4 @@
-//! `clip_stat_get_server`, `clip_stat_get_models`, `clip_stat_get_latency`, `clip_stat_reset`: what the views show.
+//! `clip_stat_get_server`, `clip_stat_get_models`, `clip_stat_reset`: what the views show.
 //!
 //! They never start a server: a dashboard that looks every ten seconds would undo `clip_search.server_idle_timeout`.
 
@@ -9,21 +9,23 @@ use crate::client;
 use crate::errors::Result;
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
-use protocol::{Latency, Quantiles};
+use protocol::Quantiles;
 
 sql_function!(clip_stat_get_server, pg_finfo_clip_stat_get_server, server);
-sql_function!(clip_stat_get_latency, pg_finfo_clip_stat_get_latency, latency);
 sql_function!(clip_stat_get_models, pg_finfo_clip_stat_get_models, models);
 sql_function!(clip_stat_reset, pg_finfo_clip_stat_reset, |_| reset());
 
-/// One row, or none where no server runs. Times are in seconds.
+/// Columns of each phase of an item's way: quantiles since the reset, and those of the last minute.
+const PHASE: usize = 8;
+
+/// One row, or none where no server runs. The server's own times are in seconds, those of phases in milliseconds.
 fn server(call: Arguments) -> Result<Datum> {
     let found = client::statistics()?;
     let mut rows = Rows::begin(call.0);
     if let Some(s) = found {
-        let mean = (s.batches > 0).then(|| s.batch_items as f64 / s.batches as f64);
         rows.push(|| {
-            [
+            let mean = (s.batches > 0).then(|| s.batch_items as f64 / s.batches as f64);
+            let counters = [
                 number(s.pid.into()),
                 s.uptime_s.into_datum(),
                 s.since_reset_s.into_datum(),
@@ -43,26 +45,15 @@ fn server(call: Arguments) -> Result<Datum> {
                 number(s.shared),
                 number(s.cache_bytes),
                 number(s.errors),
-            ]
+            ];
+            let mut row = [None; 19 + 3 * PHASE];
+            let (first, phases) = row.split_at_mut(counters.len());
+            first.copy_from_slice(&counters);
+            for (columns, latency) in phases.chunks_exact_mut(PHASE).zip([s.queue, s.prepare, s.inference]) {
+                columns.copy_from_slice(&[quantiles(latency.total), quantiles(latency.minute)].concat());
+            }
+            row
         });
-    }
-    Ok(Datum::null())
-}
-
-/// A row for each phase of an item's way. Times are in milliseconds.
-fn latency(call: Arguments) -> Result<Datum> {
-    let found = client::statistics()?;
-    let mut rows = Rows::begin(call.0);
-    if let Some(s) = found {
-        for (phase, Latency { total, minute }) in
-            [("prepare", s.prepare), ("queue", s.queue), ("inference", s.inference)]
-        {
-            rows.push(|| {
-                let [count, p50, p95, p99] = quantiles(total);
-                let [count_minute, p50_minute, p95_minute, p99_minute] = quantiles(minute);
-                [phase.into_datum(), count, p50, p95, p99, count_minute, p50_minute, p95_minute, p99_minute]
-            });
-        }
     }
     Ok(Datum::null())
 }

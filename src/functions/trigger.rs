@@ -173,7 +173,8 @@ impl Row {
         // SAFETY: a description and a NUL-terminated name; dropped and system columns give no positive number.
         let number = unsafe { pg_sys::SPI_fnumber(self.description(), c_name.as_ptr()) };
         if number <= 0 {
-            return Err(Misuse::NoTriggerColumn { table: self.name(), column: name.to_owned() }.into());
+            let (table, column) = (self.name(), name.to_owned());
+            return Err(Misuse::NoSuchColumn { table, column, columns: None }.into());
         }
         let (mut type_id, mut modifier, mut collation) = (Oid::INVALID, -1, Oid::INVALID);
         // SAFETY: a column of this table.

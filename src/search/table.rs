@@ -125,7 +125,7 @@ impl Table {
         self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
             let columns: Vec<&str> = self.columns.iter().map(|column| column.quoted.as_str()).collect();
             let (table, column) = (self.name.clone(), name.to_owned());
-            Misuse::NoSuchColumn { table, column, columns: columns.join(", ") }.into()
+            Misuse::NoSuchColumn { table, column, columns: Some(columns.join(", ")) }.into()
         })
     }
 

@@ -28,7 +28,7 @@ SELECT prepare_p50 > 0 AND prepare_p50 <= prepare_p95 AND prepare_p95 <= prepare
        inference_p50 > 0 AND inference_p50 <= inference_p95 AND inference_p95 <= inference_p99 AS inference,
        inference_p99_minute > 0 AND prepare_p99_minute > 0 AND queue_p99_minute >= 0 AS minute
 FROM clip_stat_server;
-SELECT phase, count, count_minute FROM clip_stat_get_latency() WHERE phase <> 'inference' ORDER BY 1;
+SELECT prepare_count, prepare_count_minute, queue_count, queue_count_minute FROM clip_stat_get_server();
 SELECT model, provider, loaded, load_time > 0 AS load_time, loads, items, batches > 0 AS batches, inference_time > 0 AS inference_time, inference_p50 > 0 AND inference_p50 <= inference_p95 AND inference_p95 <= inference_p99 AS quantiles, errors,
        last_use > now() - interval '1 hour' AS last_use
 FROM clip_stat_models WHERE tower = 'text';
