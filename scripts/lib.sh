@@ -46,3 +46,18 @@ read_sudo() {
     # shellcheck disable=SC2034
     SUDO=(sudo)
 }
+
+# Sets PG, the pg_config, and exports MODEL and MODEL_DIR, the model that is measured and the folder that has it.
+choose_model() {
+    PG=${PG_CONFIG:-pg_config}
+    command -v "$PG" >/dev/null || die "PG_CONFIG=$PG: there is no such program." "Run \"make setup\", or set PG_CONFIG."
+    export MODEL=${MODEL:-clip-search/emoji}
+    local installed
+    installed=$("$PG" --sharedir)/clip_search/models
+    MODEL_DIR=$(readlink -m "${MODEL_DIR:-$installed}")
+    export MODEL_DIR
+}
+
+need_model() {
+    [[ -f $MODEL_DIR/$MODEL/config.json ]] || die "there is no model $MODEL in $MODEL_DIR." "Set MODEL and MODEL_DIR."
+}

@@ -25,7 +25,7 @@ impl Target {
     /// # Errors
     /// What PostgreSQL or ONNX Runtime say.
     pub fn connect(arguments: &Arguments) -> anyhow::Result<Self> {
-        let config = arguments.cluster.prepare()?;
+        let config = arguments.cluster.prepare(&arguments.cluster.model)?;
         let mut client = measure::connect(&config)?;
         client.execute("SELECT clip_embed_text('warm'), clip_embed_image($1)", &[&Picture::UPLOAD.jpeg(0)?])?;
 

@@ -47,7 +47,7 @@ impl Server {
     /// # Errors
     /// What PostgreSQL says.
     pub fn connect_first(arguments: &Arguments, inputs: &Inputs) -> anyhow::Result<Self> {
-        let config = arguments.cluster.prepare()?;
+        let config = arguments.cluster.prepare(&arguments.cluster.model)?;
         let mut control = measure::connect(&config)?;
         control
             .execute("SELECT clip_embed_text($1), clip_embed_image($2)", &[&inputs.text(), &inputs.picture()])

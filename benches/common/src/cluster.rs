@@ -27,16 +27,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Creates the extensions where they are missing. What it returns connects, with the model as the session's.
+    /// Creates the extensions where they are missing. What it returns connects, with this model as the session's.
     ///
     /// # Errors
     /// What PostgreSQL says.
-    pub fn prepare(&self) -> anyhow::Result<Config> {
+    pub fn prepare(&self, model: &str) -> anyhow::Result<Config> {
         let mut config = Config::new();
         config.host_path(&self.host).port(self.port).user(&self.user).dbname(&self.database);
         connect(&config)?
             .batch_execute("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS clip_search CASCADE")?;
-        config.options(&format!("-c clip_search.model={}", self.model));
+        config.options(&format!("-c clip_search.model={model}"));
         Ok(config)
     }
 }

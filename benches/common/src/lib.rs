@@ -8,4 +8,4 @@ mod samples;
 pub use cluster::{Cluster, connect, exit_code};
 pub use pictures::{Picture, with_mark};
 pub use report::{Bound, Report, heading, table};
-pub use samples::Samples;
+pub use samples::{Samples, median};

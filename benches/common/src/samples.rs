@@ -22,14 +22,24 @@ impl Samples {
         self.quantile(0.95)
     }
 
-    /// Between two samples, the value in proportion. There has to be a sample.
     fn quantile(&self, share: f64) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        let place = share * (sorted.len() - 1) as f64;
-        let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-        below + (above - below) * place.fract()
+        quantile(&self.0, share)
     }
+}
+
+/// The median; of nothing, it is no number, which breaks each limit.
+pub fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// Between two values, the one in proportion.
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let place = share * last as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
 }
 
 #[cfg(test)]
@@ -47,6 +57,7 @@ mod tests {
         assert!((samples([9, 1, 5]).median() - 5.0).abs() < 1e-9);
         assert!((samples([4, 1, 3, 2]).median() - 2.5).abs() < 1e-9);
         assert!((samples([7]).median() - 7.0).abs() < 1e-9);
+        assert!(median(&[]).is_nan());
     }
 
     #[test]
