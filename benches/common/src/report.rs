@@ -47,13 +47,14 @@ impl Report {
     /// Prints all limits; true where all are kept.
     pub fn print_limits(&self) -> bool {
         let row = |limit: &Limit| {
+            let figure = |value: f64| format!("{value:.2} {}", limit.unit).trim_end().to_owned();
             let bound = match limit.bound {
-                Bound::AtMost(bound) => format!("at most {bound:.2} {}", limit.unit),
-                Bound::AtLeast(bound) => format!("at least {bound:.2} {}", limit.unit),
+                Bound::AtMost(bound) => format!("at most {}", figure(bound)),
+                Bound::AtLeast(bound) => format!("at least {}", figure(bound)),
             };
             [
                 limit.what.clone(),
-                format!("{:.2} {}", limit.measured, limit.unit),
+                figure(limit.measured),
                 bound,
                 limit.share(),
                 if limit.kept() { "kept" } else { "BROKEN" }.to_owned(),
