@@ -8,7 +8,7 @@
 //! rates     rows a second, in rounds that run all ways
 //! ways      the statements
 //! alone     the client without PostgreSQL
-//! memory    of a backend, with a large table and one ten times larger
+//! memory    of a backend, in the course of a large table
 //! uploads   one row a transaction, with and without the queue
 //! photos    tables of pictures, no two of them equal
 //! vit       a model of full size, with random weights
@@ -52,10 +52,10 @@ struct Run {
     #[arg(long, env = "FULL_SIZE_MODEL")]
     full_size_model: Option<String>,
     /// Rounds: each runs all ways, in another order.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// What the server alone takes in one round.
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 2.5)]
     seconds: f64,
     /// Pictures in an array, and in a request of the client without PostgreSQL.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
