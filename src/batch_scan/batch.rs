@@ -1,0 +1,211 @@
+//! Rows that were read ahead, and the requests that embed their items.
+
+use crate::client::Pending;
+use crate::memo::Modality;
+use crate::{embedding, settings, text};
+use pgrx::pg_sys::{self, Datum, MemoryContext, MinimalTuple, TupleTableSlot};
+use protocol::Embedding;
+
+/// A row, as the node below gave it.
+pub struct Row {
+    /// In the batch's memory.
+    pub tuple: MinimalTuple,
+    /// Where it is in its table, for WHERE CURRENT OF.
+    pub place: pg_sys::ItemPointerData,
+}
+
+/// The items of one call, in one request.
+pub struct Request {
+    modality: Modality,
+    model: String,
+    /// Whether the call has the session's model, whatever that is when the row's turn comes.
+    is_session_model: bool,
+    loaded_at: i64,
+    inputs: Vec<Vec<u8>>,
+    /// The row of each input.
+    rows: Vec<usize>,
+    pending: Option<Pending>,
+    /// For each row.
+    vectors: Vec<Option<Embedding>>,
+}
+
+impl Request {
+    /// `None` is the session's model.
+    pub fn new(modality: Modality, model: Option<String>) -> Self {
+        Self {
+            modality,
+            is_session_model: model.is_none(),
+            model: model.unwrap_or_else(settings::model),
+            loaded_at: settings::loaded_at(),
+            inputs: Vec::new(),
+            rows: Vec::new(),
+            pending: None,
+            vectors: Vec::new(),
+        }
+    }
+
+    fn send(&mut self) -> bool {
+        if self.inputs.is_empty() {
+            return false;
+        }
+        let items = embedding::items(std::mem::take(&mut self.inputs), self.modality);
+        // What goes wrong here goes wrong for each row, too, and is raised there.
+        self.pending = Pending::begin(self.model.clone(), items).ok();
+        true
+    }
+
+    /// Whether there is an answer to each item, be it that it cannot be embedded.
+    fn wait(&mut self, rows: usize) -> bool {
+        self.vectors.resize_with(rows, || None);
+        if self.rows.is_empty() {
+            return true;
+        }
+        let Some(Ok(answers)) = self.pending.take().map(Pending::wait) else { return false };
+        for (row, answer) in std::mem::take(&mut self.rows).into_iter().zip(answers) {
+            self.vectors[row] = answer.ok();
+        }
+        true
+    }
+
+    /// Whether the call would still be made with this model and these settings.
+    fn is_current(&self) -> bool {
+        self.loaded_at == settings::loaded_at() && (!self.is_session_model || self.model == settings::model())
+    }
+}
+
+/// Rows in the order in which they were read.
+pub struct Batch {
+    context: MemoryContext,
+    rows: Vec<Row>,
+    requests: Vec<Request>,
+    /// Rows that were handed on.
+    position: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    /// An empty one, whose memory belongs to the current context.
+    pub fn new(requests: Vec<Request>) -> Self {
+        // SAFETY: makes a context.
+        let context = unsafe {
+            pg_sys::AllocSetContextCreateInternal(
+                pg_sys::CurrentMemoryContext,
+                c"ClipEmbed batch".as_ptr(),
+                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+            )
+        };
+        Self { context, rows: Vec::new(), requests, position: 0, bytes: 0 }
+    }
+
+    /// Adds a row, of which each request embeds the value of its column.
+    ///
+    /// # Safety
+    /// A row of the node below, in which the columns are of type bytea or text.
+    pub unsafe fn push(
+        &mut self,
+        slot: *mut TupleTableSlot,
+        columns: impl Iterator<Item = usize>,
+        place: pg_sys::ItemPointerData,
+    ) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            for (request, column) in self.requests.iter_mut().zip(columns) {
+                if let Some(input) = value(slot, column).and_then(|value| input(request.modality, value)) {
+                    // The message is a copy; its answer takes some thousand bytes.
+                    self.bytes += 2 * input.len() + 4096;
+                    request.inputs.push(input);
+                    request.rows.push(self.rows.len());
+                }
+            }
+            let outer = pg_sys::MemoryContextSwitchTo(self.context);
+            let tuple = copy(slot);
+            pg_sys::MemoryContextSwitchTo(outer);
+            self.bytes += (*tuple).t_len as usize + size_of::<Row>();
+            self.rows.push(Row { tuple, place });
+        }
+    }
+
+    /// Rows that were added.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Memory that it takes, its message included.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Sends what is to be embedded; whether there is anything.
+    pub fn send(&mut self) -> bool {
+        self.requests.iter_mut().fold(false, |sent, request| request.send() || sent)
+    }
+
+    /// Waits for the answers; whether there are any.
+    pub fn wait(&mut self) -> bool {
+        let rows = self.rows.len();
+        self.requests.iter_mut().fold(true, |answered, request| request.wait(rows) && answered)
+    }
+
+    /// The next row, with its number.
+    pub fn next(&mut self) -> Option<(usize, &Row)> {
+        let number = self.position;
+        let row = self.rows.get(number)?;
+        self.position += 1;
+        Some((number, row))
+    }
+
+    /// The vectors of a row, as far as there are any that hold.
+    pub fn vectors(&self, row: usize) -> impl Iterator<Item = Option<&Embedding>> {
+        self.requests.iter().map(move |request| request.vectors[row].as_ref().filter(|_| request.is_current()))
+    }
+
+    /// Frees its rows.
+    ///
+    /// # Safety
+    /// No slot may point to a row any more. Where the query ends by an error, its memory goes with the query's.
+    pub unsafe fn free(self) {
+        // SAFETY: made by `new`.
+        unsafe { pg_sys::MemoryContextDelete(self.context) };
+    }
+}
+
+/// The value of a column, counted from 1.
+unsafe fn value(slot: *mut TupleTableSlot, column: usize) -> Option<Datum> {
+    // SAFETY: slot_getattr, which is an inline function of C.
+    unsafe {
+        if ((*slot).tts_nvalid as usize) < column {
+            pg_sys::slot_getsomeattrs_int(slot, column as i32);
+        }
+        (!*(*slot).tts_isnull.add(column - 1)).then(|| *(*slot).tts_values.add(column - 1))
+    }
+}
+
+/// What is sent of a value; nothing where the call would refuse it, which it shall do itself.
+unsafe fn input(modality: Modality, value: Datum) -> Option<Vec<u8>> {
+    // SAFETY: a bytea or text, of which the length is known before it is read.
+    unsafe {
+        let bytes = pg_sys::toast_raw_datum_size(value) - pg_sys::VARHDRSZ;
+        match modality {
+            Modality::Image => embedding::check_image_size(bytes).ok().map(|()| crate::functions::bytes_of(value)),
+            Modality::Text => {
+                embedding::check_text_size(bytes).ok()?;
+                let text = text::try_to_utf8(crate::functions::bytes_of(value))?;
+                embedding::check_text_size(text.len()).ok().map(|()| text)
+            }
+        }
+    }
+}
+
+/// ExecCopySlotMinimalTuple, which is an inline function of C.
+unsafe fn copy(slot: *mut TupleTableSlot) -> MinimalTuple {
+    // SAFETY: each kind of slot has this operation.
+    unsafe {
+        let operation = (*(*slot).tts_ops).copy_minimal_tuple.expect("of every kind of slot");
+        #[cfg(not(feature = "pg18"))]
+        return operation(slot);
+        #[cfg(feature = "pg18")]
+        operation(slot, 0)
+    }
+}

@@ -1,0 +1,129 @@
+//! Lists and trees of Postgres's.
+
+use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, TargetEntry};
+
+/// A node's kind; that of a NULL is an error of the caller's.
+///
+/// # Safety
+/// A node.
+pub unsafe fn tag<T>(node: *const T) -> NodeTag {
+    // SAFETY: each node begins with its tag.
+    unsafe { (*node.cast::<Node>()).type_ }
+}
+
+/// The addresses of a list's cells; a NULL list is empty.
+///
+/// # Safety
+/// A list of pointers, which must not grow while the addresses are in use.
+pub unsafe fn cells<T>(list: *mut List) -> impl Iterator<Item = *mut *mut T> {
+    // SAFETY: a list has `length` cells.
+    let (start, length) =
+        if list.is_null() { (std::ptr::null_mut(), 0) } else { unsafe { ((*list).elements, (*list).length as usize) } };
+    // SAFETY: within the list.
+    (0..length).map(move |index| unsafe { start.add(index) }.cast::<*mut T>())
+}
+
+/// The elements of a list; a NULL list is empty.
+///
+/// # Safety
+/// A list of pointers to `T`.
+pub unsafe fn elements<T>(list: *mut List) -> impl Iterator<Item = *mut T> {
+    // SAFETY: by the caller's promise.
+    unsafe { cells::<T>(list) }.map(|cell| unsafe { *cell })
+}
+
+/// The integers of a list.
+///
+/// # Safety
+/// A list of integers.
+pub unsafe fn integers(list: *mut List) -> Vec<i32> {
+    // SAFETY: cells of integers have the size of those of pointers.
+    unsafe { cells::<std::ffi::c_void>(list) }.map(|cell| unsafe { *cell.cast::<i32>() }).collect()
+}
+
+/// A list of integers, in the current memory context.
+pub fn integer_list(values: &[i32]) -> *mut List {
+    // SAFETY: appends to a list of integers.
+    values.iter().fold(std::ptr::null_mut(), |list, value| unsafe { pg_sys::lappend_int(list, *value) })
+}
+
+/// A copy in the current memory context.
+///
+/// # Safety
+/// A node.
+pub unsafe fn copy<T>(node: *const T) -> *mut T {
+    // SAFETY: by the caller's promise.
+    unsafe { pg_sys::copyObjectImpl(node.cast()) }.cast()
+}
+
+/// A new node in the current memory context, all zero but for its tag.
+///
+/// # Safety
+/// `T` must be the struct of this tag.
+pub unsafe fn make<T>(tag: NodeTag) -> *mut T {
+    // SAFETY: palloc0 gives memory for a `T`, which begins with the tag.
+    unsafe {
+        let node = pg_sys::palloc0(size_of::<T>());
+        (*node.cast::<Node>()).type_ = tag;
+        node.cast()
+    }
+}
+
+/// A variable that has the value of an expression of another node's target list.
+///
+/// # Safety
+/// An expression.
+pub unsafe fn variable(varno: i32, column: usize, expression: *const Expr) -> *mut pg_sys::Var {
+    // SAFETY: an expression, whose type Postgres finds out.
+    unsafe {
+        let expression = expression.cast::<Node>();
+        pg_sys::makeVar(
+            varno as _,
+            column as pg_sys::AttrNumber,
+            pg_sys::exprType(expression),
+            pg_sys::exprTypmod(expression),
+            pg_sys::exprCollation(expression),
+            0,
+        )
+    }
+}
+
+/// Appends an expression to a target list.
+///
+/// # Safety
+/// A target list, and an expression that nobody else changes.
+pub unsafe fn append_target(list: *mut List, expression: *mut Expr) -> *mut List {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let number = elements::<TargetEntry>(list).count() + 1;
+        let target = pg_sys::makeTargetEntry(expression, number as pg_sys::AttrNumber, std::ptr::null_mut(), false);
+        pg_sys::lappend(list, target.cast())
+    }
+}
+
+/// The addresses of a plan node's children that this library looks into.
+///
+/// # Safety
+/// A plan.
+pub unsafe fn children(plan: *mut Plan) -> Vec<*mut *mut Plan> {
+    // SAFETY: casts to the struct that the tag says.
+    unsafe {
+        let mut children: Vec<*mut *mut Plan> = vec![&raw mut (*plan).lefttree, &raw mut (*plan).righttree];
+        let list = match tag(plan) {
+            NodeTag::T_Append => (*plan.cast::<pg_sys::Append>()).appendplans,
+            NodeTag::T_MergeAppend => (*plan.cast::<pg_sys::MergeAppend>()).mergeplans,
+            NodeTag::T_BitmapAnd => (*plan.cast::<pg_sys::BitmapAnd>()).bitmapplans,
+            NodeTag::T_BitmapOr => (*plan.cast::<pg_sys::BitmapOr>()).bitmapplans,
+            NodeTag::T_CustomScan => (*plan.cast::<pg_sys::CustomScan>()).custom_plans,
+            #[cfg(feature = "pg13")]
+            NodeTag::T_ModifyTable => (*plan.cast::<pg_sys::ModifyTable>()).plans,
+            _ => std::ptr::null_mut(),
+        };
+        children.extend(cells::<Plan>(list));
+        if tag(plan) == NodeTag::T_SubqueryScan {
+            children.push(&raw mut (*plan.cast::<pg_sys::SubqueryScan>()).subplan);
+        }
+        children.retain(|child| !(**child).is_null());
+        children
+    }
+}

@@ -1,0 +1,316 @@
+//! Reading ahead: batches of rows, sent to be embedded while the rows before them are handed on.
+
+use super::MOST_ROWS;
+use super::batch::{Batch, Request};
+use super::node::clear;
+use super::nodes::tag;
+use crate::memo::Modality;
+use crate::{settings, text, vector};
+use pgrx::pg_sys::{self, ExprContext, ExprState, NodeTag, PlanState, ScanState, TupleTableSlot};
+use std::time::{Duration, Instant};
+
+/// A call whose vectors are got in batches.
+pub struct Embedded {
+    /// What is embedded.
+    pub modality: Modality,
+    /// The child's column that has it, counted from 1.
+    pub column: usize,
+    /// The model, if it is not the session's.
+    pub model: Option<*mut ExprState>,
+}
+
+/// What EXPLAIN ANALYZE tells.
+#[derive(Clone, Copy, Default)]
+pub struct Figures {
+    /// Batches that were sent.
+    pub batches: usize,
+    /// Time in which the backend did nothing else.
+    pub waited: Duration,
+}
+
+/// The rows of a node, in batches.
+pub struct Reader {
+    embedded: Vec<Embedded>,
+    child: *mut PlanState,
+    /// The scan of which each row is one row, if there is such a one.
+    source: Option<*mut ScanState>,
+    /// One of the batch's rows.
+    slot: *mut TupleTableSlot,
+    current: Option<Batch>,
+    /// Sent while the current one is handed on.
+    ahead: Option<Batch>,
+    is_at_end: bool,
+    /// Rows of the next batch.
+    size: usize,
+    /// Rows that the node above can ask for.
+    bound: usize,
+    /// Whether it will ask for all of them.
+    at_once: bool,
+    most: usize,
+    rows_read: usize,
+    memory: usize,
+    figures: Figures,
+}
+
+impl Reader {
+    /// Nothing read yet. `bound` is 0 where there is none.
+    ///
+    /// # Safety
+    /// A child that is initialised.
+    pub unsafe fn new(embedded: Vec<Embedded>, bound: usize, at_once: bool, child: *mut PlanState) -> Self {
+        // SAFETY: by the caller's promise.
+        let (slot, source) = unsafe {
+            let row = pg_sys::ExecGetResultType(child);
+            (pg_sys::ExecInitExtraTupleSlot((*child).state, row, &raw const pg_sys::TTSOpsMinimalTuple), source(child))
+        };
+        let bound = if bound == 0 { usize::MAX } else { bound };
+        let most = MOST_ROWS.min(bound);
+        let mut reader = Self {
+            embedded,
+            child,
+            source,
+            slot,
+            current: None,
+            ahead: None,
+            is_at_end: false,
+            size: 0,
+            bound,
+            at_once,
+            most,
+            rows_read: 0,
+            memory: settings::batch_memory(),
+            figures: Figures::default(),
+        };
+        reader.restart();
+        reader
+    }
+
+    fn restart(&mut self) {
+        self.is_at_end = false;
+        self.rows_read = 0;
+        // Who asks for few rows causes few to be read: never more than twice as many as were handed on, and one.
+        self.size = if self.at_once { self.most } else { 1 };
+    }
+
+    /// Most rows in a batch.
+    pub fn most_rows(&self) -> usize {
+        MOST_ROWS.min(self.bound)
+    }
+
+    /// Most memory of its batches in bytes, of which there are two at a time.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// What was done so far.
+    pub fn figures(&self) -> Figures {
+        self.figures
+    }
+
+    /// The scan whose rows these are, if they are of one table.
+    pub fn source(&self) -> Option<*mut ScanState> {
+        self.source
+    }
+
+    /// Fills the node's scan tuple with the next row; whether there is one.
+    ///
+    /// # Safety
+    /// The node's expression context, whose memory for one row is free to use, and its empty scan tuple.
+    pub unsafe fn next(&mut self, context: *mut ExprContext, scan: *mut TupleTableSlot) -> bool {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            loop {
+                if let Some(batch) = &mut self.current {
+                    if let Some((number, row)) = batch.next() {
+                        pg_sys::ExecStoreMinimalTuple(row.tuple, self.slot, false);
+                        let place = row.place;
+                        fill(scan, self.slot, batch.vectors(number), (*context).ecxt_per_tuple_memory);
+                        if let Some(source) = self.source {
+                            (*scan).tts_tid = place;
+                            (*scan).tts_tableOid = (*(*source).ss_currentRelation).rd_id;
+                        }
+                        return true;
+                    }
+                }
+                if !self.advance(context) {
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// The next batch, with its vectors; whether there is one.
+    unsafe fn advance(&mut self, context: *mut ExprContext) -> bool {
+        // SAFETY: as in `next`.
+        unsafe {
+            self.free_current();
+            self.current = match self.ahead.take() {
+                Some(batch) => Some(batch),
+                None => self.read(context),
+            };
+            if self.current.is_none() {
+                return false;
+            }
+            if self.size == self.most {
+                self.ahead = self.read(context);
+            }
+        }
+        let batch = self.current.as_mut().expect("there is one");
+        let since = Instant::now();
+        let answered = batch.wait();
+        self.figures.waited += since.elapsed();
+        if !answered {
+            // Too much for the time that a request may take, perhaps; rows have a request each, now.
+            self.most = (batch.len() / 2).max(1);
+            self.size = 1;
+        }
+        true
+    }
+
+    /// Reads a batch and sends it.
+    unsafe fn read(&mut self, context: *mut ExprContext) -> Option<Batch> {
+        // SAFETY: as in `next`. Rows are read and copied one by one; memory for one row is freed after each.
+        unsafe {
+            let most = self.size.min(self.bound.saturating_sub(self.rows_read).max(1));
+            if self.is_at_end || self.rows_read >= self.bound && self.current.is_some() {
+                return None;
+            }
+            let requests: Vec<Request> = self.embedded.iter().map(|call| call.request(context)).collect();
+            let outer = pg_sys::MemoryContextSwitchTo((*(*self.child).state).es_query_cxt);
+            let mut batch = Batch::new(requests);
+            pg_sys::MemoryContextSwitchTo(outer);
+            while batch.len() < most && batch.bytes() < self.memory / 2 {
+                let slot = fetch(self.child);
+                if slot.is_null() || (*slot).tts_flags & pg_sys::TTS_FLAG_EMPTY as u16 != 0 {
+                    self.is_at_end = true;
+                    break;
+                }
+                let outer = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
+                batch.push(slot, self.embedded.iter().map(|call| call.column), self.place());
+                pg_sys::MemoryContextSwitchTo(outer);
+                pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
+            }
+            if batch.len() == 0 {
+                batch.free();
+                return None;
+            }
+            self.rows_read += batch.len();
+            self.size = (self.size * 2).min(self.most);
+            let since = Instant::now();
+            self.figures.batches += usize::from(batch.send());
+            self.figures.waited += since.elapsed();
+            Some(batch)
+        }
+    }
+
+    /// Where the row that was just read is in its table.
+    unsafe fn place(&self) -> pg_sys::ItemPointerData {
+        let Some(source) = self.source else { return pg_sys::ItemPointerData::default() };
+        // SAFETY: a scan that has just given a row.
+        unsafe {
+            if tag(source) == NodeTag::T_IndexOnlyScanState {
+                return (*(*source.cast::<pg_sys::IndexOnlyScanState>()).ioss_ScanDesc).xs_heaptid;
+            }
+            (*(*source).ss_ScanTupleSlot).tts_tid
+        }
+    }
+
+    unsafe fn free_current(&mut self) {
+        // SAFETY: our slot, which then points to no row any more.
+        unsafe {
+            clear(self.slot);
+            if let Some(batch) = self.current.take() {
+                batch.free();
+            }
+        }
+    }
+
+    /// Gives up all that was read and asked for, to begin anew.
+    ///
+    /// # Safety
+    /// The node's scan tuple must be empty.
+    pub unsafe fn forget(&mut self) {
+        // SAFETY: nothing points to the rows any more.
+        unsafe {
+            self.free_current();
+            if let Some(batch) = self.ahead.take() {
+                batch.free();
+            }
+        }
+        self.restart();
+    }
+}
+
+impl Embedded {
+    unsafe fn request(&self, context: *mut ExprContext) -> Request {
+        let model = self.model.map(|expression| {
+            let mut is_null = false;
+            // SAFETY: an expression without variables, of type text.
+            unsafe {
+                let name = (*expression).evalfunc.expect("prepared")(expression, context, &raw mut is_null);
+                let name = if is_null { None } else { text::try_to_utf8(crate::functions::bytes_of(name)) };
+                // The server has no model of no name, and the call says what is wrong with the one it was given.
+                name.and_then(|name| String::from_utf8(name).ok()).unwrap_or_default()
+            }
+        });
+        Request::new(self.modality, model)
+    }
+}
+
+/// ExecProcNode, which is an inline function of C.
+unsafe fn fetch(node: *mut PlanState) -> *mut TupleTableSlot {
+    // SAFETY: as in executor.h.
+    unsafe {
+        if !(*node).chgParam.is_null() {
+            pg_sys::ExecReScan(node);
+        }
+        (*node).ExecProcNode.expect("initialised")(node)
+    }
+}
+
+/// The scan that WHERE CURRENT OF would find below the node.
+unsafe fn source(node: *mut PlanState) -> Option<*mut ScanState> {
+    // SAFETY: casts to the struct that the tag says.
+    unsafe {
+        match tag(node) {
+            NodeTag::T_SeqScanState
+            | NodeTag::T_SampleScanState
+            | NodeTag::T_IndexScanState
+            | NodeTag::T_IndexOnlyScanState
+            | NodeTag::T_BitmapHeapScanState
+            | NodeTag::T_TidScanState => Some(node.cast()),
+            #[cfg(not(feature = "pg13"))]
+            NodeTag::T_TidRangeScanState => Some(node.cast()),
+            NodeTag::T_ResultState | NodeTag::T_LimitState if !(*node).lefttree.is_null() => source((*node).lefttree),
+            NodeTag::T_SubqueryScanState => source((*node.cast::<pg_sys::SubqueryScanState>()).subplan),
+            _ => None,
+        }
+    }
+}
+
+/// Makes a scan tuple of vectors and a row; the vectors are made in `memory`.
+unsafe fn fill<'a>(
+    scan: *mut TupleTableSlot,
+    row: *mut TupleTableSlot,
+    vectors: impl Iterator<Item = Option<&'a protocol::Embedding>>,
+    memory: pg_sys::MemoryContext,
+) {
+    // SAFETY: the scan tuple has a column for each vector, and then the row's.
+    unsafe {
+        let (values, nulls) = ((*scan).tts_values, (*scan).tts_isnull);
+        let outer = pg_sys::MemoryContextSwitchTo(memory);
+        let mut count = 0;
+        for vector in vectors {
+            let datum = vector.and_then(|vector| vector::to_datum(vector).ok());
+            *nulls.add(count) = datum.is_none();
+            *values.add(count) = datum.unwrap_or(pg_sys::Datum::null());
+            count += 1;
+        }
+        pg_sys::MemoryContextSwitchTo(outer);
+        let columns = (*(*row).tts_tupleDescriptor).natts;
+        pg_sys::slot_getsomeattrs_int(row, columns);
+        std::ptr::copy_nonoverlapping((*row).tts_values, values.add(count), columns as usize);
+        std::ptr::copy_nonoverlapping((*row).tts_isnull, nulls.add(count), columns as usize);
+        pg_sys::ExecStoreVirtualTuple(scan);
+    }
+}
