@@ -19,22 +19,19 @@ const HARMLESS: &[u32] = &[
 const LIKE: &[u32] = &[850, 851, 1633, 1634];
 /// int2mod, int4mod, int8mod, int4div, int8div, int2div and the functions `mod`: the divisor may be 0.
 const DIVISIONS: &[u32] = &[155, 156, 945, 154, 152, 947, 940, 941];
-/// Types whose output function raises nothing.
+/// Types whose output function raises nothing and obeys no setting.
 const PRINTABLE: &[Oid] = &[
     pg_sys::BOOLOID,
     pg_sys::INT2OID,
     pg_sys::INT4OID,
     pg_sys::INT8OID,
     pg_sys::OIDOID,
-    pg_sys::FLOAT4OID,
-    pg_sys::FLOAT8OID,
     pg_sys::NUMERICOID,
     pg_sys::UUIDOID,
     pg_sys::TEXTOID,
     pg_sys::VARCHAROID,
     pg_sys::BPCHAROID,
     pg_sys::NAMEOID,
-    pg_sys::DATEOID,
 ];
 
 /// A statement whose plans are looked at.
@@ -168,6 +165,7 @@ impl Ahead {
                 NodeTag::T_Var | NodeTag::T_Const | NodeTag::T_Param | NodeTag::T_CaseTestExpr => true,
                 NodeTag::T_TargetEntry => self.expression((*node.cast::<pg_sys::TargetEntry>()).expr.cast()),
                 NodeTag::T_List => self.list(node.cast()),
+                NodeTag::T_FuncExpr | NodeTag::T_OpExpr | NodeTag::T_SQLValueFunction if is_constant(node) => true,
                 NodeTag::T_FuncExpr => {
                     let call = node.cast::<pg_sys::FuncExpr>();
                     is_harmless((*call).funcid, (*call).args) && self.list((*call).args)
@@ -223,6 +221,22 @@ impl Ahead {
             }
         }
     }
+}
+
+/// The same for all rows, and so known, with its errors, when it is evaluated for the first of them.
+unsafe fn is_constant(node: *mut Node) -> bool {
+    let varies = |node: *mut Node| {
+        // SAFETY: casts to the struct that the tag says.
+        unsafe {
+            match tag(node) {
+                NodeTag::T_Param => (*node.cast::<pg_sys::Param>()).paramkind != pg_sys::ParamKind::PARAM_EXTERN,
+                NodeTag::T_Var | NodeTag::T_SubPlan | NodeTag::T_CaseTestExpr => true,
+                _ => false,
+            }
+        }
+    };
+    // SAFETY: an expression.
+    unsafe { !contains(node, varies) && !pg_sys::contain_volatile_functions(node) }
 }
 
 unsafe fn is_harmless(function: Oid, arguments: *mut List) -> bool {

@@ -132,6 +132,11 @@ impl Batch {
         self.rows.len()
     }
 
+    /// Rows that were not handed on.
+    pub fn left(&self) -> usize {
+        self.rows.len() - self.position
+    }
+
     /// Memory that it takes, its message included.
     pub fn bytes(&self) -> usize {
         self.bytes

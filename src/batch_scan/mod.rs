@@ -50,7 +50,7 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
     // SAFETY: the executor passes a query that is about to start. Its plan is replaced by one that lives in a context of
     // its own, which is handed to the query's context as soon as there is one, and dies with it.
     unsafe {
-        let context = if may_batch(flags) { transform::transform(query) } else { None };
+        let context = if may_batch() { transform::transform(query) } else { None };
         match NEXT_HOOK.get().copied().flatten() {
             Some(next) => next(query, flags),
             None => {
@@ -63,11 +63,9 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
     }
 }
 
-/// Rows that have been read ahead cannot be marked or scanned backwards. Workers execute the leader's plan, which is
-/// changed already.
-fn may_batch(flags: i32) -> bool {
+/// Workers execute the leader's plan, which is changed already.
+fn may_batch() -> bool {
     // SAFETY: a number of this process's.
     let is_worker = unsafe { pg_sys::ParallelWorkerNumber } >= 0;
-    let refused = pg_sys::EXEC_FLAG_BACKWARD | pg_sys::EXEC_FLAG_MARK;
-    settings::enable_batch_scan() && !is_worker && flags as u32 & refused == 0
+    settings::enable_batch_scan() && !is_worker
 }

@@ -39,7 +39,10 @@ pub struct Reader {
     current: Option<Batch>,
     /// Sent while the current one is handed on.
     ahead: Option<Batch>,
+    /// Whether the child has said that there are no more.
     is_at_end: bool,
+    /// Whether this node has said so.
+    is_done: bool,
     /// Rows of the next batch.
     size: usize,
     /// Rows that the node above can ask for.
@@ -73,6 +76,7 @@ impl Reader {
             current: None,
             ahead: None,
             is_at_end: false,
+            is_done: false,
             size: 0,
             bound,
             at_once,
@@ -87,6 +91,7 @@ impl Reader {
 
     fn restart(&mut self) {
         self.is_at_end = false;
+        self.is_done = false;
         self.rows_read = 0;
         // Who asks for few rows causes few to be read: never more than twice as many as were handed on, and one.
         self.size = if self.at_once { self.most } else { 1 };
@@ -112,13 +117,21 @@ impl Reader {
         self.source
     }
 
-    /// Fills the node's scan tuple with the next row; whether there is one.
+    /// Fills the node's scan tuple with the next row, or the one before; whether there is one.
     ///
     /// # Safety
     /// The node's expression context, whose memory for one row is free to use, and its empty scan tuple.
     pub unsafe fn next(&mut self, context: *mut ExprContext, scan: *mut TupleTableSlot) -> bool {
         // SAFETY: by the caller's promise.
         unsafe {
+            if (*(*self.child).state).es_direction == pg_sys::ScanDirection::BackwardScanDirection {
+                self.go_back(context);
+                self.current = self.read(context, 1);
+                self.is_at_end = false;
+                if let Some(batch) = &mut self.current {
+                    self.figures.waited += timed(|| batch.wait()).1;
+                }
+            }
             loop {
                 if let Some(batch) = &mut self.current {
                     if let Some((number, row)) = batch.next() {
@@ -132,11 +145,31 @@ impl Reader {
                         return true;
                     }
                 }
-                if !self.advance(context) {
+                let is_forward = (*(*self.child).state).es_direction == pg_sys::ScanDirection::ForwardScanDirection;
+                if !is_forward || !self.advance(context) {
+                    self.is_done = is_forward;
                     return false;
                 }
             }
         }
+    }
+
+    /// Takes the child back to the row that was handed on last: a cursor turns round.
+    unsafe fn go_back(&mut self, context: *mut ExprContext) {
+        let of = |batch: &Option<Batch>| batch.as_ref().map_or(0, Batch::left);
+        let beyond = of(&self.current) + of(&self.ahead) + usize::from(self.is_at_end && !self.is_done);
+        // SAFETY: as in `next`.
+        unsafe {
+            self.free_current();
+            if let Some(batch) = self.ahead.take() {
+                batch.free();
+            }
+            for _ in 0..beyond {
+                fetch(self.child);
+                pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
+            }
+        }
+        self.restart();
     }
 
     /// The next batch, with its vectors; whether there is one.
@@ -146,19 +179,18 @@ impl Reader {
             self.free_current();
             self.current = match self.ahead.take() {
                 Some(batch) => Some(batch),
-                None => self.read(context),
+                None => self.read(context, self.size),
             };
             if self.current.is_none() {
                 return false;
             }
-            if self.size == self.most {
-                self.ahead = self.read(context);
+            if self.size == self.most && self.rows_read < self.bound {
+                self.ahead = self.read(context, self.size);
             }
         }
         let batch = self.current.as_mut().expect("there is one");
-        let since = Instant::now();
-        let answered = batch.wait();
-        self.figures.waited += since.elapsed();
+        let (answered, waited) = timed(|| batch.wait());
+        self.figures.waited += waited;
         if !answered {
             // Too much for the time that a request may take, perhaps; rows have a request each, now.
             self.most = (batch.len() / 2).max(1);
@@ -167,14 +199,14 @@ impl Reader {
         true
     }
 
-    /// Reads a batch and sends it.
-    unsafe fn read(&mut self, context: *mut ExprContext) -> Option<Batch> {
+    /// Reads a batch of so many rows at most, and sends it.
+    unsafe fn read(&mut self, context: *mut ExprContext, most: usize) -> Option<Batch> {
         // SAFETY: as in `next`. Rows are read and copied one by one; memory for one row is freed after each.
         unsafe {
-            let most = self.size.min(self.bound.saturating_sub(self.rows_read).max(1));
-            if self.is_at_end || self.rows_read >= self.bound && self.current.is_some() {
+            if self.is_at_end {
                 return None;
             }
+            let most = most.min(self.bound.saturating_sub(self.rows_read).max(1));
             let requests: Vec<Request> = self.embedded.iter().map(|call| call.request(context)).collect();
             let outer = pg_sys::MemoryContextSwitchTo((*(*self.child).state).es_query_cxt);
             let mut batch = Batch::new(requests);
@@ -196,9 +228,9 @@ impl Reader {
             }
             self.rows_read += batch.len();
             self.size = (self.size * 2).min(self.most);
-            let since = Instant::now();
-            self.figures.batches += usize::from(batch.send());
-            self.figures.waited += since.elapsed();
+            let (sent, waited) = timed(|| batch.send());
+            self.figures.batches += usize::from(sent);
+            self.figures.waited += waited;
             Some(batch)
         }
     }
@@ -255,6 +287,12 @@ impl Embedded {
         });
         Request::new(self.modality, model)
     }
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let since = Instant::now();
+    let result = work();
+    (result, since.elapsed())
 }
 
 /// ExecProcNode, which is an inline function of C.

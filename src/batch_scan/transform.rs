@@ -254,9 +254,10 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
         (*scan).custom_private =
             pg_sys::lappend((*scan).custom_private, integer_list(&[bound, i32::from(at_once)]).cast());
         (*scan).methods = node::methods();
+        (*scan).flags = pg_sys::CUSTOMPATH_SUPPORT_BACKWARD_SCAN;
         #[cfg(not(any(feature = "pg13", feature = "pg14")))]
         {
-            (*scan).flags = pg_sys::CUSTOMPATH_SUPPORT_PROJECTION;
+            (*scan).flags |= pg_sys::CUSTOMPATH_SUPPORT_PROJECTION;
         }
         let own = &raw mut (*scan).scan.plan;
         *own = Plan {
