@@ -1,5 +1,6 @@
 //! Rows that were read ahead, and the requests that embed their items.
 
+use super::slots::{copy, value};
 use crate::client::Pending;
 use crate::memo::Modality;
 use crate::{embedding, settings, text};
@@ -176,17 +177,6 @@ impl Batch {
     }
 }
 
-/// The value of a column, counted from 1.
-unsafe fn value(slot: *mut TupleTableSlot, column: usize) -> Option<Datum> {
-    // SAFETY: slot_getattr, which is an inline function of C.
-    unsafe {
-        if ((*slot).tts_nvalid as usize) < column {
-            pg_sys::slot_getsomeattrs_int(slot, column as i32);
-        }
-        (!*(*slot).tts_isnull.add(column - 1)).then(|| *(*slot).tts_values.add(column - 1))
-    }
-}
-
 /// What is sent of a value; nothing where the call would refuse it, which it shall do itself.
 unsafe fn input(modality: Modality, value: Datum) -> Option<Vec<u8>> {
     // SAFETY: a bytea or text, of which the length is known before it is read.
@@ -200,17 +190,5 @@ unsafe fn input(modality: Modality, value: Datum) -> Option<Vec<u8>> {
                 embedding::check_text_size(text.len()).ok().map(|()| text)
             }
         }
-    }
-}
-
-/// ExecCopySlotMinimalTuple, which is an inline function of C.
-unsafe fn copy(slot: *mut TupleTableSlot) -> MinimalTuple {
-    // SAFETY: each kind of slot has this operation.
-    unsafe {
-        let operation = (*(*slot).tts_ops).copy_minimal_tuple.expect("of every kind of slot");
-        #[cfg(not(feature = "pg18"))]
-        return operation(slot);
-        #[cfg(feature = "pg18")]
-        operation(slot, 0)
     }
 }

@@ -7,7 +7,10 @@
 //! node       the custom scan's callbacks
 //! reader     batches of rows, read ahead and handed on in order
 //! batch      rows and the requests that embed their items
+//! limit      how many rows the LIMIT above takes
 //! explain    what EXPLAIN says
+//! columns    what the node below gives, and what the node above has
+//! slots      rows in the executor's slots
 //! nodes      lists and trees of Postgres's
 //! ```
 //!
@@ -20,10 +23,13 @@
 mod ahead;
 mod batch;
 mod calls;
+mod columns;
 mod explain;
+mod limit;
 mod node;
 mod nodes;
 mod reader;
+mod slots;
 mod transform;
 
 use crate::settings;

@@ -2,8 +2,10 @@
 //! NULL where there is none, and then the child's columns.
 
 use super::explain;
+use super::limit::Bound;
 use super::nodes::{elements, integers};
 use super::reader::{Embedded, Reader};
+use super::slots::{clear, project};
 use crate::memo::Modality;
 use pgrx::pg_sys::{self, CustomScan, CustomScanState, List, Node, NodeTag, PlanState, TupleTableSlot};
 use pgrx::{PgMemoryContexts, pg_guard};
@@ -87,6 +89,7 @@ unsafe extern "C-unwind" fn begin(node: *mut CustomScanState, state: *mut pg_sys
         (*node).ss.ps.lefttree = child;
         let mut private: Vec<*mut List> = elements((*plan).custom_private).collect();
         let flags = integers(private.pop().expect("flags"));
+        let bound = Bound::new(private.pop().expect("the LIMIT, or NULL"), &raw mut (*node).ss.ps);
         let embedded = private.into_iter().map(|request| {
             let mut parts = elements::<Node>(request);
             let what = integers(parts.next().expect("what is embedded").cast());
@@ -97,7 +100,7 @@ unsafe extern "C-unwind" fn begin(node: *mut CustomScanState, state: *mut pg_sys
                 model: (!model.is_null()).then(|| pg_sys::ExecInitExpr(model.cast(), &raw mut (*node).ss.ps)),
             }
         });
-        let reader = Reader::new(embedded.collect(), flags[0] as usize, flags[1] != 0, child);
+        let reader = Reader::new(embedded.collect(), bound, flags[0] as usize, flags[1] != 0, child);
         if let Some(source) = reader.source() {
             // WHERE CURRENT OF looks for a scan of the table, and takes the place of its scan tuple.
             (*node).ss.ss_currentRelation = (*source).ss_currentRelation;
@@ -125,30 +128,6 @@ unsafe extern "C-unwind" fn execute(node: *mut CustomScanState) -> *mut TupleTab
         }
         (*context).ecxt_scantuple = slot;
         project(projection)
-    }
-}
-
-/// ExecClearTuple, which is an inline function of C.
-pub unsafe fn clear(slot: *mut TupleTableSlot) {
-    // SAFETY: a slot; each kind has this operation.
-    unsafe { (*(*slot).tts_ops).clear.expect("of every kind of slot")(slot) };
-}
-
-/// ExecProject, which is an inline function of C.
-unsafe fn project(projection: *mut pg_sys::ProjectionInfo) -> *mut TupleTableSlot {
-    // SAFETY: as in executor.h.
-    unsafe {
-        let context = (*projection).pi_exprContext;
-        let state = &raw mut (*projection).pi_state;
-        let slot = (*state).resultslot;
-        clear(slot);
-        let outer = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
-        let mut is_null = false;
-        (*state).evalfunc.expect("prepared")(state, context, &raw mut is_null);
-        pg_sys::MemoryContextSwitchTo(outer);
-        (*slot).tts_flags &= !(pg_sys::TTS_FLAG_EMPTY as u16);
-        (*slot).tts_nvalid = (*(*slot).tts_tupleDescriptor).natts as pg_sys::AttrNumber;
-        slot
     }
 }
 

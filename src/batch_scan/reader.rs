@@ -2,10 +2,11 @@
 
 use super::MOST_ROWS;
 use super::batch::{Batch, Request};
-use super::node::clear;
+use super::limit::Bound;
 use super::nodes::tag;
+use super::slots::{clear, fetch, fill, source};
 use crate::memo::Modality;
-use crate::{settings, text, vector};
+use crate::{settings, text};
 use pgrx::pg_sys::{self, ExprContext, ExprState, NodeTag, PlanState, ScanState, TupleTableSlot};
 use std::time::{Duration, Instant};
 
@@ -45,10 +46,13 @@ pub struct Reader {
     is_done: bool,
     /// Rows of the next batch.
     size: usize,
-    /// Rows that the node above can ask for.
-    bound: usize,
+    limit: Bound,
+    /// Rows that the node above can ask for, once that is known.
+    bound: Option<usize>,
     /// Whether it will ask for all of them.
     at_once: bool,
+    /// Most rows of a batch: as EXPLAIN shows it, and at the moment.
+    shown: usize,
     most: usize,
     rows_read: usize,
     memory: usize,
@@ -56,19 +60,23 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Nothing read yet. `bound` is 0 where there is none.
+    /// Nothing read yet.
     ///
     /// # Safety
     /// A child that is initialised.
-    pub unsafe fn new(embedded: Vec<Embedded>, bound: usize, at_once: bool, child: *mut PlanState) -> Self {
+    pub unsafe fn new(
+        embedded: Vec<Embedded>,
+        limit: Bound,
+        shown: usize,
+        at_once: bool,
+        child: *mut PlanState,
+    ) -> Self {
         // SAFETY: by the caller's promise.
         let (slot, source) = unsafe {
             let row = pg_sys::ExecGetResultType(child);
             (pg_sys::ExecInitExtraTupleSlot((*child).state, row, &raw const pg_sys::TTSOpsMinimalTuple), source(child))
         };
-        let bound = if bound == 0 { usize::MAX } else { bound };
-        let most = MOST_ROWS.min(bound);
-        let mut reader = Self {
+        Self {
             embedded,
             child,
             source,
@@ -78,28 +86,41 @@ impl Reader {
             is_at_end: false,
             is_done: false,
             size: 0,
-            bound,
+            limit,
+            bound: None,
             at_once,
-            most,
+            shown,
+            most: MOST_ROWS,
             rows_read: 0,
             memory: settings::batch_memory(),
             figures: Figures::default(),
-        };
-        reader.restart();
-        reader
+        }
+    }
+
+    /// Before the first row.
+    unsafe fn start(&mut self, context: *mut ExprContext) {
+        // SAFETY: as in `next`.
+        let bound = unsafe { self.limit.find(context, self.child) };
+        self.bound = Some(bound.unwrap_or(usize::MAX));
+        // Who asks for few rows causes few to be read: never more than twice as many as were handed on, and one.
+        self.size = if self.at_once || bound.is_some() { self.most } else { 1 };
     }
 
     fn restart(&mut self) {
         self.is_at_end = false;
         self.is_done = false;
         self.rows_read = 0;
-        // Who asks for few rows causes few to be read: never more than twice as many as were handed on, and one.
-        self.size = if self.at_once { self.most } else { 1 };
+        self.bound = None;
+    }
+
+    /// Rows that the node above can still ask for.
+    fn wanted(&self) -> usize {
+        self.bound.map_or(usize::MAX, |bound| bound.saturating_sub(self.rows_read))
     }
 
     /// Most rows in a batch.
     pub fn most_rows(&self) -> usize {
-        MOST_ROWS.min(self.bound)
+        self.shown
     }
 
     /// Most memory of its batches in bytes, of which there are two at a time.
@@ -124,9 +145,13 @@ impl Reader {
     pub unsafe fn next(&mut self, context: *mut ExprContext, scan: *mut TupleTableSlot) -> bool {
         // SAFETY: by the caller's promise.
         unsafe {
+            if self.bound.is_none() {
+                self.start(context);
+            }
             if (*(*self.child).state).es_direction == pg_sys::ScanDirection::BackwardScanDirection {
                 self.go_back(context);
                 self.current = self.read(context, 1);
+                // Where there was none, the child is before its first row.
                 self.is_at_end = false;
                 if let Some(batch) = &mut self.current {
                     self.figures.waited += timed(|| batch.wait()).1;
@@ -157,7 +182,10 @@ impl Reader {
     /// Takes the child back to the row that was handed on last: a cursor turns round.
     unsafe fn go_back(&mut self, context: *mut ExprContext) {
         let of = |batch: &Option<Batch>| batch.as_ref().map_or(0, Batch::left);
-        let beyond = of(&self.current) + of(&self.ahead) + usize::from(self.is_at_end && !self.is_done);
+        let rows = of(&self.current) + of(&self.ahead);
+        let beyond = rows + usize::from(self.is_at_end && !self.is_done);
+        // Behind the last row, the row before is the last.
+        self.rows_read = (self.rows_read - rows).saturating_sub(usize::from(!self.is_done));
         // SAFETY: as in `next`.
         unsafe {
             self.free_current();
@@ -169,7 +197,9 @@ impl Reader {
                 pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
             }
         }
-        self.restart();
+        self.is_at_end = false;
+        self.is_done = false;
+        self.size = 1;
     }
 
     /// The next batch, with its vectors; whether there is one.
@@ -184,7 +214,7 @@ impl Reader {
             if self.current.is_none() {
                 return false;
             }
-            if self.size == self.most && self.rows_read < self.bound {
+            if self.size == self.most && self.wanted() > 0 {
                 self.ahead = self.read(context, self.size);
             }
         }
@@ -206,7 +236,7 @@ impl Reader {
             if self.is_at_end {
                 return None;
             }
-            let most = most.min(self.bound.saturating_sub(self.rows_read).max(1));
+            let most = most.min(self.wanted().max(1));
             let requests: Vec<Request> = self.embedded.iter().map(|call| call.request(context)).collect();
             let outer = pg_sys::MemoryContextSwitchTo((*(*self.child).state).es_query_cxt);
             let mut batch = Batch::new(requests);
@@ -226,7 +256,9 @@ impl Reader {
                 batch.free();
                 return None;
             }
-            self.rows_read += batch.len();
+            if (*(*self.child).state).es_direction == pg_sys::ScanDirection::ForwardScanDirection {
+                self.rows_read += batch.len();
+            }
             self.size = (self.size * 2).min(self.most);
             let (sent, waited) = timed(|| batch.send());
             self.figures.batches += usize::from(sent);
@@ -293,62 +325,4 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let since = Instant::now();
     let result = work();
     (result, since.elapsed())
-}
-
-/// ExecProcNode, which is an inline function of C.
-unsafe fn fetch(node: *mut PlanState) -> *mut TupleTableSlot {
-    // SAFETY: as in executor.h.
-    unsafe {
-        if !(*node).chgParam.is_null() {
-            pg_sys::ExecReScan(node);
-        }
-        (*node).ExecProcNode.expect("initialised")(node)
-    }
-}
-
-/// The scan that WHERE CURRENT OF would find below the node.
-unsafe fn source(node: *mut PlanState) -> Option<*mut ScanState> {
-    // SAFETY: casts to the struct that the tag says.
-    unsafe {
-        match tag(node) {
-            NodeTag::T_SeqScanState
-            | NodeTag::T_SampleScanState
-            | NodeTag::T_IndexScanState
-            | NodeTag::T_IndexOnlyScanState
-            | NodeTag::T_BitmapHeapScanState
-            | NodeTag::T_TidScanState => Some(node.cast()),
-            #[cfg(not(feature = "pg13"))]
-            NodeTag::T_TidRangeScanState => Some(node.cast()),
-            NodeTag::T_ResultState | NodeTag::T_LimitState if !(*node).lefttree.is_null() => source((*node).lefttree),
-            NodeTag::T_SubqueryScanState => source((*node.cast::<pg_sys::SubqueryScanState>()).subplan),
-            _ => None,
-        }
-    }
-}
-
-/// Makes a scan tuple of vectors and a row; the vectors are made in `memory`.
-unsafe fn fill<'a>(
-    scan: *mut TupleTableSlot,
-    row: *mut TupleTableSlot,
-    vectors: impl Iterator<Item = Option<&'a protocol::Embedding>>,
-    memory: pg_sys::MemoryContext,
-) {
-    // SAFETY: the scan tuple has a column for each vector, and then the row's.
-    unsafe {
-        let (values, nulls) = ((*scan).tts_values, (*scan).tts_isnull);
-        let outer = pg_sys::MemoryContextSwitchTo(memory);
-        let mut count = 0;
-        for vector in vectors {
-            let datum = vector.and_then(|vector| vector::to_datum(vector).ok());
-            *nulls.add(count) = datum.is_none();
-            *values.add(count) = datum.unwrap_or(pg_sys::Datum::null());
-            count += 1;
-        }
-        pg_sys::MemoryContextSwitchTo(outer);
-        let columns = (*(*row).tts_tupleDescriptor).natts;
-        pg_sys::slot_getsomeattrs_int(row, columns);
-        std::ptr::copy_nonoverlapping((*row).tts_values, values.add(count), columns as usize);
-        std::ptr::copy_nonoverlapping((*row).tts_isnull, nulls.add(count), columns as usize);
-        pg_sys::ExecStoreVirtualTuple(scan);
-    }
 }

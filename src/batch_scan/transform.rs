@@ -2,10 +2,10 @@
 
 use super::ahead::Ahead;
 use super::calls::{self, Call};
-use super::node;
+use super::columns::Columns;
 use super::nodes::{append_target, cells, children, copy, elements, integer_list, make, tag, variable};
-use pgrx::pg_sys::{self, CustomScan, Expr, FuncExpr, List, MemoryContext, Node, NodeTag, Plan, TargetEntry};
-use std::ffi::c_void;
+use super::{MOST_ROWS, limit, node};
+use pgrx::pg_sys::{self, CustomScan, FuncExpr, List, MemoryContext, Node, NodeTag, Plan};
 
 /// Rows up to which it is not worth a node.
 const HANDFUL: f64 = 4.0;
@@ -15,15 +15,15 @@ const HANDFUL: f64 = 4.0;
 struct Demand {
     /// To the last one, unless an error ends it all.
     complete: bool,
-    /// So many at most.
-    bound: Option<u64>,
-    /// By someone who goes back to a row that was marked.
-    marks: bool,
+    /// By a LIMIT, which tells all nodes in between.
+    limit: Option<*mut pg_sys::Limit>,
+    /// By someone who wants a node that can do more than ours.
+    fixed: bool,
 }
 
 impl Demand {
     fn new(complete: bool) -> Self {
-        Self { complete, bound: None, marks: false }
+        Self { complete, limit: None, fixed: false }
     }
 }
 
@@ -156,7 +156,9 @@ impl Transformer {
                     self.visit(child, demand);
                 }
             }
-            if is_candidate(plan) && !demand.marks && demand.bound.is_none_or(|rows| rows as f64 > HANDFUL) {
+            let is_few =
+                demand.limit.and_then(|limit| limit::constant(limit)).is_some_and(|rows| rows as f64 <= HANDFUL);
+            if is_candidate(plan) && !demand.fixed && !is_few {
                 let calls = calls::find((*plan).targetlist, &self.ahead);
                 if !calls.is_empty() && self.ahead.rows(plan) {
                     self.last_id += 1;
@@ -170,7 +172,7 @@ impl Transformer {
 
 /// What a node asks of its child; `None` where the child is to stay as it is.
 unsafe fn of_child(plan: *mut Plan, child: *mut Plan, demand: Demand) -> Option<Demand> {
-    let same = Demand { bound: None, ..demand };
+    let same = Demand { limit: None, fixed: false, ..demand };
     let some = Demand::new(false);
     // SAFETY: casts to the struct that the tag says.
     unsafe {
@@ -182,39 +184,29 @@ unsafe fn of_child(plan: *mut Plan, child: *mut Plan, demand: Demand) -> Option<
                 pg_sys::AggStrategy::AGG_PLAIN | pg_sys::AggStrategy::AGG_HASHED => Demand::new(true),
                 _ => same,
             },
-            NodeTag::T_Limit => Demand { bound: limit(plan.cast()), ..some },
-            NodeTag::T_Result => Demand { bound: demand.bound.filter(|_| (*plan).qual.is_null()), ..demand },
-            NodeTag::T_SubqueryScan => Demand { bound: demand.bound.filter(|_| (*plan).qual.is_null()), ..demand },
-            NodeTag::T_Append | NodeTag::T_MergeAppend => Demand { marks: false, ..demand },
-            NodeTag::T_MergeJoin => Demand { marks: child == (*plan).righttree, ..some },
+            NodeTag::T_Limit => {
+                let limit = plan.cast::<pg_sys::Limit>();
+                match (*limit).limitOption {
+                    pg_sys::LimitOption::LIMIT_OPTION_COUNT if limit::is_plain(limit) => {
+                        Demand { limit: Some(limit), ..some }
+                    }
+                    // It would have to be evaluated twice.
+                    pg_sys::LimitOption::LIMIT_OPTION_COUNT => Demand { fixed: true, ..some },
+                    _ => some,
+                }
+            }
+            // Those that pass on what a LIMIT says, and marks.
+            NodeTag::T_Result | NodeTag::T_SubqueryScan if (*plan).qual.is_null() => demand,
+            NodeTag::T_Append | NodeTag::T_MergeAppend => demand,
+            NodeTag::T_Gather | NodeTag::T_GatherMerge => {
+                let is_hidden = demand.limit.is_some_and(|limit| !limit::is_known_to_workers(limit));
+                Demand { fixed: demand.fixed || is_hidden, ..demand }
+            }
+            NodeTag::T_MergeJoin => Demand { fixed: child == (*plan).righttree, ..some },
             NodeTag::T_NestLoop if child == (*plan).righttree => some,
             NodeTag::T_Memoize => some,
-            _ => Demand { marks: false, ..same },
+            _ => same,
         })
-    }
-}
-
-/// How many rows a LIMIT lets through, where that is written in the statement.
-unsafe fn limit(plan: *mut pg_sys::Limit) -> Option<u64> {
-    let number = |node: *mut Node| {
-        // SAFETY: an expression of type bigint, or NULL.
-        unsafe {
-            let constant = node.cast::<pg_sys::Const>();
-            match () {
-                () if node.is_null() => Some(None),
-                () if tag(node) != NodeTag::T_Const => None,
-                () if (*constant).constisnull => Some(None),
-                () => u64::try_from((*constant).constvalue.value() as i64).ok().map(Some),
-            }
-        }
-    };
-    // SAFETY: a LIMIT.
-    unsafe {
-        if (*plan).limitOption != pg_sys::LimitOption::LIMIT_OPTION_COUNT {
-            return None;
-        }
-        let (count, offset) = (number((*plan).limitCount)?, number((*plan).limitOffset)?);
-        Some(count?.saturating_add(offset.unwrap_or(0)))
     }
 }
 
@@ -223,7 +215,7 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
     // SAFETY: all of it is our copy, in a context that lives as long as the query.
     unsafe {
         let (vectors, count) = vectors(calls);
-        let mut columns = Columns { list: std::ptr::null_mut(), first: count };
+        let mut columns = Columns::behind(count);
         // A call's argument is a column of its own: its variables need no columns.
         let mut items = Vec::with_capacity(calls.len());
         for call in calls {
@@ -245,14 +237,14 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
             *call.argument() = columns.above(item);
             *call.cell = coalesce(call.expression(), vectors[index]).cast();
         }
-        for number in 0..elements::<TargetEntry>(columns.list).count() {
+        for number in 0..columns.len() {
             (*scan).custom_scan_tlist = append_target((*scan).custom_scan_tlist, columns.below(number));
         }
-        // 0: none
-        let bound = demand.bound.map_or(0, |rows| i32::try_from(rows).unwrap_or(i32::MAX));
-        let at_once = demand.complete || demand.bound.is_some();
-        (*scan).custom_private =
-            pg_sys::lappend((*scan).custom_private, integer_list(&[bound, i32::from(at_once)]).cast());
+        let limit = demand.limit.map_or(std::ptr::null_mut(), |limit| limit::expressions(limit));
+        (*scan).custom_private = pg_sys::lappend((*scan).custom_private, limit.cast());
+        let rows = demand.limit.and_then(|limit| limit::constant(limit)).unwrap_or(u64::MAX).min(MOST_ROWS as u64);
+        let flags = integer_list(&[rows as i32, i32::from(demand.complete)]);
+        (*scan).custom_private = pg_sys::lappend((*scan).custom_private, flags.cast());
         (*scan).methods = node::methods();
         (*scan).flags = pg_sys::CUSTOMPATH_SUPPORT_BACKWARD_SCAN;
         #[cfg(not(any(feature = "pg13", feature = "pg14")))]
@@ -270,7 +262,7 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
             ..*plan
         };
         (*plan).initPlan = std::ptr::null_mut();
-        (*plan).targetlist = columns.list;
+        (*plan).targetlist = columns.list();
         own
     }
 }
@@ -290,67 +282,6 @@ unsafe fn vectors(calls: &[Call]) -> (Vec<usize>, usize) {
         }
     });
     (numbers.collect(), distinct.len())
-}
-
-/// The target list of the node below. The node above has the vectors first, and then these columns.
-struct Columns {
-    list: *mut List,
-    /// Where they begin above.
-    first: usize,
-}
-
-impl Columns {
-    /// The column of an expression, which is added if it is not there.
-    unsafe fn number(&mut self, expression: *mut Expr) -> usize {
-        // SAFETY: expressions of our copy.
-        unsafe {
-            let mut known = elements::<TargetEntry>(self.list);
-            known.position(|entry| pg_sys::equal((*entry).expr.cast(), expression.cast())).unwrap_or_else(|| {
-                self.list = append_target(self.list, copy(expression));
-                (*self.list).length as usize - 1
-            })
-        }
-    }
-
-    unsafe fn expression(&self, number: usize) -> *mut Expr {
-        // SAFETY: a column that `number` gave.
-        unsafe { (*elements::<TargetEntry>(self.list).nth(number).expect("a column")).expr }
-    }
-
-    /// The column, for an expression that is shown as one of the node below.
-    unsafe fn below(&self, number: usize) -> *mut Expr {
-        // SAFETY: as above.
-        unsafe { variable(pg_sys::OUTER_VAR as i32, number + 1, self.expression(number)).cast() }
-    }
-
-    /// The column, for an expression of the node above.
-    unsafe fn above(&self, number: usize) -> *mut Expr {
-        // SAFETY: as above.
-        unsafe { variable(pg_sys::INDEX_VAR as i32, self.first + number + 1, self.expression(number)).cast() }
-    }
-
-    /// Makes the variables of an expression those of the node above.
-    unsafe fn rename(&mut self, node: *mut Node) {
-        // SAFETY: `self` lives until the walk is over.
-        unsafe { rename(node, (&raw mut *self).cast()) };
-    }
-}
-
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn rename(node: *mut Node, columns: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
-    }
-    // SAFETY: an expression of our copy, and what `Columns::rename` passes.
-    unsafe {
-        if tag(node) == NodeTag::T_Var {
-            let columns = &mut *columns.cast::<Columns>();
-            let number = columns.number(node.cast());
-            *node.cast::<pg_sys::Var>() = *columns.above(number).cast::<pg_sys::Var>();
-            return false;
-        }
-        pg_sys::expression_tree_walker(node, Some(rename), columns)
-    }
 }
 
 /// What the executor has to know of a call: what is embedded, the column that has it, and the model.

@@ -1,0 +1,1 @@
+//! Cancelled, killed, updated by others, short of memory.
