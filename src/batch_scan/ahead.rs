@@ -4,7 +4,7 @@
 //! what is evaluated ahead must have no effects and raise no errors: leakproof functions, which by definition raise none,
 //! and a few more. What is evaluated as a whole for the first row – the input of a sort, a hash table – is free.
 
-use super::nodes::{elements, tag};
+use super::nodes::{contains, elements, is_internal, tag};
 use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Oid, Plan};
 
 /// Functions that PostgreSQL does not call leakproof, for they might be slower for some values or speak of them in errors
@@ -56,7 +56,12 @@ impl Ahead {
     /// An expression of the finished plan.
     pub unsafe fn item(&self, item: *mut Expr) -> bool {
         // SAFETY: by the caller's promise.
-        unsafe { has_variable(item) && !has_internal_parameter(item) && self.expression(item.cast()) }
+        unsafe {
+            let item = item.cast::<Node>();
+            contains(item, |node: *mut Node| tag(node) == NodeTag::T_Var)
+                && !contains(item, is_internal)
+                && self.expression(item)
+        }
     }
 
     unsafe fn plan(&self, plan: *mut Plan, once: bool) -> bool {
@@ -225,18 +230,12 @@ impl Ahead {
 
 /// The same for all rows, and so known, with its errors, when it is evaluated for the first of them.
 unsafe fn is_constant(node: *mut Node) -> bool {
-    let varies = |node: *mut Node| {
-        // SAFETY: casts to the struct that the tag says.
-        unsafe {
-            match tag(node) {
-                NodeTag::T_Param => (*node.cast::<pg_sys::Param>()).paramkind != pg_sys::ParamKind::PARAM_EXTERN,
-                NodeTag::T_Var | NodeTag::T_SubPlan | NodeTag::T_CaseTestExpr => true,
-                _ => false,
-            }
-        }
-    };
-    // SAFETY: an expression.
-    unsafe { !contains(node, varies) && !pg_sys::contain_volatile_functions(node) }
+    // SAFETY: an expression, of which `contains` passes each node.
+    unsafe {
+        let varies =
+            |node: *mut Node| matches!(tag(node), NodeTag::T_Var | NodeTag::T_CaseTestExpr) || is_internal(node);
+        !contains(node, varies) && !pg_sys::contain_volatile_functions(node)
+    }
 }
 
 unsafe fn is_harmless(function: Oid, arguments: *mut List) -> bool {
@@ -280,40 +279,4 @@ unsafe fn is_positive(number: *mut pg_sys::Const) -> bool {
             _ => false,
         }
     }
-}
-
-unsafe fn has_variable(expression: *mut Expr) -> bool {
-    // SAFETY: an expression.
-    unsafe { contains(expression.cast(), |node| tag(node) == NodeTag::T_Var) }
-}
-
-/// A parameter whose value comes from elsewhere in the plan.
-unsafe fn has_internal_parameter(expression: *mut Expr) -> bool {
-    let is_one = |node: *mut Node| {
-        // SAFETY: casts to the struct that the tag says.
-        unsafe {
-            tag(node) == NodeTag::T_SubPlan
-                || tag(node) == NodeTag::T_Param
-                    && (*node.cast::<pg_sys::Param>()).paramkind != pg_sys::ParamKind::PARAM_EXTERN
-        }
-    };
-    // SAFETY: an expression.
-    unsafe { contains(expression.cast(), is_one) }
-}
-
-unsafe fn contains(node: *mut Node, is_one: fn(*mut Node) -> bool) -> bool {
-    #[pgrx::pg_guard]
-    unsafe extern "C-unwind" fn walk(node: *mut Node, is_one: *mut std::ffi::c_void) -> bool {
-        if node.is_null() {
-            return false;
-        }
-        // SAFETY: `contains` passes the function's address.
-        unsafe {
-            let test: fn(*mut Node) -> bool = *is_one.cast::<fn(*mut Node) -> bool>();
-            test(node) || pg_sys::expression_tree_walker(node, Some(walk), is_one)
-        }
-    }
-    let mut is_one = is_one;
-    // SAFETY: `is_one` lives until the walk is over.
-    unsafe { walk(node, (&raw mut is_one).cast()) }
 }

@@ -1,37 +1,30 @@
 //! The LIMIT above a node. It tells the nodes below how many rows it takes – a sort then keeps no more than those – but a
 //! custom scan is not told, and so finds out by itself.
 
-use super::nodes::{copy, elements, tag};
+use super::nodes::{contains, copy, elements, is_internal, tag};
 use pgrx::pg_sys::{self, ExprContext, ExprState, List, Node, NodeTag, PlanState};
 
-/// Whether it sets a bound, and one that can be read without being evaluated a second time.
+/// Whether its expressions may be evaluated a second time.
 ///
 /// # Safety
 /// A LIMIT of a finished plan.
 pub unsafe fn is_plain(plan: *mut pg_sys::Limit) -> bool {
     // SAFETY: its expressions, which may be NULL.
     unsafe {
-        [(*plan).limitCount, (*plan).limitOffset]
-            .into_iter()
-            .all(|node| node.is_null() || matches!(tag(node), NodeTag::T_Const | NodeTag::T_Param))
+        [(*plan).limitCount, (*plan).limitOffset].into_iter().all(|node| {
+            !contains(node, |node: *mut Node| tag(node) == NodeTag::T_SubPlan)
+                && !pg_sys::contain_volatile_functions(node)
+        })
     }
 }
 
-/// Whether its bound is known in parallel workers.
+/// Whether its bound is known in parallel workers: they have no values from elsewhere in the plan.
 ///
 /// # Safety
-/// A LIMIT that is plain.
+/// A LIMIT of a finished plan.
 pub unsafe fn is_known_to_workers(plan: *mut pg_sys::Limit) -> bool {
-    let is_external = |node: *mut Node| {
-        // SAFETY: casts to the struct that the tag says.
-        unsafe {
-            node.is_null()
-                || tag(node) == NodeTag::T_Const
-                || (*node.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXTERN
-        }
-    };
-    // SAFETY: its expressions.
-    unsafe { is_external((*plan).limitCount) && is_external((*plan).limitOffset) }
+    // SAFETY: its expressions, which may be NULL.
+    unsafe { !contains((*plan).limitCount, is_internal) && !contains((*plan).limitOffset, is_internal) }
 }
 
 /// How many rows it takes, where that is written in the statement.

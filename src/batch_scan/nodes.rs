@@ -127,3 +127,34 @@ pub unsafe fn children(plan: *mut Plan) -> Vec<*mut *mut Plan> {
         children
     }
 }
+
+/// Whether an expression has a node of some kind; NULL has none.
+///
+/// # Safety
+/// An expression.
+pub unsafe fn contains(node: *mut Node, is_one: fn(*mut Node) -> bool) -> bool {
+    #[pgrx::pg_guard]
+    unsafe extern "C-unwind" fn walk(node: *mut Node, is_one: *mut std::ffi::c_void) -> bool {
+        if node.is_null() {
+            return false;
+        }
+        // SAFETY: `contains` passes the function's address.
+        unsafe {
+            let test: fn(*mut Node) -> bool = *is_one.cast::<fn(*mut Node) -> bool>();
+            test(node) || pg_sys::expression_tree_walker(node, Some(walk), is_one)
+        }
+    }
+    let mut is_one = is_one;
+    // SAFETY: `is_one` lives until the walk is over.
+    unsafe { walk(node, (&raw mut is_one).cast()) }
+}
+
+/// Whether a node is a value from elsewhere in the plan.
+pub fn is_internal(node: *mut Node) -> bool {
+    // SAFETY: called with nodes; casts to the struct that the tag says.
+    unsafe {
+        tag(node) == NodeTag::T_SubPlan
+            || tag(node) == NodeTag::T_Param
+                && (*node.cast::<pg_sys::Param>()).paramkind != pg_sys::ParamKind::PARAM_EXTERN
+    }
+}
