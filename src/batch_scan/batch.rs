@@ -145,13 +145,14 @@ impl Batch {
 
     /// Sends what is to be embedded; whether there is anything.
     pub fn send(&mut self) -> bool {
-        self.requests.iter_mut().fold(false, |sent, request| request.send() || sent)
+        // Each of them, and not only until the first.
+        self.requests.iter_mut().map(Request::send).filter(|sent| *sent).count() > 0
     }
 
     /// Waits for the answers; whether there are any.
     pub fn wait(&mut self) -> bool {
         let rows = self.rows.len();
-        self.requests.iter_mut().fold(true, |answered, request| request.wait(rows) && answered)
+        self.requests.iter_mut().map(|request| request.wait(rows)).filter(|answered| !answered).count() == 0
     }
 
     /// The next row, with its number.

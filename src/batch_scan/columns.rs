@@ -54,7 +54,7 @@ impl Columns {
     /// Expressions of our copy of the plan, and columns that `number` gave.
     pub unsafe fn below(&self, number: usize) -> *mut Expr {
         // SAFETY: as above.
-        unsafe { variable(pg_sys::OUTER_VAR as i32, number + 1, self.expression(number)).cast() }
+        unsafe { variable(pg_sys::OUTER_VAR, number + 1, self.expression(number)).cast() }
     }
 
     /// The column, for an expression of the node above.
@@ -63,7 +63,7 @@ impl Columns {
     /// Expressions of our copy of the plan, and columns that `number` gave.
     pub unsafe fn above(&self, number: usize) -> *mut Expr {
         // SAFETY: as above.
-        unsafe { variable(pg_sys::INDEX_VAR as i32, self.first + number + 1, self.expression(number)).cast() }
+        unsafe { variable(pg_sys::INDEX_VAR, self.first + number + 1, self.expression(number)).cast() }
     }
 
     /// Makes the variables of an expression those of the node above.

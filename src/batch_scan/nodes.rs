@@ -2,6 +2,13 @@
 
 use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, TargetEntry};
 
+/// How a variable names the node that it is of.
+#[cfg(any(feature = "pg13", feature = "pg14"))]
+pub type Varno = u32;
+/// How a variable names the node that it is of.
+#[cfg(not(any(feature = "pg13", feature = "pg14")))]
+pub type Varno = i32;
+
 /// A node's kind; that of a NULL is an error of the caller's.
 ///
 /// # Safety
@@ -16,9 +23,9 @@ pub unsafe fn tag<T>(node: *const T) -> NodeTag {
 /// # Safety
 /// A list of pointers, which must not grow while the addresses are in use.
 pub unsafe fn cells<T>(list: *mut List) -> impl Iterator<Item = *mut *mut T> {
-    // SAFETY: a list has `length` cells.
+    // SAFETY: NULL or a list, which has `length` cells.
     let (start, length) =
-        if list.is_null() { (std::ptr::null_mut(), 0) } else { unsafe { ((*list).elements, (*list).length as usize) } };
+        unsafe { list.as_ref() }.map_or((std::ptr::null_mut(), 0), |list| (list.elements, list.length as usize));
     // SAFETY: within the list.
     (0..length).map(move |index| unsafe { start.add(index) }.cast::<*mut T>())
 }
@@ -73,12 +80,12 @@ pub unsafe fn make<T>(tag: NodeTag) -> *mut T {
 ///
 /// # Safety
 /// An expression.
-pub unsafe fn variable(varno: i32, column: usize, expression: *const Expr) -> *mut pg_sys::Var {
+pub unsafe fn variable(varno: Varno, column: usize, expression: *const Expr) -> *mut pg_sys::Var {
     // SAFETY: an expression, whose type Postgres finds out.
     unsafe {
         let expression = expression.cast::<Node>();
         pg_sys::makeVar(
-            varno as _,
+            varno,
             column as pg_sys::AttrNumber,
             pg_sys::exprType(expression),
             pg_sys::exprTypmod(expression),

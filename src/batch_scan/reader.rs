@@ -158,17 +158,17 @@ impl Reader {
                 }
             }
             loop {
-                if let Some(batch) = &mut self.current {
-                    if let Some((number, row)) = batch.next() {
-                        pg_sys::ExecStoreMinimalTuple(row.tuple, self.slot, false);
-                        let place = row.place;
-                        fill(scan, self.slot, batch.vectors(number), (*context).ecxt_per_tuple_memory);
-                        if let Some(source) = self.source {
-                            (*scan).tts_tid = place;
-                            (*scan).tts_tableOid = (*(*source).ss_currentRelation).rd_id;
-                        }
-                        return true;
+                if let Some(batch) = &mut self.current
+                    && let Some((number, row)) = batch.next()
+                {
+                    pg_sys::ExecStoreMinimalTuple(row.tuple, self.slot, false);
+                    let place = row.place;
+                    fill(scan, self.slot, batch.vectors(number), (*context).ecxt_per_tuple_memory);
+                    if let Some(source) = self.source {
+                        (*scan).tts_tid = place;
+                        (*scan).tts_tableOid = (*(*source).ss_currentRelation).rd_id;
                     }
+                    return true;
                 }
                 let is_forward = (*(*self.child).state).es_direction == pg_sys::ScanDirection::ForwardScanDirection;
                 if !is_forward || !self.advance(context) {

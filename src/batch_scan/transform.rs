@@ -299,7 +299,7 @@ unsafe fn request(call: &Call, item: usize) -> *mut List {
 unsafe fn coalesce(call: *mut FuncExpr, vector: usize) -> *mut pg_sys::CoalesceExpr {
     // SAFETY: a call of ours.
     unsafe {
-        let ready = variable(pg_sys::INDEX_VAR as i32, vector + 1, call.cast());
+        let ready = variable(pg_sys::INDEX_VAR, vector + 1, call.cast());
         let coalesce: *mut pg_sys::CoalesceExpr = make(NodeTag::T_CoalesceExpr);
         (*coalesce).coalescetype = (*call).funcresulttype;
         (*coalesce).coalescecollid = (*call).funccollid;

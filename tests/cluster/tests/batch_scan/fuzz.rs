@@ -136,11 +136,11 @@ fn statements_at_random_do_the_same_with_and_without_batches() {
         }
         failed += usize::from(on.error.is_some());
         warned += usize::from(!on.notices.is_empty());
-        if statement.is_explainable {
-            if let Ok(plan) = rows(&mut session.client, &format!("EXPLAIN {}", statement.parts[0])) {
-                explained += 1;
-                batched += usize::from(format!("{plan:?}").contains("ClipEmbed"));
-            }
+        if statement.is_explainable
+            && let Ok(plan) = rows(&mut session.client, &format!("EXPLAIN {}", statement.parts[0]))
+        {
+            explained += 1;
+            batched += usize::from(format!("{plan:?}").contains("ClipEmbed"));
         }
     }
     println!("{STATEMENTS} statements: {batched} of {explained} plans batch, {failed} fail, {warned} warn");
