@@ -8,16 +8,16 @@ use std::ffi::CStr;
 ///
 /// # Safety
 /// What EXPLAIN passes.
-pub unsafe fn explain(reader: &Reader, state: *mut ExplainState) {
+pub unsafe fn explain(reader: &mut Reader, state: *mut ExplainState) {
     // SAFETY: as promised; the strings are NUL-terminated.
     unsafe {
         integer(state, c"Batch Size", None, reader.most_rows());
         integer(state, c"Batch Memory", Some(c"kB"), reader.memory() / 1024);
         if (*state).analyze {
             let figures = reader.figures();
-            integer(state, c"Batches", None, figures.batches);
+            integer(state, c"Batches", None, figures.batches() as usize);
             if (*state).timing {
-                let waited = figures.waited.as_secs_f64() * 1000.0;
+                let waited = figures.waited().as_secs_f64() * 1000.0;
                 pg_sys::ExplainPropertyFloat(c"Server Wait".as_ptr(), c"ms".as_ptr(), waited, 3, state);
             }
         }

@@ -9,6 +9,7 @@
 //! batch      rows and the requests that embed their items
 //! limit      how many rows the LIMIT above takes
 //! explain    what EXPLAIN says
+//! figures    what EXPLAIN ANALYZE counts, also in parallel workers
 //! columns    what the node below gives, and what the node above has
 //! slots      rows in the executor's slots
 //! nodes      lists and trees of Postgres's
@@ -25,6 +26,7 @@ mod batch;
 mod calls;
 mod columns;
 mod explain;
+mod figures;
 mod limit;
 mod node;
 mod nodes;

@@ -2,6 +2,7 @@
 //! NULL where there is none, and then the child's columns.
 
 use super::explain;
+use super::figures::Shared;
 use super::limit::Bound;
 use super::nodes::{elements, integers};
 use super::reader::{Embedded, Reader};
@@ -9,7 +10,7 @@ use super::slots::{clear, project};
 use crate::memo::Modality;
 use pgrx::pg_sys::{self, CustomScan, CustomScanState, List, Node, NodeTag, PlanState, TupleTableSlot};
 use pgrx::{PgMemoryContexts, pg_guard};
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 
 /// As EXPLAIN shows it, and as parallel workers look it up.
 const NAME: &CStr = c"ClipEmbed";
@@ -31,11 +32,11 @@ static EXECUTION: Methods<pg_sys::CustomExecMethods> = Methods(pg_sys::CustomExe
     ReScanCustomScan: Some(rescan),
     MarkPosCustomScan: None,
     RestrPosCustomScan: None,
-    EstimateDSMCustomScan: None,
-    InitializeDSMCustomScan: None,
+    EstimateDSMCustomScan: Some(estimate_shared),
+    InitializeDSMCustomScan: Some(initialize_shared),
     ReInitializeDSMCustomScan: None,
-    InitializeWorkerCustomScan: None,
-    ShutdownCustomScan: None,
+    InitializeWorkerCustomScan: Some(initialize_worker),
+    ShutdownCustomScan: Some(shutdown),
     ExplainCustomScan: Some(explain_node),
 });
 
@@ -161,4 +162,38 @@ unsafe extern "C-unwind" fn explain_node(
 ) {
     // SAFETY: our node, and what EXPLAIN passes.
     unsafe { explain::explain(State::reader(node), state) };
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn estimate_shared(
+    _node: *mut CustomScanState,
+    _context: *mut pg_sys::ParallelContext,
+) -> pg_sys::Size {
+    size_of::<Shared>()
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn initialize_shared(
+    node: *mut CustomScanState,
+    _context: *mut pg_sys::ParallelContext,
+    shared: *mut c_void,
+) {
+    // SAFETY: our node, and memory of the size that was asked for.
+    unsafe { State::reader(node).figures().lead(shared.cast()) };
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn initialize_worker(
+    node: *mut CustomScanState,
+    _contents: *mut pg_sys::shm_toc,
+    shared: *mut c_void,
+) {
+    // SAFETY: our node, and the memory that the leader has set up.
+    unsafe { State::reader(node).figures().work(shared.cast()) };
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn shutdown(node: *mut CustomScanState) {
+    // SAFETY: our node.
+    unsafe { State::reader(node).figures().gather() };
 }

@@ -2,6 +2,7 @@
 
 use super::MOST_ROWS;
 use super::batch::{Batch, Request};
+use super::figures::Figures;
 use super::limit::Bound;
 use super::nodes::tag;
 use super::slots::{clear, fetch, fill, source};
@@ -18,15 +19,6 @@ pub struct Embedded {
     pub column: usize,
     /// The model, if it is not the session's.
     pub model: Option<*mut ExprState>,
-}
-
-/// What EXPLAIN ANALYZE tells.
-#[derive(Clone, Copy, Default)]
-pub struct Figures {
-    /// Batches that were sent.
-    pub batches: usize,
-    /// Time in which the backend did nothing else.
-    pub waited: Duration,
 }
 
 /// The rows of a node, in batches.
@@ -129,8 +121,8 @@ impl Reader {
     }
 
     /// What was done so far.
-    pub fn figures(&self) -> Figures {
-        self.figures
+    pub fn figures(&mut self) -> &mut Figures {
+        &mut self.figures
     }
 
     /// The scan whose rows these are, if they are of one table.
@@ -154,7 +146,7 @@ impl Reader {
                 // Where there was none, the child is before its first row.
                 self.is_at_end = false;
                 if let Some(batch) = &mut self.current {
-                    self.figures.waited += timed(|| batch.wait()).1;
+                    self.figures.add(0, timed(|| batch.wait()).1);
                 }
             }
             loop {
@@ -220,7 +212,7 @@ impl Reader {
         }
         let batch = self.current.as_mut().expect("there is one");
         let (answered, waited) = timed(|| batch.wait());
-        self.figures.waited += waited;
+        self.figures.add(0, waited);
         if !answered {
             // Too much for the time that a request may take, perhaps; rows have a request each, now.
             self.most = (batch.len() / 2).max(1);
@@ -261,8 +253,7 @@ impl Reader {
             }
             self.size = (self.size * 2).min(self.most);
             let (sent, waited) = timed(|| batch.send());
-            self.figures.batches += usize::from(sent);
-            self.figures.waited += waited;
+            self.figures.add(u64::from(sent), waited);
             Some(batch)
         }
     }

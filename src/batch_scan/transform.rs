@@ -17,13 +17,15 @@ struct Demand {
     complete: bool,
     /// By a LIMIT, which tells all nodes in between.
     limit: Option<*mut pg_sys::Limit>,
+    /// In several processes.
+    parallel: bool,
     /// By someone who wants a node that can do more than ours.
     fixed: bool,
 }
 
 impl Demand {
     fn new(complete: bool) -> Self {
-        Self { complete, limit: None, fixed: false }
+        Self { complete, limit: None, parallel: false, fixed: false }
     }
 }
 
@@ -173,15 +175,16 @@ impl Transformer {
 /// What a node asks of its child; `None` where the child is to stay as it is.
 unsafe fn of_child(plan: *mut Plan, child: *mut Plan, demand: Demand) -> Option<Demand> {
     let same = Demand { limit: None, fixed: false, ..demand };
-    let some = Demand::new(false);
+    let some = Demand { complete: false, ..same };
+    let all = Demand { complete: true, ..same };
     // SAFETY: casts to the struct that the tag says.
     unsafe {
         Some(match tag(plan) {
             // Others' nodes may want children of their kind.
             NodeTag::T_CustomScan | NodeTag::T_ForeignScan => return None,
-            NodeTag::T_ModifyTable | NodeTag::T_Sort | NodeTag::T_Hash => Demand::new(true),
+            NodeTag::T_ModifyTable | NodeTag::T_Sort | NodeTag::T_Hash => all,
             NodeTag::T_Agg => match (*plan.cast::<pg_sys::Agg>()).aggstrategy {
-                pg_sys::AggStrategy::AGG_PLAIN | pg_sys::AggStrategy::AGG_HASHED => Demand::new(true),
+                pg_sys::AggStrategy::AGG_PLAIN | pg_sys::AggStrategy::AGG_HASHED => all,
                 _ => same,
             },
             NodeTag::T_Limit => {
@@ -200,7 +203,7 @@ unsafe fn of_child(plan: *mut Plan, child: *mut Plan, demand: Demand) -> Option<
             NodeTag::T_Append | NodeTag::T_MergeAppend => demand,
             NodeTag::T_Gather | NodeTag::T_GatherMerge => {
                 let is_hidden = demand.limit.is_some_and(|limit| !limit::is_known_to_workers(limit));
-                Demand { fixed: demand.fixed || is_hidden, ..demand }
+                Demand { fixed: demand.fixed || is_hidden, parallel: true, ..demand }
             }
             NodeTag::T_MergeJoin => Demand { fixed: child == (*plan).righttree, ..some },
             NodeTag::T_NestLoop if child == (*plan).righttree => some,
@@ -255,7 +258,8 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
         *own = Plan {
             type_: NodeTag::T_CustomScan,
             plan_node_id: id,
-            parallel_aware: false,
+            // For the figures of workers, which have no other way to the leader.
+            parallel_aware: demand.parallel,
             qual: std::ptr::null_mut(),
             lefttree: plan,
             righttree: std::ptr::null_mut(),
