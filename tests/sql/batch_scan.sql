@@ -55,6 +55,8 @@ SELECT plan('SELECT coalesce(NULL::vector, clip_embed_image(image)) FROM uploads
 -- ... and what must not be evaluated before its turn: errors and effects
 SELECT plan('SELECT clip_embed_text(caption) FROM uploads WHERE 10 / id < 5');
 SELECT plan('SELECT clip_embed_text(caption) FROM uploads WHERE random() < 2');
+SELECT plan('SELECT clip_embed_text(caption) FROM uploads WHERE id * id < 5 OR caption::int = 1 OR caption LIKE caption');
+SELECT plan('SELECT clip_embed_text(caption) FROM uploads WHERE id / 10 < 500 AND caption LIKE ''n%'' AND now() - ''1 day''::interval < now()');
 SELECT plan('SELECT clip_embed_text(substr(caption, id)) FROM uploads');
 SELECT plan('SELECT clip_embed_text(caption) FROM (SELECT * FROM uploads FOR UPDATE) s');
 SELECT plan('WITH d AS (DELETE FROM uploads RETURNING caption) SELECT clip_embed_text(caption) FROM d');
