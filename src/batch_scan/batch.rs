@@ -2,10 +2,11 @@
 
 use super::slots::{copy, value};
 use crate::client::Pending;
-use crate::memo::Modality;
+use crate::memo::{Key, Modality};
 use crate::{embedding, settings, text};
 use pgrx::pg_sys::{self, Datum, MemoryContext, MinimalTuple, TupleTableSlot};
 use protocol::Embedding;
+use std::collections::HashMap;
 
 /// A row, as the node below gave it.
 pub struct Row {
@@ -22,11 +23,13 @@ pub struct Request {
     /// Whether the call has the session's model, whatever that is when the row's turn comes.
     is_session_model: bool,
     loaded_at: i64,
+    /// Each once: a column may have few different values.
     inputs: Vec<Vec<u8>>,
-    /// The row of each input.
-    rows: Vec<usize>,
+    numbers: HashMap<Key, usize>,
+    /// For each row, the number of its input, where it has one.
+    rows: Vec<Option<usize>>,
     pending: Option<Pending>,
-    /// For each row.
+    /// For each input.
     vectors: Vec<Option<Embedding>>,
 }
 
@@ -39,13 +42,33 @@ impl Request {
             model: model.unwrap_or_else(settings::model),
             loaded_at: settings::loaded_at(),
             inputs: Vec::new(),
+            numbers: HashMap::new(),
             rows: Vec::new(),
             pending: None,
             vectors: Vec::new(),
         }
     }
 
+    /// Adds a row, with what is to be embedded of it; how many bytes that takes.
+    fn push(&mut self, input: Option<Vec<u8>>) -> usize {
+        let Some(input) = input else {
+            self.rows.push(None);
+            return 0;
+        };
+        let next = self.inputs.len();
+        let number = *self.numbers.entry(Key::new(&self.model, self.modality, &input)).or_insert(next);
+        self.rows.push(Some(number));
+        if number < next {
+            return 0;
+        }
+        // The message is a copy; its answer takes some thousand bytes.
+        let bytes = 2 * input.len() + 4096;
+        self.inputs.push(input);
+        bytes
+    }
+
     fn send(&mut self) -> bool {
+        self.numbers = HashMap::new();
         if self.inputs.is_empty() {
             return false;
         }
@@ -56,16 +79,18 @@ impl Request {
     }
 
     /// Whether there is an answer to each item, be it that it cannot be embedded.
-    fn wait(&mut self, rows: usize) -> bool {
-        self.vectors.resize_with(rows, || None);
-        if self.rows.is_empty() {
+    fn wait(&mut self) -> bool {
+        if self.rows.iter().all(Option::is_none) {
             return true;
         }
         let Some(Ok(answers)) = self.pending.take().map(Pending::wait) else { return false };
-        for (row, answer) in std::mem::take(&mut self.rows).into_iter().zip(answers) {
-            self.vectors[row] = answer.ok();
-        }
+        self.vectors = answers.into_iter().map(Result::ok).collect();
         true
+    }
+
+    /// The vector of a row, if there is one that holds.
+    fn vector(&self, row: usize) -> Option<&Embedding> {
+        self.vectors.get(self.rows[row]?)?.as_ref().filter(|_| self.is_current())
     }
 
     /// Whether the call would still be made with this model and these settings.
@@ -113,12 +138,8 @@ impl Batch {
         // SAFETY: by the caller's promise.
         unsafe {
             for (request, column) in self.requests.iter_mut().zip(columns) {
-                if let Some(input) = value(slot, column).and_then(|value| input(request.modality, value)) {
-                    // The message is a copy; its answer takes some thousand bytes.
-                    self.bytes += 2 * input.len() + 4096;
-                    request.inputs.push(input);
-                    request.rows.push(self.rows.len());
-                }
+                let value = value(slot, column);
+                self.bytes += request.push(value.and_then(|value| input(request.modality, value)));
             }
             let outer = pg_sys::MemoryContextSwitchTo(self.context);
             let tuple = copy(slot);
@@ -151,8 +172,7 @@ impl Batch {
 
     /// Waits for the answers; whether there are any.
     pub fn wait(&mut self) -> bool {
-        let rows = self.rows.len();
-        self.requests.iter_mut().map(|request| request.wait(rows)).filter(|answered| !answered).count() == 0
+        self.requests.iter_mut().map(Request::wait).filter(|answered| !answered).count() == 0
     }
 
     /// The next row, with its number.
@@ -165,7 +185,7 @@ impl Batch {
 
     /// The vectors of a row, as far as there are any that hold.
     pub fn vectors(&self, row: usize) -> impl Iterator<Item = Option<&Embedding>> {
-        self.requests.iter().map(move |request| request.vectors[row].as_ref().filter(|_| request.is_current()))
+        self.requests.iter().map(move |request| request.vector(row))
     }
 
     /// Frees its rows.
