@@ -206,7 +206,10 @@ unsafe fn of_child(plan: *mut Plan, child: *mut Plan, demand: Demand) -> Option<
                 Demand { fixed: demand.fixed || is_hidden, parallel: true, ..demand }
             }
             NodeTag::T_MergeJoin => Demand { fixed: child == (*plan).righttree, ..some },
+            // They may find out that they need no more rows: an empty hash table, a row_number that is too high.
+            NodeTag::T_HashJoin | NodeTag::T_WindowAgg => some,
             NodeTag::T_NestLoop if child == (*plan).righttree => some,
+            #[cfg(not(feature = "pg13"))]
             NodeTag::T_Memoize => some,
             _ => same,
         })

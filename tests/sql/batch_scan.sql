@@ -167,7 +167,7 @@ CREATE TABLE parts (id int, image bytea, embedding vector(128)) PARTITION BY RAN
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (100) TO (1000);
 ALTER TABLE parts ALTER image SET STORAGE EXTERNAL;
-INSERT INTO parts SELECT id, "the ""picture""" || decode(repeat('00', 20000), 'hex') FROM uploads;
+INSERT INTO parts SELECT id, "the ""picture""" || decode(repeat('00', 20000), 'hex') || int4send(id) FROM uploads;
 ANALYZE parts;
 SET clip_search.batch_memory = '256kB';
 SELECT plan('UPDATE parts SET embedding = clip_embed_image(image)', 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF');

@@ -178,6 +178,7 @@ fn memory_is_bounded() {
         let plan = explain(&mut client, "(ANALYZE) UPDATE large SET made = clip_embed_image(image)");
         assert!(plan.contains("ClipEmbed"), "{plan}");
         let grown = peak(backend) - before;
+        println!("{} MB with {memory}", grown >> 20);
         assert!(grown < most, "{grown} bytes with {memory} for 300 MB of pictures\n{plan}");
     }
 }
