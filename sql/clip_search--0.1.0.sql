@@ -16,27 +16,33 @@
 -- again.
 ------------------------------------------------------------------------------------------------------------------------
 
+CREATE FUNCTION clip_embed_support(internal) RETURNS internal
+    AS 'MODULE_PATHNAME', 'clip_embed_support'
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION clip_embed_support(internal) IS
+    'planner support function: has the library loaded before a plan is executed, so that it can batch';
+
 CREATE FUNCTION clip_embed_text(text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_text'
-    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_embed_text(text) IS
     'embedding of a text with the model that clip_search.model names';
 
 CREATE FUNCTION clip_embed_text(text, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_text'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_embed_text(text, text) IS
     'embedding of a text with a model';
 
 CREATE FUNCTION clip_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_image'
-    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000;
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_embed_image(bytea) IS
     'embedding of a picture (JPEG, PNG, ...) with the model that clip_search.model names';
 
 CREATE FUNCTION clip_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_image'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_embed_image(bytea, text) IS
     'embedding of a picture (JPEG, PNG, ...) with a model';
 
@@ -69,13 +75,13 @@ COMMENT ON FUNCTION clip_embed_images(bytea[], text) IS
 
 CREATE FUNCTION clip_try_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
-    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000;
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_try_embed_image(bytea) IS
     'embedding of a picture, or NULL and a WARNING where it is none, with the model that clip_search.model names';
 
 CREATE FUNCTION clip_try_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000;
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_try_embed_image(bytea, text) IS
     'embedding of a picture, or NULL and a WARNING where it is none, with a model';
 

@@ -109,7 +109,8 @@ impl<F: Fn(Error) -> Result<()>> Pending<'_, F> {
     }
 }
 
-fn items(inputs: Vec<Input>, modality: Modality) -> Items {
+/// Items of a request; texts are in UTF-8.
+pub fn items(inputs: Vec<Input>, modality: Modality) -> Items {
     match modality {
         Modality::Image => Items::Images(inputs.into_iter().map(Into::into).collect()),
         Modality::Text => Items::Texts(

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! functions  what SQL calls            → all below
+//! batch_scan a custom scan node that embeds many rows in one request         → embedding, client
 //! search     statements that search a table, and what they have to know of it → spi
 //! labels     labels of a classification, embedded once                        → embedding
 //! embedding  sizes, memo, server                                              → memo, client
@@ -17,6 +18,7 @@
 //! vector     the layout of pgvector's datum
 //! ```
 
+mod batch_scan;
 mod client;
 mod embedding;
 mod errors;
@@ -41,5 +43,6 @@ compile_error!("clip_search needs panic = \"unwind\": Postgres errors cross Rust
 #[allow(non_snake_case)]
 pub extern "C-unwind" fn _PG_init() {
     settings::register();
+    batch_scan::register();
     supervisor::register_if_preloading();
 }

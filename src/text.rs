@@ -18,6 +18,38 @@ pub fn to_utf8(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
+/// Converts from the database's encoding, or finds that it cannot be done.
+pub fn try_to_utf8(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    match encoding() {
+        UTF8 | SQL_ASCII => str::from_utf8(&bytes).is_ok().then_some(bytes),
+        _ if bytes.is_ascii() => Some(bytes),
+        from => convert_without_error(&bytes, from),
+    }
+}
+
+#[cfg(not(feature = "pg13"))]
+fn convert_without_error(bytes: &[u8], from: i32) -> Option<Vec<u8>> {
+    // SAFETY: a function that exists; the buffer is as large as any conversion needs, with room for the NUL behind it.
+    unsafe {
+        let function = pg_sys::FindDefaultConversionProc(from, UTF8);
+        if function == pg_sys::InvalidOid {
+            return None;
+        }
+        let mut buffer = vec![0u8; bytes.len() * pg_sys::MAX_CONVERSION_GROWTH as usize + 1];
+        let (source, length) = (bytes.as_ptr().cast_mut(), bytes.len() as i32);
+        let (target, room) = (buffer.as_mut_ptr(), i32::try_from(buffer.len()).ok()?);
+        let read = pg_sys::pg_do_encoding_conversion_buf(function, from, UTF8, source, length, target, room, true);
+        buffer.truncate(buffer.iter().position(|byte| *byte == 0)?);
+        (read == length && str::from_utf8(&buffer).is_ok()).then_some(buffer)
+    }
+}
+
+/// PostgreSQL 13 cannot convert without raising.
+#[cfg(feature = "pg13")]
+fn convert_without_error(_: &[u8], _: i32) -> Option<Vec<u8>> {
+    None
+}
+
 /// The database's encoding.
 fn encoding() -> i32 {
     // SAFETY: a number of this process's.

@@ -18,6 +18,32 @@ sql_function!(clip_embed_images, pg_finfo_clip_embed_images, |call| embed_array(
 sql_function!(clip_try_embed_image, pg_finfo_clip_try_embed_image, try_embed_one);
 sql_function!(clip_try_embed_images, pg_finfo_clip_try_embed_images, try_embed_array);
 
+// The planner asks it about a call, and finds that it has nothing to say. But for that the library is loaded, and so sees
+// the execution of a session's first statement.
+sql_function!(clip_embed_support, pg_finfo_clip_embed_support, |_: Arguments| Ok(Datum::null()));
+
+/// One of the functions that give the embedding of one item.
+#[derive(Clone, Copy)]
+pub struct EmbedFunction {
+    /// What is embedded.
+    pub modality: Modality,
+    /// The code.
+    pub address: usize,
+}
+
+impl EmbedFunction {
+    /// The function of this name here.
+    pub fn named(name: &str) -> Option<Self> {
+        let (modality, address) = match name {
+            "clip_embed_text" => (Modality::Text, clip_embed_text as *const () as usize),
+            "clip_embed_image" => (Modality::Image, clip_embed_image as *const () as usize),
+            "clip_try_embed_image" => (Modality::Image, clip_try_embed_image as *const () as usize),
+            _ => return None,
+        };
+        Some(Self { modality, address })
+    }
+}
+
 fn embed_one(call: Arguments, modality: Modality) -> Result<Datum> {
     let input = input(call.datum(0).expect("STRICT"), modality);
     vector::to_datum(&embedding::of_one(&call.model(1), modality, input)?)

@@ -16,6 +16,8 @@ mod thumbnail;
 mod trigger;
 mod vectors;
 
+pub use arguments::bytes_of;
+pub use embed::EmbedFunction;
 pub use rows::Rows;
 
 use crate::errors::{Result, or_raise};

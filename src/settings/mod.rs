@@ -61,6 +61,8 @@ static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static TEXT_CACHE: GucSetting<i32> = GucSetting::<i32>::new(32 << 10);
 static LOG_MIN_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
+static ENABLE_BATCH_SCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
+static BATCH_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 << 10);
 
 /// The session's model.
 pub fn model() -> String {
@@ -83,6 +85,16 @@ pub fn start_timeout() -> Duration {
 /// Longest encoded picture in bytes.
 pub fn max_image_bytes() -> usize {
     MAX_IMAGE_BYTES.get() as usize
+}
+
+/// Whether plans are changed so that they embed many rows in one request.
+pub fn enable_batch_scan() -> bool {
+    ENABLE_BATCH_SCAN.get()
+}
+
+/// Memory in bytes for the rows that a plan's node reads ahead.
+pub fn batch_memory() -> usize {
+    BATCH_MEMORY.get() as usize * 1024
 }
 
 /// Whether this session may fetch by URL.

@@ -10,6 +10,7 @@ pub fn register() {
     register_limits();
     register_serving();
     register_bounds();
+    register_batches();
     register_paths();
     register_fetching();
     register_fetching_limits();
@@ -218,6 +219,27 @@ fn register_bounds() {
         65_536,
         GucContext::Sighup,
         GucFlags::default(),
+    );
+}
+
+fn register_batches() {
+    GucRegistry::define_bool_guc(
+        c"clip_search.enable_batch_scan",
+        c"Whether plans may embed many rows in one request.",
+        c"EXPLAIN shows such plans as Custom Scan (ClipEmbed). Takes effect with the next statement.",
+        &ENABLE_BATCH_SCAN,
+        GucContext::Userset,
+        GucFlags::EXPLAIN,
+    );
+    GucRegistry::define_int_guc(
+        c"clip_search.batch_memory",
+        c"Most memory for the rows that one node of a plan reads ahead, with what is sent of them.",
+        c"A row that takes more is a batch of its own. Takes effect with the next statement.",
+        &BATCH_MEMORY,
+        64,
+        i32::MAX,
+        GucContext::Userset,
+        GucFlags::UNIT_KB | GucFlags::EXPLAIN,
     );
 }
 

@@ -172,8 +172,16 @@ impl Cluster {
 
     /// A connection.
     pub fn connect_to(&self, database: &str, user: &str) -> Client {
+        self.connect_with(|config| {
+            config.user(user).dbname(database);
+        })
+    }
+
+    /// A connection of the superuser, unless `change` says otherwise.
+    pub fn connect_with(&self, change: impl FnOnce(&mut Config)) -> Client {
         let mut config = Config::new();
-        config.host_path(self.sockets()).port(PORT).user(user).dbname(database);
+        config.host_path(self.sockets()).port(PORT).user("postgres").dbname("postgres");
+        change(&mut config);
         config.connect(NoTls).unwrap_or_else(|error| panic!("{error:?}\n{}", self.log()))
     }
 

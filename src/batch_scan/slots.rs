@@ -1,0 +1,131 @@
+//! Rows in the executor's slots. Some of it is inline functions of C, which a library in Rust has to have once more.
+
+use super::nodes::tag;
+use crate::vector;
+use pgrx::pg_sys::{self, Datum, MinimalTuple, NodeTag, PlanState, ScanState, TupleTableSlot};
+
+/// ExecClearTuple, which is an inline function of C.
+///
+/// # Safety
+/// A slot.
+pub unsafe fn clear(slot: *mut TupleTableSlot) {
+    // SAFETY: a slot; each kind has this operation.
+    unsafe { (*(*slot).tts_ops).clear.expect("of every kind of slot")(slot) };
+}
+
+/// ExecProject, which is an inline function of C.
+///
+/// # Safety
+/// The projection of a node whose expression context is set.
+pub unsafe fn project(projection: *mut pg_sys::ProjectionInfo) -> *mut TupleTableSlot {
+    // SAFETY: as in executor.h.
+    unsafe {
+        let context = (*projection).pi_exprContext;
+        let state = &raw mut (*projection).pi_state;
+        let slot = (*state).resultslot;
+        clear(slot);
+        let outer = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
+        let mut is_null = false;
+        (*state).evalfunc.expect("prepared")(state, context, &raw mut is_null);
+        pg_sys::MemoryContextSwitchTo(outer);
+        (*slot).tts_flags &= !(pg_sys::TTS_FLAG_EMPTY as u16);
+        (*slot).tts_nvalid = (*(*slot).tts_tupleDescriptor).natts as pg_sys::AttrNumber;
+        slot
+    }
+}
+
+/// The value of a column, counted from 1.
+///
+/// # Safety
+/// A row that has this column.
+pub unsafe fn value(slot: *mut TupleTableSlot, column: usize) -> Option<Datum> {
+    // SAFETY: slot_getattr, which is an inline function of C.
+    unsafe {
+        if ((*slot).tts_nvalid as usize) < column {
+            pg_sys::slot_getsomeattrs_int(slot, column as i32);
+        }
+        (!*(*slot).tts_isnull.add(column - 1)).then(|| *(*slot).tts_values.add(column - 1))
+    }
+}
+
+/// ExecCopySlotMinimalTuple, which is an inline function of C.
+///
+/// # Safety
+/// A row.
+pub unsafe fn copy(slot: *mut TupleTableSlot) -> MinimalTuple {
+    // SAFETY: each kind of slot has this operation.
+    unsafe {
+        let operation = (*(*slot).tts_ops).copy_minimal_tuple.expect("of every kind of slot");
+        #[cfg(not(feature = "pg18"))]
+        return operation(slot);
+        #[cfg(feature = "pg18")]
+        operation(slot, 0)
+    }
+}
+
+/// ExecProcNode, which is an inline function of C.
+///
+/// # Safety
+/// An initialised node.
+pub unsafe fn fetch(node: *mut PlanState) -> *mut TupleTableSlot {
+    // SAFETY: as in executor.h.
+    unsafe {
+        if !(*node).chgParam.is_null() {
+            pg_sys::ExecReScan(node);
+        }
+        (*node).ExecProcNode.expect("initialised")(node)
+    }
+}
+
+/// The scan that WHERE CURRENT OF would find below the node.
+///
+/// # Safety
+/// An initialised node.
+pub unsafe fn source(node: *mut PlanState) -> Option<*mut ScanState> {
+    // SAFETY: casts to the struct that the tag says.
+    unsafe {
+        match tag(node) {
+            NodeTag::T_SeqScanState
+            | NodeTag::T_SampleScanState
+            | NodeTag::T_IndexScanState
+            | NodeTag::T_IndexOnlyScanState
+            | NodeTag::T_BitmapHeapScanState
+            | NodeTag::T_TidScanState => Some(node.cast()),
+            #[cfg(not(feature = "pg13"))]
+            NodeTag::T_TidRangeScanState => Some(node.cast()),
+            NodeTag::T_ResultState | NodeTag::T_LimitState if !(*node).lefttree.is_null() => source((*node).lefttree),
+            NodeTag::T_SubqueryScanState => source((*node.cast::<pg_sys::SubqueryScanState>()).subplan),
+            _ => None,
+        }
+    }
+}
+
+/// Makes a scan tuple of vectors and a row; the vectors are made in `memory`.
+///
+/// # Safety
+/// The scan tuple is empty and has a column for each vector, and then the row's.
+pub unsafe fn fill<'a>(
+    scan: *mut TupleTableSlot,
+    row: *mut TupleTableSlot,
+    vectors: impl Iterator<Item = Option<&'a protocol::Embedding>>,
+    memory: pg_sys::MemoryContext,
+) {
+    // SAFETY: the scan tuple has a column for each vector, and then the row's.
+    unsafe {
+        let (values, nulls) = ((*scan).tts_values, (*scan).tts_isnull);
+        let outer = pg_sys::MemoryContextSwitchTo(memory);
+        let mut count = 0;
+        for vector in vectors {
+            let datum = vector.and_then(|vector| vector::to_datum(vector).ok());
+            *nulls.add(count) = datum.is_none();
+            *values.add(count) = datum.unwrap_or(Datum::null());
+            count += 1;
+        }
+        pg_sys::MemoryContextSwitchTo(outer);
+        let columns = (*(*row).tts_tupleDescriptor).natts;
+        pg_sys::slot_getsomeattrs_int(row, columns);
+        std::ptr::copy_nonoverlapping((*row).tts_values, values.add(count), columns as usize);
+        std::ptr::copy_nonoverlapping((*row).tts_isnull, nulls.add(count), columns as usize);
+        pg_sys::ExecStoreVirtualTuple(scan);
+    }
+}

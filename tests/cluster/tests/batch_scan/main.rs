@@ -1,0 +1,46 @@
+//! Plain SQL that batches by itself: the same as without, also in trouble.
+
+mod fuzz;
+mod grammar;
+mod trouble;
+
+use cluster_tests::Cluster;
+use postgres::Client;
+use std::sync::{Arc, Mutex};
+
+/// A session, and what it was told besides results.
+struct Noticing {
+    client: Client,
+    notices: Arc<Mutex<Vec<String>>>,
+}
+
+impl Noticing {
+    fn connect(cluster: &Cluster) -> Self {
+        let notices: Arc<Mutex<Vec<String>>> = Arc::default();
+        let told = Arc::clone(&notices);
+        let client = cluster.connect_with(move |config| {
+            let told = Arc::clone(&told);
+            config.notice_callback(move |notice| told.lock().unwrap().push(format!("{notice}")));
+        });
+        Self { client, notices }
+    }
+}
+
+/// Whether two texts differ in the last digits of numbers only: a model rounds otherwise in a batch.
+fn close(a: &str, b: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_digit() || ".-+e".contains(c);
+    let (mut a_parts, mut b_parts) = (a.split(|c| !is_part(c)), b.split(|c| !is_part(c)));
+    let number = |part: &str| part.contains('.').then(|| part.parse::<f64>().ok()).flatten();
+    let mut numbers = 0;
+    loop {
+        match (a_parts.next(), b_parts.next()) {
+            (None, None) => return numbers > 0,
+            (Some(a), Some(b)) if a == b => {}
+            (Some(a), Some(b)) => match (number(a), number(b)) {
+                (Some(a), Some(b)) if (a - b).abs() < 1e-5 => numbers += 1,
+                _ => return false,
+            },
+            _ => return false,
+        }
+    }
+}
