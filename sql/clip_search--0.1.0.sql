@@ -432,6 +432,86 @@ REVOKE ALL ON FUNCTION clip_fetch_image(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION clip_fetch_images(text[], boolean) FROM PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
+-- Filling a table
+------------------------------------------------------------------------------------------------------------------------
+
+-- Commits batch by batch; may be interrupted and called again, and called in several sessions at once.
+CREATE PROCEDURE clip_embed_table(
+        tbl regclass,
+        source_column name,                         -- pictures (bytea), texts, or URLs of pictures
+        embedding_column name DEFAULT 'embedding',
+        model text DEFAULT NULL,                    -- clip_search.model
+        source_kind text DEFAULT NULL,              -- image, text or url; NULL: by the column's type
+        picture_column name DEFAULT NULL,           -- where pictures fetched by URL are kept
+        provenance_column name DEFAULT NULL,        -- text; rows whose picture or model has changed are embedded again
+        batch_size integer DEFAULT 1000,            -- most rows of a transaction
+        retry_errors boolean DEFAULT false)         -- also those that failed before with the same source
+    LANGUAGE C
+    AS 'MODULE_PATHNAME', 'clip_embed_table';
+COMMENT ON PROCEDURE clip_embed_table(regclass, name, name, text, text, name, name, integer, boolean) IS
+    'embeds the rows that have no embedding, in batches that are committed one by one; see clip_stat_progress_embed and clip_embed_errors';
+
+-- The two tables are written by the extension alone; who may see what is up to the views.
+CREATE TABLE clip_embed_errors_data (
+    relid regclass NOT NULL,                        -- the table, or the partition that the row lies in
+    embedding_column name NOT NULL,
+    key_hash bytea NOT NULL,                        -- sha256 of key: a key may be longer than an index takes
+    key jsonb NOT NULL,
+    source_column name NOT NULL,
+    sqlstate text NOT NULL,
+    message text NOT NULL,
+    hint text,
+    source_hash bytea NOT NULL,                     -- sha256 of what was to be embedded
+    is_permanent boolean NOT NULL,                  -- the same bytes will fail in the same way
+    occurred_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    attempts integer NOT NULL DEFAULT 1,
+    PRIMARY KEY (relid, embedding_column, key_hash));
+COMMENT ON TABLE clip_embed_errors_data IS
+    'see the view clip_embed_errors';
+SELECT pg_catalog.pg_extension_config_dump('clip_embed_errors_data', '');
+
+CREATE VIEW clip_embed_errors WITH (security_barrier) AS
+    SELECT e.relid AS "table", e.key, e.source_column, e.embedding_column, e.sqlstate, e.message, e.hint,
+           e.occurred_at, e.attempts
+      FROM clip_embed_errors_data AS e
+     WHERE pg_catalog.has_table_privilege(CAST(e.relid AS pg_catalog.oid), 'SELECT');
+COMMENT ON VIEW clip_embed_errors IS
+    'rows that could not be embedded, and why; of the tables that one may read';
+GRANT SELECT ON clip_embed_errors TO PUBLIC;
+
+-- Of no worth after a crash.
+CREATE UNLOGGED TABLE clip_embed_progress_data (
+    pid integer PRIMARY KEY,
+    backend_start timestamptz,
+    query_start timestamptz,
+    relid regclass NOT NULL,
+    embedding_column name NOT NULL,
+    phase text NOT NULL,
+    rows_total bigint,
+    rows_done bigint NOT NULL DEFAULT 0,
+    rows_failed bigint NOT NULL DEFAULT 0,
+    rows_skipped bigint NOT NULL DEFAULT 0,
+    started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp());
+COMMENT ON TABLE clip_embed_progress_data IS
+    'see the view clip_stat_progress_embed';
+
+-- As in pg_stat_activity, one sees one's own, and as pg_read_all_stats those of all. A row that outlived its CALL is none.
+CREATE VIEW clip_stat_progress_embed WITH (security_barrier) AS
+    SELECT p.pid, a.datid, a.datname, a.usename, p.relid, p.embedding_column, p.phase,
+           p.rows_total,                            -- as counted at the start
+           p.rows_done, p.rows_failed, p.rows_skipped,
+           p.started_at, p.updated_at               -- the latest commit
+      FROM clip_embed_progress_data AS p
+      JOIN pg_catalog.pg_stat_activity AS a
+        ON a.pid OPERATOR(pg_catalog.=) p.pid AND a.backend_start OPERATOR(pg_catalog.=) p.backend_start
+           AND a.query_start OPERATOR(pg_catalog.=) p.query_start AND a.state OPERATOR(pg_catalog.<>) 'idle'
+           AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database();
+COMMENT ON VIEW clip_stat_progress_embed IS
+    'one row for each CALL clip_embed_table that is running in this database';
+GRANT SELECT ON clip_stat_progress_embed TO PUBLIC;
+
+------------------------------------------------------------------------------------------------------------------------
 -- Embeddings in step with their pictures
 ------------------------------------------------------------------------------------------------------------------------
 

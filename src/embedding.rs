@@ -136,7 +136,11 @@ pub fn check_text_size(bytes: usize) -> Result<()> {
     if bytes > TEXT_BYTES { Err(Error::TextTooLarge { bytes, max: TEXT_BYTES }) } else { Ok(()) }
 }
 
-fn check_size(input: &Input, modality: Modality) -> Result<()> {
+/// Fails where an item is too long.
+///
+/// # Errors
+/// As [`check_image_size`] and [`check_text_size`].
+pub fn check_size(input: &Input, modality: Modality) -> Result<()> {
     match modality {
         Modality::Image => check_image_size(input.len()),
         Modality::Text => check_text_size(input.len()),

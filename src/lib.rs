@@ -6,6 +6,7 @@
 //! ```text
 //! functions  what SQL calls            → all below
 //! batch_scan a custom scan node that embeds many rows in one request         → embedding, client
+//! ingest     filling a table, batch by batch                                  → search, embedding, client
 //! search     statements that search a table, and what they have to know of it → spi
 //! labels     labels of a classification, embedded once                        → embedding
 //! embedding  sizes, memo, server                                              → memo, client
@@ -23,6 +24,7 @@ mod client;
 mod embedding;
 mod errors;
 mod functions;
+mod ingest;
 mod labels;
 mod memo;
 mod search;

@@ -45,13 +45,34 @@ impl Argument {
         Self { type_id: pg_sys::FLOAT8OID, value: Some(Datum::from(value.to_bits())) }
     }
 
+    /// A bytea, made in the current memory context.
+    pub fn bytes(value: &[u8]) -> Self {
+        Self { type_id: pg_sys::BYTEAOID, value: Some(text::bytes_to_datum(value)) }
+    }
+
+    /// A boolean.
+    pub fn boolean(value: bool) -> Self {
+        Self { type_id: pg_sys::BOOLOID, value: Some(Datum::from(value)) }
+    }
+
+    /// A big integer.
+    pub fn long(value: i64) -> Self {
+        Self { type_id: pg_sys::INT8OID, value: Some(Datum::from(value)) }
+    }
+
+    /// NULL, of a type.
+    pub fn null(type_id: pg_sys::Oid) -> Self {
+        Self { type_id, value: None }
+    }
+
     /// An object's id.
     pub fn oid(value: pg_sys::Oid) -> Self {
         Self { type_id: pg_sys::OIDOID, value: Some(Datum::from(value)) }
     }
 }
 
-/// A row of a result; columns are counted from 1, as in SQL.
+/// A row of a result; columns are counted from 1, as in SQL. It lives as long as the connection that gave it.
+#[derive(Clone, Copy)]
 pub struct Row {
     tuple: pg_sys::HeapTuple,
     description: pg_sys::TupleDesc,
@@ -83,7 +104,8 @@ impl Row {
         self.datum(column).map(|datum| unsafe { vector::from_datum(datum) })
     }
 
-    fn datum(&self, column: i32) -> Option<Datum> {
+    /// A value of any type, as it is.
+    pub fn datum(&self, column: i32) -> Option<Datum> {
         let mut is_null = false;
         // SAFETY: a tuple of the result at hand.
         let datum = unsafe { pg_sys::SPI_getbinval(self.tuple, self.description, column, &raw mut is_null) };
@@ -137,23 +159,35 @@ pub fn value<T: std::str::FromStr>(query: &str, arguments: &[Argument]) -> (Opti
     (datum, if columns > 1 { row.number(2) } else { None })
 }
 
-/// Between SPI_connect and SPI_finish.
-struct Connection;
+/// Between SPI_connect and SPI_finish. All that was made in between is given back at its end.
+pub struct Connection(());
 
 impl Connection {
-    fn open() -> Self {
+    /// Connects.
+    pub fn open() -> Self {
         // SAFETY: undone by drop, or by Postgres where an error ends the transaction.
         unsafe { pg_sys::SPI_connect() };
-        Self
+        Self(())
     }
 
+    /// Runs a query that sees what the statement at hand sees.
     fn run(&self, query: &str, arguments: &[Argument]) -> Vec<Row> {
+        let (status, _, rows) = self.execute_with(query, arguments, true);
+        assert_eq!(status, pg_sys::SPI_OK_SELECT as i32, "a query");
+        rows
+    }
+
+    /// Runs a statement that sees what is there now, and may write; how many rows it was about, and those it gives.
+    pub fn execute(&self, query: &str, arguments: &[Argument]) -> (u64, Vec<Row>) {
+        let (_, count, rows) = self.execute_with(query, arguments, false);
+        (count, rows)
+    }
+
+    fn execute_with(&self, query: &str, arguments: &[Argument], reads_only: bool) -> (i32, u64, Vec<Row>) {
         let query: CString = text::to_c(query);
         let mut types: Vec<pg_sys::Oid> = arguments.iter().map(|argument| argument.type_id).collect();
-        let mut values: Vec<Datum> = arguments.iter().map(|a| a.value.unwrap_or(Datum::null())).collect();
-        let nulls: Vec<u8> = arguments.iter().map(|a| if a.value.is_some() { b' ' } else { b'n' }).collect();
-        // SAFETY: the arrays are as long as is said and live during the call. Read-only: the query sees what the
-        // statement at hand sees. Its result lives until SPI_finish.
+        let (mut values, nulls) = split(arguments);
+        // SAFETY: the arrays are as long as is said and live during the call.
         unsafe {
             let status = pg_sys::SPI_execute_with_args(
                 query.as_ptr(),
@@ -161,13 +195,10 @@ impl Connection {
                 types.as_mut_ptr(),
                 values.as_mut_ptr(),
                 nulls.as_ptr().cast(),
-                true,
+                reads_only,
                 0,
             );
-            assert_eq!(status, pg_sys::SPI_OK_SELECT as i32, "a query");
-            let table = pg_sys::SPI_tuptable;
-            let tuples = std::slice::from_raw_parts((*table).vals, pg_sys::SPI_processed as usize);
-            tuples.iter().map(|tuple| Row { tuple: *tuple, description: (*table).tupdesc }).collect()
+            (status, pg_sys::SPI_processed, result(status))
         }
     }
 }
@@ -175,6 +206,92 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         // After an error, Postgres closes it when the transaction or subtransaction ends.
+        if !std::thread::panicking() {
+            // SAFETY: closes what `open` opened.
+            unsafe { pg_sys::SPI_finish() };
+        }
+    }
+}
+
+fn split(arguments: &[Argument]) -> (Vec<Datum>, Vec<u8>) {
+    let value = |argument: &Argument| argument.value.unwrap_or(Datum::null());
+    let null = |argument: &Argument| if argument.value.is_some() { b' ' } else { b'n' };
+    (arguments.iter().map(value).collect(), arguments.iter().map(null).collect())
+}
+
+/// The rows of the statement that was run last.
+///
+/// # Safety
+/// `status` must be what SPI returned for it.
+unsafe fn result(status: i32) -> Vec<Row> {
+    assert!(status > 0, "SPI returned {status}");
+    // SAFETY: SPI's result is NULL or a table of so many rows, which live until SPI_finish.
+    unsafe {
+        let table = pg_sys::SPI_tuptable;
+        if table.is_null() {
+            return Vec::new();
+        }
+        let tuples = std::slice::from_raw_parts((*table).vals, (*table).numvals as usize);
+        tuples.iter().map(|tuple| Row { tuple: *tuple, description: (*table).tupdesc }).collect()
+    }
+}
+
+/// A statement that is planned once and run often, in as many transactions as it takes.
+pub struct Plan(pg_sys::SPIPlanPtr);
+
+impl Plan {
+    /// Plans it, for parameters of these types.
+    pub fn prepare(_connection: &Connection, query: &str, types: &[pg_sys::Oid]) -> Self {
+        let query: CString = text::to_c(query);
+        let mut types = types.to_vec();
+        // SAFETY: connected; as many types as is said. The plan is kept beyond the connection, and freed by drop.
+        unsafe {
+            let plan = pg_sys::SPI_prepare(query.as_ptr(), types.len() as i32, types.as_mut_ptr());
+            assert!(!plan.is_null(), "a statement that SPI takes");
+            assert_eq!(pg_sys::SPI_keepplan(plan), 0, "a plan that is not kept yet");
+            Self(plan)
+        }
+    }
+
+    /// Runs it; how many rows it was about, and those it gives. The arguments have to be of the types it was planned for.
+    pub fn run(&self, _connection: &Connection, arguments: &[Argument]) -> (u64, Vec<Row>) {
+        let (mut values, nulls) = split(arguments);
+        // SAFETY: a plan that is kept, with as many arguments as it has parameters.
+        unsafe {
+            assert_eq!(pg_sys::SPI_getargcount(self.0), arguments.len() as i32, "one argument for each parameter");
+            let status = pg_sys::SPI_execute_plan(self.0, values.as_mut_ptr(), nulls.as_ptr().cast(), false, 0);
+            (pg_sys::SPI_processed, result(status))
+        }
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        // SAFETY: kept by `prepare`, and not used after this.
+        unsafe { pg_sys::SPI_freeplan(self.0) };
+    }
+}
+
+/// A procedure that ends transactions: those that begin while it lives begin in `commit`.
+pub struct Procedure(());
+
+impl Procedure {
+    /// Connects in the way that allows it.
+    pub fn open() -> Self {
+        // SAFETY: as for `Connection`.
+        unsafe { pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32) };
+        Self(())
+    }
+
+    /// Commits, and begins the next transaction. No [`Connection`] may be open.
+    pub fn commit(&self) {
+        // SAFETY: connected, and not atomic.
+        unsafe { pg_sys::SPI_commit() };
+    }
+}
+
+impl Drop for Procedure {
+    fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: closes what `open` opened.
             unsafe { pg_sys::SPI_finish() };

@@ -50,6 +50,18 @@ fn convert_without_error(_: &[u8], _: i32) -> Option<Vec<u8>> {
     None
 }
 
+/// Converts from the database's encoding.
+///
+/// # Errors
+/// [`Error::NotUtf8`] where it has bytes that no character stands for.
+pub fn checked(bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if let Some(text) = try_to_utf8(bytes.clone()) {
+        return Ok(text);
+    }
+    let at = str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), |_| 0);
+    Err(Error::NotUtf8 { byte: bytes[at], position: at + 1, is_encoding_known: encoding() != SQL_ASCII })
+}
+
 /// The database's encoding.
 fn encoding() -> i32 {
     // SAFETY: a number of this process's.
@@ -125,5 +137,29 @@ pub fn bytes_to_datum(bytes: &[u8]) -> pg_sys::Datum {
         pgrx::set_varsize_4b(start.cast(), size as i32);
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.add(pg_sys::VARHDRSZ), bytes.len());
         pg_sys::Datum::from(start)
+    }
+}
+
+/// The text of a datum that is one, in UTF-8.
+pub fn text_of(datum: pg_sys::Datum) -> String {
+    // SAFETY: called with data of SQL type text.
+    let bytes = unsafe { bytes_of(datum) };
+    String::from_utf8(to_utf8(&bytes)).expect("converted to UTF-8 by Postgres")
+}
+
+/// Copies the bytes out of a datum.
+///
+/// # Safety
+/// `datum` must be a text or bytea, or another type of the same layout.
+pub unsafe fn bytes_of(datum: pg_sys::Datum) -> Vec<u8> {
+    // SAFETY: a varlena by the caller's promise; a detoasted copy is freed again.
+    unsafe {
+        let original = datum.cast_mut_ptr::<pg_sys::varlena>();
+        let plain = pg_sys::pg_detoast_datum_packed(original);
+        let copy = pgrx::varlena_to_byte_slice(plain).to_vec();
+        if plain != original {
+            pg_sys::pfree(plain.cast());
+        }
+        copy
     }
 }

@@ -97,7 +97,10 @@ pub fn fetch(
         });
         waiting = asked.into_iter().zip(answered).filter(|(_, answered)| !answered).map(|(index, _)| index).collect();
         match outcome {
-            Err(Error::Lost(_)) if !tried => tried = true,
+            Err(Error::Lost(_)) if !tried => {
+                pool::close_idle();
+                tried = true;
+            }
             // What has arrived is not to be lost for what has not.
             Err(Error::NoAnswer(limit)) => {
                 waiting.drain(..).for_each(|index| each(index, Err(unanswered(limit))));
@@ -198,7 +201,10 @@ fn ask(request: &Request) -> Result<Response> {
         })
     };
     match once() {
-        Err(Error::Lost(_)) => once()?,
+        Err(Error::Lost(_)) => {
+            pool::close_idle();
+            once()?;
+        }
         outcome => outcome?,
     }
     Ok(answer.expect("one response, or an error"))

@@ -39,6 +39,7 @@ impl Pending {
     pub fn wait(mut self) -> Result<Vec<Result<Embedding, Failure>>> {
         let response = match self.receive() {
             Err(Error::Lost(_)) => {
+                pool::close_idle();
                 self.send()?;
                 self.receive()?
             }

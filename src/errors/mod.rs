@@ -1,8 +1,10 @@
 //! Every error of the extension, and the one table that gives each its SQLSTATE, DETAIL and HINT.
 
 mod misuse;
+mod obstacle;
 
 pub use misuse::Misuse;
+pub use obstacle::Obstacle;
 
 use crate::text;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -106,6 +108,9 @@ pub enum Error {
     /// An argument that makes no sense.
     #[error(transparent)]
     Misuse(#[from] Misuse),
+    /// A table that cannot be filled.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
     /// The `vector` type is not what this library knows.
     #[error("unexpected vector of {0} dimensions")]
     VectorDimension(usize),
@@ -124,6 +129,28 @@ impl Error {
             Self::Element { error, .. } => error.is_the_pictures_fault(),
             Self::ImageTooLarge { .. } => true,
             _ => false,
+        }
+    }
+
+    /// The SQLSTATE.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Server(failure) => sqlstate(failure.class),
+            Self::Element { error, .. } => error.code(),
+            Self::ImageTooLarge { .. } | Self::TextTooLarge { .. } | Self::RequestTooLong(_) => {
+                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED
+            }
+            Self::NotUtf8 { .. } => Code::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+            Self::ArrayDimensions(_) => Code::ERRCODE_ARRAY_ELEMENT_ERROR,
+            Self::Lost(_) | Self::NotStarted { .. } => Code::ERRCODE_CONNECTION_FAILURE,
+            Self::Mismatch { .. } | Self::NoSupervisor => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::NoAnswer(_) => Code::ERRCODE_INSUFFICIENT_RESOURCES,
+            Self::CannotStart { .. } => Code::ERRCODE_SYSTEM_ERROR,
+            Self::NoWorkerSlot => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            Self::File { .. } => Code::ERRCODE_IO_ERROR,
+            Self::Misuse(misuse) => misuse.code(),
+            Self::Obstacle(obstacle) => obstacle.code(),
+            Self::VectorDimension(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
 
@@ -174,7 +201,8 @@ impl From<Error> for ErrorReport {
     #[track_caller]
     fn from(error: Error) -> Self {
         let fact = text::for_message(error.to_string());
-        let report = |code, detail: Option<String>, hint: Option<&str>| {
+        let code = error.code();
+        let report = |detail: Option<String>, hint: Option<&str>| {
             let mut report = ErrorReport::new(code, fact.clone(), "clip_search");
             if let Some(detail) = detail {
                 report = report.set_detail(text::for_message(detail));
@@ -185,7 +213,7 @@ impl From<Error> for ErrorReport {
             report
         };
         match error {
-            Error::Server(failure) => report(sqlstate(failure.class), failure.detail, failure.hint.as_deref()),
+            Error::Server(failure) => report(failure.detail, failure.hint.as_deref()),
             Error::Element { index, error } => {
                 let report = Self::from(*error);
                 let mut detail = format!("This is element {index} of the array.");
@@ -194,71 +222,52 @@ impl From<Error> for ErrorReport {
                 }
                 report.set_detail(detail)
             }
-            Error::ImageTooLarge { .. } => report(
-                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                None,
+            Error::ImageTooLarge { .. } => report(None,
                 Some("Scale the picture down, or raise clip_search.max_image_bytes."),
             ),
-            Error::TextTooLarge { .. } => report(
-                Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                None,
+            Error::TextTooLarge { .. } => report(None,
                 Some("Pass its beginning, such as left(the_text, 1000): a model reads some dozen words."),
             ),
-            Error::NotUtf8 { is_encoding_known, .. } => report(
-                Code::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
-                None,
+            Error::NotUtf8 { is_encoding_known, .. } => report(None,
                 (!is_encoding_known).then_some(
                     "The database's encoding, SQL_ASCII, does not say what bytes mean, and clip_search takes them for UTF-8. \
                      Convert them, as in convert_from(convert(convert_to(the_text, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'UTF8').",
                 ),
             ),
             Error::RequestTooLong(_) => {
-                report(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, None, Some("Pass fewer or smaller items at a time."))
+                report(None, Some("Pass fewer or smaller items at a time."))
             }
             Error::ArrayDimensions(_) => {
-                report(Code::ERRCODE_ARRAY_ELEMENT_ERROR, None, Some("Pass a list, such as ARRAY['a', 'b']."))
+                report(None, Some("Pass a list, such as ARRAY['a', 'b']."))
             }
-            Error::Lost(reason) => report(
-                Code::ERRCODE_CONNECTION_FAILURE,
-                Some(reason),
+            Error::Lost(reason) => report(Some(reason),
                 Some("The server is being restarted; run the statement again. The server log says why it ended."),
             ),
-            Error::Mismatch { .. } => report(
-                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                None,
+            Error::Mismatch { .. } => report(None,
                 Some(
                     "After an upgrade, run SELECT clip_restart_server() as a superuser, and reconnect sessions that are \
                      older than the upgrade; with clip_search in shared_preload_libraries, restart PostgreSQL.",
                 ),
             ),
-            Error::NoAnswer(_) => report(
-                Code::ERRCODE_INSUFFICIENT_RESOURCES,
-                None,
+            Error::NoAnswer(_) => report(None,
                 Some("Try again when there is less to do, ask for fewer items, or raise clip_search.request_timeout."),
             ),
-            Error::NotStarted { detail, .. } => report(
-                Code::ERRCODE_CONNECTION_FAILURE,
-                Some(detail),
+            Error::NotStarted { detail, .. } => report(Some(detail),
                 Some("See the server log, and raise clip_search.start_timeout if the machine is slow."),
             ),
-            Error::CannotStart { .. } => report(
-                Code::ERRCODE_SYSTEM_ERROR,
-                None,
+            Error::CannotStart { .. } => report(None,
                 Some("Run make install for this PostgreSQL, or correct clip_search.server_program."),
             ),
-            Error::NoWorkerSlot => report(
-                Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-                None,
+            Error::NoWorkerSlot => report(None,
                 Some("Raise max_worker_processes, or add clip_search to shared_preload_libraries."),
             ),
-            Error::NoSupervisor => report(
-                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                None,
+            Error::NoSupervisor => report(None,
                 Some("The next call of clip_embed_text starts it."),
             ),
-            Error::Misuse(misuse) => report(misuse.code(), None, Some(&misuse.hint())),
-            Error::File { .. } => report(Code::ERRCODE_IO_ERROR, None, None),
-            Error::VectorDimension(_) => report(Code::ERRCODE_INTERNAL_ERROR, None, None),
+            Error::Misuse(misuse) => report(None, Some(&misuse.hint())),
+            Error::Obstacle(obstacle) => report(None, Some(&obstacle.hint())),
+            Error::File { .. } => report(None, None),
+            Error::VectorDimension(_) => report(None, None),
         }
     }
 }

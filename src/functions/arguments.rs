@@ -10,6 +10,8 @@ use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::{FromDatum, datum::Array};
 use std::ffi::CStr;
 
+pub use crate::text::{bytes_of, text_of};
+
 /// The arguments of one call, counted from 0.
 #[derive(Clone, Copy)]
 pub struct Arguments(pub FunctionCallInfo);
@@ -140,28 +142,4 @@ pub fn within(argument: Option<i32>, name: &'static str, min: i32, max: i32) -> 
         return Ok(value);
     }
     Err(Misuse::OutOfRange { name, value: value.to_string(), range: format!("{min} to {max}") }.into())
-}
-
-/// The text of a datum that is one, in UTF-8.
-pub fn text_of(datum: Datum) -> String {
-    // SAFETY: called with data of SQL type text.
-    let bytes = unsafe { bytes_of(datum) };
-    String::from_utf8(text::to_utf8(&bytes)).expect("converted to UTF-8 by Postgres")
-}
-
-/// Copies the bytes out of a datum.
-///
-/// # Safety
-/// `datum` must be a text or bytea, or another type of the same layout.
-pub unsafe fn bytes_of(datum: Datum) -> Vec<u8> {
-    // SAFETY: a varlena by the caller's promise; a detoasted copy is freed again.
-    unsafe {
-        let original = datum.cast_mut_ptr::<pg_sys::varlena>();
-        let plain = pg_sys::pg_detoast_datum_packed(original);
-        let copy = pgrx::varlena_to_byte_slice(plain).to_vec();
-        if plain != original {
-            pg_sys::pfree(plain.cast());
-        }
-        copy
-    }
 }

@@ -3,6 +3,7 @@
 mod arguments;
 mod classify;
 mod embed;
+mod embed_table;
 mod fetch;
 mod gallery;
 mod image_info;

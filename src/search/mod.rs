@@ -11,4 +11,4 @@ mod statement;
 mod table;
 
 pub use statement::{Wishes, rows, to_json};
-pub use table::{Embeddings, Table};
+pub use table::{Column, Embeddings, Table};

@@ -15,6 +15,7 @@ pub struct Table {
 }
 
 /// A column of a [`Table`].
+#[derive(Clone)]
 pub struct Column {
     /// As in the catalog.
     pub name: String,
@@ -39,6 +40,7 @@ pub struct Column {
 }
 
 /// What is needed to compare a column's vectors.
+#[derive(Clone)]
 pub struct Embeddings {
     /// Schema of pgvector, quoted.
     pub schema: String,
@@ -193,6 +195,11 @@ fn column(row: &Row) -> Column {
     }
 }
 
+fn qualified(operator: Oid) -> Result<Option<String>> {
+    let _settings = LocalSettings::with_catalog_only();
+    Ok(spi::select(OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?.into_iter().flatten().next())
+}
+
 impl Column {
     /// The operator by which the type's default index or hash table compares, with its schema: another `=` may lie in
     /// the caller's search path.
@@ -202,9 +209,19 @@ impl Column {
     pub fn equals(&self) -> Result<String> {
         // SAFETY: the cache's entry lives as long as the process.
         let operator = unsafe { (*pg_sys::lookup_type_cache(self.type_id, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
-        let _settings = LocalSettings::with_catalog_only();
-        let found = spi::select(OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?;
-        Ok(found.into_iter().flatten().next().unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned()))
+        Ok(qualified(operator)?.unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned()))
+    }
+
+    /// The operators greater than and less than of the type's default index, with their schema.
+    ///
+    /// # Errors
+    /// As [`Column::equals`].
+    pub fn comparisons(&self) -> Result<(String, String)> {
+        let wanted = pg_sys::TYPECACHE_GT_OPR | pg_sys::TYPECACHE_LT_OPR;
+        // SAFETY: as in `equals`.
+        let types = unsafe { &*pg_sys::lookup_type_cache(self.type_id, wanted as i32) };
+        let or = |found: Option<String>, other: &str| found.unwrap_or_else(|| format!("OPERATOR(pg_catalog.{other})"));
+        Ok((or(qualified(types.gt_opr)?, ">"), or(qualified(types.lt_opr)?, "<")))
     }
 
     /// Fails where vectors of this length cannot be compared with the column's.

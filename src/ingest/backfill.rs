@@ -1,0 +1,256 @@
+//! `clip_embed_table`: passes over a table in the order of its key, in short transactions.
+
+use super::failures::{Failures, is_the_rows_fault};
+use super::pipeline::{self, Pace, Rows};
+use super::progress::Progress;
+use super::rows::{Hash, Locked, Place, Statements, condition, hash};
+use super::target::{Kind, Names, Target};
+use crate::client;
+use crate::embedding::Input;
+use crate::errors::{Error, Obstacle, Result};
+use crate::spi::{Argument, Connection, Procedure};
+use crate::text::{self, bytes_of};
+use pgrx::pg_sys;
+use protocol::Embedding;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A transaction takes no further rows after so long: they are locked until it ends, and vacuum waits for it.
+const TRANSACTION: Duration = Duration::from_secs(2);
+/// Bytes of sources in one request, but for the last.
+const REQUEST_BYTES: usize = 16 << 20;
+
+/// What the caller asks for.
+pub struct Wishes {
+    /// The table.
+    pub table: pg_sys::Oid,
+    /// Columns and model.
+    pub names: Names,
+    /// Most rows of a transaction.
+    pub batch_size: usize,
+    /// Whether those are tried again that failed before with the same source.
+    pub retries: bool,
+}
+
+/// Embeds all rows of a table that have no embedding; `schema` is the extension's, quoted.
+///
+/// # Errors
+/// [`Obstacle`] before the first row is read; what is not one row's fault after.
+pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
+    // SAFETY: raise where nothing can be written.
+    unsafe {
+        pg_sys::PreventCommandDuringRecovery(c"clip_embed_table".as_ptr());
+        pg_sys::PreventCommandIfReadOnly(c"clip_embed_table".as_ptr());
+    }
+    let target = Target::check(wishes.table, &wishes.names, schema)?;
+    let procedure = Procedure::open();
+    let mut backfill = {
+        let connection = Connection::open();
+        Backfill {
+            wishes,
+            statements: Statements::prepare(&connection, &target)?,
+            failures: Failures::begin(&connection, &target, schema),
+            progress: Progress::begin(&connection, &target, schema),
+            pace: Pace::new(),
+            place: None,
+            is_at_end: false,
+            target,
+        }
+    };
+    procedure.commit();
+    backfill.count();
+    loop {
+        let before = backfill.progress.done;
+        backfill.pass(&procedure)?;
+        // What others had locked may be left. A pass that finds nothing to do is the last.
+        if backfill.progress.done == before {
+            break;
+        }
+    }
+    backfill.progress.finish(&Connection::open());
+    Ok(())
+}
+
+struct Backfill<'a> {
+    wishes: &'a Wishes,
+    target: Target,
+    statements: Statements,
+    failures: Failures,
+    progress: Progress,
+    pace: Pace,
+    /// The last row that was read.
+    place: Option<Place>,
+    is_at_end: bool,
+}
+
+impl Backfill<'_> {
+    fn count(&mut self) {
+        let connection = Connection::open();
+        let query = format!(
+            "SELECT pg_catalog.count(*) FROM {} AS t WHERE {}",
+            self.target.table.name,
+            condition(&self.target)
+        );
+        let (_, rows) = connection.execute(&query, &[Argument::long(0), Argument::text(&self.target.origin)]);
+        self.progress.counted(rows[0].number(1).unwrap_or_default());
+        self.progress.show(&connection);
+    }
+
+    fn pass(&mut self, procedure: &Procedure) -> Result<()> {
+        (self.place, self.is_at_end) = (None, false);
+        while !self.is_at_end {
+            {
+                let connection = Connection::open();
+                let model = self.target.model.clone();
+                let modality = self.target.kind.modality();
+                let mut pace = std::mem::replace(&mut self.pace, Pace::new());
+                let mut transaction = Transaction {
+                    backfill: self,
+                    connection: &connection,
+                    began: Instant::now(),
+                    read: 0,
+                    waiting: VecDeque::new(),
+                };
+                pipeline::run(&model, modality, &mut pace, &mut transaction)?;
+                self.pace = pace;
+                self.progress.show(&connection);
+            }
+            procedure.commit();
+        }
+        Ok(())
+    }
+}
+
+/// A row that is being embedded.
+struct Candidate {
+    row: Locked,
+    key: String,
+    source: Hash,
+    /// The picture at its URL, where it is kept.
+    picture: Option<Vec<u8>>,
+}
+
+struct Transaction<'a, 'b> {
+    backfill: &'a mut Backfill<'b>,
+    connection: &'a Connection,
+    began: Instant,
+    read: usize,
+    /// Locked, and too many bytes for the request at hand.
+    waiting: VecDeque<Locked>,
+}
+
+impl Rows for Transaction<'_, '_> {
+    type Row = Candidate;
+
+    fn next(&mut self, most: usize) -> Result<Vec<(Candidate, Result<Input>)>> {
+        loop {
+            if self.waiting.is_empty() && !self.read_more(most) {
+                return Ok(Vec::new());
+            }
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while bytes < REQUEST_BYTES && batch.len() < most {
+                let Some(row) = self.waiting.pop_front() else { break };
+                let (candidate, input) = self.candidate(row);
+                let failures = &mut self.backfill.failures;
+                let retry = self.backfill.wishes.retries;
+                if failures.knows(self.connection, &row, &candidate.key, &candidate.source, retry) {
+                    self.backfill.progress.skipped = failures.skipped;
+                    continue;
+                }
+                bytes += input.as_ref().map_or(0, Vec::len);
+                batch.push((candidate, input));
+            }
+            if !batch.is_empty() {
+                if self.backfill.target.kind == Kind::Url {
+                    self.fetch(&mut batch)?;
+                }
+                return Ok(batch);
+            }
+        }
+    }
+
+    fn done(&mut self, rows: Vec<(Candidate, Result<Embedding>)>) -> Result<()> {
+        let Backfill { statements, failures, progress, target, .. } = &mut *self.backfill;
+        for (candidate, result) in rows {
+            let Candidate { row, key, source, picture } = &candidate;
+            match result {
+                Ok(embedding) => {
+                    let provenance = format!("{} {}", target.origin, hexadecimal(source));
+                    statements.write(self.connection, row, &embedding, &provenance, picture.as_deref())?;
+                    failures.forget(self.connection, row, key);
+                    progress.done += 1;
+                }
+                Err(error) if is_the_rows_fault(&error) => {
+                    failures.record(self.connection, row, key, source, error);
+                    if target.provenance.is_some() {
+                        statements.clear(self.connection, row);
+                    }
+                    progress.failed += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Transaction<'_, '_> {
+    /// Locks further rows; false where there are none, or the transaction has enough.
+    fn read_more(&mut self, most: usize) -> bool {
+        let most = most.min(self.backfill.wishes.batch_size - self.read);
+        if self.backfill.is_at_end || most == 0 || self.began.elapsed() > TRANSACTION {
+            return false;
+        }
+        let Backfill { statements, target, place, .. } = &*self.backfill;
+        let rows = statements.read(self.connection, target, place.as_ref(), most);
+        match rows.last() {
+            Some(last) => self.backfill.place = Some(self.backfill.statements.place(last)),
+            None => self.backfill.is_at_end = true,
+        }
+        self.read += rows.len();
+        self.waiting = rows.into();
+        !self.waiting.is_empty()
+    }
+
+    fn candidate(&self, row: Locked) -> (Candidate, Result<Input>) {
+        // SAFETY: `Target` found the column to be bytea or text.
+        let bytes = unsafe { bytes_of(row.source()) };
+        let is_picture = self.backfill.target.kind == Kind::Image;
+        let input = if is_picture { Ok(bytes) } else { text::checked(bytes) };
+        // As `convert_to(…, 'UTF8')` has it.
+        let source = input.as_ref().map_or([0; 32], |input| hash(input));
+        (Candidate { row, key: row.key(), source, picture: None }, input)
+    }
+
+    /// Puts the pictures in the place of their URLs.
+    fn fetch(&self, batch: &mut [(Candidate, Result<Input>)]) -> Result<()> {
+        let (mut urls, mut places) = (Vec::new(), Vec::new());
+        for (place, (_, input)) in batch.iter().enumerate() {
+            if let Ok(url) = input {
+                urls.push(String::from_utf8(url.clone()).expect("checked"));
+                places.push(place);
+            }
+        }
+        if urls.is_empty() {
+            return Ok(());
+        }
+        let keeps = self.backfill.target.picture.is_some();
+        client::fetch(&urls, false, |index, result| {
+            let (candidate, input) = &mut batch[places[index]];
+            *input = result.map(|image| image.bytes.into_vec()).map_err(Error::Server);
+            candidate.picture = input.as_ref().ok().filter(|_| keeps).cloned();
+        })
+    }
+}
+
+fn hexadecimal(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Fails where transactions cannot be ended.
+///
+/// # Errors
+/// [`Obstacle::InTransaction`].
+pub fn check_not_atomic(is_atomic: bool) -> Result<()> {
+    if is_atomic { Err(Obstacle::InTransaction { procedure: "clip_embed_table" }.into()) } else { Ok(()) }
+}

@@ -1,0 +1,143 @@
+//! `clip_embed_errors`: what could not be embedded, and why.
+
+use super::elevated::Elevated;
+use super::rows::{Hash, Locked};
+use super::target::Target;
+use crate::errors::{Error, is_the_pictures_fault};
+use crate::spi::{Argument, Connection};
+use pgrx::pg_sys::{self, panic::ErrorReport};
+use protocol::{ErrorClass, Failure};
+use std::collections::HashSet;
+use std::ffi::CStr;
+
+/// Whether it is one row's fault, so that others go on.
+pub fn is_the_rows_fault(error: &Error) -> bool {
+    match error {
+        Error::Server(Failure { class, .. }) => is_the_pictures_fault(*class) || is_the_urls_fault(*class),
+        Error::ImageTooLarge { .. } | Error::TextTooLarge { .. } | Error::NotUtf8 { .. } => true,
+        _ => false,
+    }
+}
+
+fn is_the_urls_fault(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::InvalidUrl | ErrorClass::UrlNotAllowed | ErrorClass::UrlFailed)
+}
+
+/// Whether trying again with the same bytes would end in the same way. A web server may be up again.
+fn is_permanent(error: &Error) -> bool {
+    !matches!(error, Error::Server(Failure { class: ErrorClass::UrlFailed | ErrorClass::UrlNotAllowed, .. }))
+}
+
+/// The failures of one table's column.
+pub struct Failures {
+    table: String,
+    column: String,
+    source: String,
+    /// Whether there were any when this began.
+    are_known: bool,
+    /// Keys of those of this run, and of those left out: they are looked at once.
+    fresh: HashSet<Hash>,
+    /// Rows left out because they are known to fail.
+    pub skipped: i64,
+}
+
+impl Failures {
+    /// Looks whether there are any; forgets those of tables that are gone.
+    pub fn begin(connection: &Connection, target: &Target, schema: &str) -> Self {
+        let table = format!("{schema}.clip_embed_errors_data");
+        let gone = format!(
+            "DELETE FROM {table} AS e WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
+             WHERE c.oid OPERATOR(pg_catalog.=) CAST(e.relid AS pg_catalog.oid))"
+        );
+        let any = format!(
+            "SELECT EXISTS (SELECT FROM {table} AS e WHERE e.embedding_column OPERATOR(pg_catalog.=) \
+             CAST($1 AS pg_catalog.name))"
+        );
+        let column = target.embedding.name.clone();
+        let _elevated = Elevated::begin();
+        connection.execute(&gone, &[]);
+        let are_known = connection.execute(&any, &[Argument::text(&column)]).1[0].is_true(1);
+        Self { table, column, source: target.source.name.clone(), are_known, fresh: HashSet::new(), skipped: 0 }
+    }
+
+    /// Whether the row has failed in this run or, with the same source, before; then it would fail again.
+    pub fn knows(&mut self, connection: &Connection, row: &Locked, key: &str, source: &Hash, retry: bool) -> bool {
+        if self.fresh.contains(&super::rows::hash(key.as_bytes())) {
+            return true;
+        }
+        if retry || !self.are_known {
+            return false;
+        }
+        let query = format!(
+            "SELECT FROM {} AS e WHERE {} AND e.source_hash OPERATOR(pg_catalog.=) $4 AND e.is_permanent",
+            self.table, IS_THE_ROW
+        );
+        let mut arguments = self.arguments(row, key);
+        arguments.push(Argument::bytes(source));
+        let _elevated = Elevated::begin();
+        let is_known = connection.execute(&query, &arguments).0 > 0;
+        if is_known {
+            self.fresh.insert(super::rows::hash(key.as_bytes()));
+            self.skipped += 1;
+        }
+        is_known
+    }
+
+    /// Keeps a failure; one more attempt where the row has failed before.
+    pub fn record(&mut self, connection: &Connection, row: &Locked, key: &str, source: &Hash, error: Error) {
+        self.fresh.insert(super::rows::hash(key.as_bytes()));
+        let is_permanent = is_permanent(&error);
+        let code = sqlstate(&error);
+        let report = ErrorReport::from(error);
+        let query = format!(
+            "INSERT INTO {} AS e (relid, embedding_column, key_hash, key, source_column, sqlstate, message, hint, \
+             source_hash, is_permanent) \
+             VALUES ($1, CAST($2 AS pg_catalog.name), $3, CAST($4 AS pg_catalog.jsonb), CAST($5 AS pg_catalog.name), \
+             $6, $7, $8, $9, $10) \
+             ON CONFLICT (relid, embedding_column, key_hash) DO UPDATE SET source_column = EXCLUDED.source_column, \
+             sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, hint = EXCLUDED.hint, \
+             source_hash = EXCLUDED.source_hash, is_permanent = EXCLUDED.is_permanent, \
+             occurred_at = EXCLUDED.occurred_at, attempts = e.attempts OPERATOR(pg_catalog.+) 1",
+            self.table
+        );
+        let mut arguments = self.arguments(row, key);
+        arguments.extend([
+            Argument::text(key),
+            Argument::text(&self.source),
+            Argument::text(&code),
+            Argument::text(report.message()),
+            report.hint().map_or(Argument::null(pg_sys::TEXTOID), Argument::text),
+            Argument::bytes(source),
+            Argument::boolean(is_permanent),
+        ]);
+        let _elevated = Elevated::begin();
+        connection.execute(&query, &arguments);
+    }
+
+    /// A row that has failed before has an embedding now.
+    pub fn forget(&self, connection: &Connection, row: &Locked, key: &str) {
+        if self.are_known {
+            let query = format!("DELETE FROM {} AS e WHERE {}", self.table, IS_THE_ROW);
+            let arguments = self.arguments(row, key);
+            let _elevated = Elevated::begin();
+            connection.execute(&query, &arguments);
+        }
+    }
+
+    fn arguments(&self, row: &Locked, key: &str) -> Vec<Argument> {
+        let hash = super::rows::hash(key.as_bytes());
+        vec![Argument::oid(row.table()), Argument::text(&self.column), Argument::bytes(&hash)]
+    }
+}
+
+const IS_THE_ROW: &str = "e.relid OPERATOR(pg_catalog.=) $1 AND e.embedding_column OPERATOR(pg_catalog.=) \
+                          CAST($2 AS pg_catalog.name) AND e.key_hash OPERATOR(pg_catalog.=) $3";
+
+/// The five characters of it.
+fn sqlstate(error: &Error) -> String {
+    // SAFETY: what comes back is a NUL-terminated string in a static buffer.
+    unsafe {
+        let code = pg_sys::unpack_sql_state(error.code() as i32);
+        CStr::from_ptr(code).to_string_lossy().into_owned()
+    }
+}

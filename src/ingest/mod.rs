@@ -1,0 +1,22 @@
+//! Filling a table's embeddings, batch by batch, each in a transaction of its own.
+//!
+//! ```text
+//! backfill    the whole of it: passes, transactions, notices      → all below
+//! target      table and columns, checked                          → search::Table
+//! rows        statements that read, lock and write rows           → target
+//! pipeline    the next rows are sent while the last are written   → client
+//! failures    clip_embed_errors
+//! progress    clip_stat_progress_embed, notices
+//! elevated    as the superuser, for the extension's own tables
+//! ```
+
+mod backfill;
+mod elevated;
+mod failures;
+mod pipeline;
+mod progress;
+mod rows;
+mod target;
+
+pub use backfill::{Wishes, check_not_atomic, run};
+pub use target::Names;

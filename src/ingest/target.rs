@@ -1,0 +1,212 @@
+//! The table that is filled, and the columns: checked before the first row is read.
+
+use crate::client;
+use crate::errors::{Error, Obstacle, Result};
+use crate::memo::Modality;
+use crate::search::{Column, Table};
+use crate::spi::{self, Argument, LocalSettings};
+use pgrx::pg_sys;
+
+/// What the source column holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Encoded pictures, bytea.
+    Image,
+    /// Texts.
+    Text,
+    /// URLs of pictures.
+    Url,
+}
+
+impl Kind {
+    fn of(name: &str) -> Result<Self> {
+        match name {
+            "image" => Ok(Self::Image),
+            "text" => Ok(Self::Text),
+            "url" => Ok(Self::Url),
+            _ => Err(Obstacle::SourceKind { kind: name.to_owned() }.into()),
+        }
+    }
+
+    /// What is embedded in the end.
+    pub fn modality(self) -> Modality {
+        if self == Self::Text { Modality::Text } else { Modality::Image }
+    }
+}
+
+/// Names, as the caller gives them.
+pub struct Names {
+    /// Pictures, texts or URLs.
+    pub source: String,
+    /// Embeddings.
+    pub embedding: String,
+    /// `image`, `text` or `url`; by the column's type where it is not said.
+    pub kind: Option<String>,
+    /// Where fetched pictures are kept.
+    pub picture: Option<String>,
+    /// Where it is kept what each embedding was made of.
+    pub provenance: Option<String>,
+    /// `owner/name`.
+    pub model: String,
+}
+
+/// A table and columns that fit each other and the model.
+pub struct Target {
+    /// The table.
+    pub table: Table,
+    /// The primary key.
+    pub key: Vec<Column>,
+    /// Pictures, texts or URLs.
+    pub source: Column,
+    /// Which of them.
+    pub kind: Kind,
+    /// Embeddings.
+    pub embedding: Column,
+    /// Where fetched pictures are kept.
+    pub picture: Option<Column>,
+    /// Where it is kept what each embedding was made of.
+    pub provenance: Option<Column>,
+    /// `owner/name`.
+    pub model: String,
+    /// What an entry of the provenance column begins with: model, precision and fingerprint of its files.
+    pub origin: String,
+}
+
+const RELATION: &str =
+    "SELECT relkind, relpersistence = 't' AND pg_is_other_temp_schema(relnamespace) FROM pg_class WHERE oid = $1";
+const GENERATED: &str = "SELECT 1 FROM pg_attribute WHERE attrelid = $1 AND attname = $2::name AND (attgenerated <> '' OR attidentity = 'a')";
+const PRIVILEGE: &str = "SELECT has_column_privilege($1, $2::name::text, $3)";
+const MAY_FETCH: &str = "SELECT has_function_privilege($1::regprocedure, 'EXECUTE')";
+
+impl Target {
+    /// Checks all that can be known before a row is read.
+    ///
+    /// # Errors
+    /// [`Obstacle`] and [`crate::errors::Misuse`], and what the server has against the model.
+    pub fn check(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
+        let table = Table::read(id)?;
+        check_relation(&table)?;
+        let key: Vec<Column> = match table.key(None) {
+            Ok(key) => key.into_iter().cloned().collect(),
+            Err(_) => return Err(Obstacle::NoPrimaryKey { table: table.name.clone() }.into()),
+        };
+        let source = table.column(&names.source)?.clone();
+        let kind = kind_of(&source, names.kind.as_deref())?;
+        let embedding = table.embedding_column(Some(&names.embedding))?.0.clone();
+        let of_type = |name: &Option<String>, type_id: pg_sys::Oid, wanted: &'static str| match name {
+            None => Ok(None),
+            Some(name) => {
+                let column = table.column(name)?.clone();
+                if column.type_id == type_id {
+                    return Ok(Some(column));
+                }
+                let (column, found) = (column.name, column.type_name);
+                Err(Error::from(Obstacle::ColumnType { column, found, wanted }))
+            }
+        };
+        let picture = of_type(&names.picture, pg_sys::BYTEAOID, "bytea")?;
+        let provenance = of_type(&names.provenance, pg_sys::TEXTOID, "text")?;
+        if picture.is_some() && kind != Kind::Url {
+            return Err(Obstacle::NothingToKeep.into());
+        }
+        for column in key.iter().chain([&source, &embedding]).chain(&provenance) {
+            check_privilege(&table, column, "SELECT")?;
+        }
+        for column in [&embedding].into_iter().chain(&picture).chain(&provenance) {
+            check_privilege(&table, column, "UPDATE")?;
+            check_not_generated(&table, column)?;
+        }
+        if kind == Kind::Url {
+            check_may_fetch(schema)?;
+        }
+        let origin = check_model(&embedding, &names.model)?;
+        let model = names.model.clone();
+        Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin })
+    }
+}
+
+fn check_relation(table: &Table) -> Result<()> {
+    let _settings = LocalSettings::with_catalog_only();
+    let relation = |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2)));
+    let found = spi::select(RELATION, &[Argument::oid(table.id)], relation)?;
+    let (kind, is_anothers) = found.into_iter().next().unwrap_or_default();
+    let kind = match kind.as_str() {
+        "r" | "p" if is_anothers => "a temporary table of another session",
+        "r" | "p" => return Ok(()),
+        "v" => "a view",
+        "m" => "a materialized view",
+        _ => "a foreign table",
+    };
+    Err(Obstacle::NotFillable { table: table.name.clone(), kind }.into())
+}
+
+fn kind_of(source: &Column, wish: Option<&str>) -> Result<Kind> {
+    // SAFETY: a type that exists.
+    let base = unsafe { pg_sys::getBaseType(source.type_id) };
+    let is_text = [pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&base);
+    let kind = match wish {
+        Some(name) => Kind::of(name)?,
+        None if is_text => Kind::Text,
+        None => Kind::Image,
+    };
+    let (fits, wanted) = match kind {
+        Kind::Image => (base == pg_sys::BYTEAOID, if wish.is_some() { "bytea" } else { "bytea or text" }),
+        Kind::Text | Kind::Url => (is_text, "text"),
+    };
+    if fits {
+        return Ok(kind);
+    }
+    let (column, found) = (source.name.clone(), source.type_name.clone());
+    Err(Obstacle::ColumnType { column, found, wanted }.into())
+}
+
+fn check_privilege(table: &Table, column: &Column, privilege: &'static str) -> Result<()> {
+    let _settings = LocalSettings::with_catalog_only();
+    let arguments = [Argument::oid(table.id), Argument::text(&column.name), Argument::text(privilege)];
+    match spi::select(PRIVILEGE, &arguments, |row| Ok(row.is_true(1)))?[..] {
+        [true] => Ok(()),
+        _ => {
+            let (table, column) = (table.name.clone(), column.name.clone());
+            Err(Obstacle::Privilege { table, column, privilege }.into())
+        }
+    }
+}
+
+fn check_not_generated(table: &Table, column: &Column) -> Result<()> {
+    let _settings = LocalSettings::with_catalog_only();
+    let arguments = [Argument::oid(table.id), Argument::text(&column.name)];
+    if spi::select(GENERATED, &arguments, |_| Ok(()))?.is_empty() {
+        return Ok(());
+    }
+    Err(Obstacle::Generated { column: column.name.clone() }.into())
+}
+
+fn check_may_fetch(schema: &str) -> Result<()> {
+    if !crate::settings::url_fetch() {
+        return Err(crate::errors::Misuse::FetchOff.into());
+    }
+    let _settings = LocalSettings::with_catalog_only();
+    let function = format!("{schema}.clip_fetch_images(text[],boolean)");
+    match spi::select(MAY_FETCH, &[Argument::text(&function)], |row| Ok(row.is_true(1)))?[..] {
+        [true] => Ok(()),
+        _ => Err(Obstacle::MayNotFetch.into()),
+    }
+}
+
+/// The model's dimension has to be the column's; what the embeddings are from.
+fn check_model(embedding: &Column, model: &str) -> Result<String> {
+    // Raises what is wrong with it.
+    client::logit_scale(model)?;
+    let Some(found) = client::models()?.into_iter().find(|found| found.name == model) else {
+        return Ok(model.to_owned());
+    };
+    let expected = embedding.embeddings.as_ref().and_then(|embeddings| embeddings.dimension);
+    if let (Some(expected), Some(found)) = (expected, found.dimension.map(|dimension| dimension as usize))
+        && expected != found
+    {
+        let (model, column) = (model.to_owned(), embedding.name.clone());
+        return Err(Obstacle::Dimension { model, found, column, expected }.into());
+    }
+    let fingerprint: String = found.fingerprint.unwrap_or_default().chars().take(16).collect();
+    Ok(format!("{model} {} {fingerprint}", found.precision.unwrap_or_default()))
+}

@@ -1,0 +1,164 @@
+-- Filling a table. What it refuses first; it commits, so it is called by itself, and its SQLSTATE is psql's.
+SET clip_search.model = 'clip-search/emoji';
+\set VERBOSITY default
+\set state '\\echo :LAST_ERROR_SQLSTATE'
+CREATE TABLE stock (id integer PRIMARY KEY, image bytea, "the ""caption""" text, url text, embedding vector(128), small vector(3),
+    free vector, half halfvec(128), copy vector(128) GENERATED ALWAYS AS (embedding) STORED, made_of text, number integer);
+BEGIN;
+CALL clip_embed_table('stock', 'image');
+:state
+ROLLBACK;
+DO $$ BEGIN BEGIN CALL clip_embed_table('stock', 'image'); EXCEPTION WHEN division_by_zero THEN END; END $$;
+:state
+CALL clip_embed_table('no_such_table', 'image');
+:state
+CALL clip_embed_table(NULL, 'image');
+:state
+CALL clip_embed_table('stock', NULL);
+:state
+CALL clip_embed_table('stock', 'picture');
+:state
+CALL clip_embed_table('stock', 'number');
+:state
+CALL clip_embed_table('stock', 'image', 'vectors');
+:state
+CALL clip_embed_table('stock', 'image', 'number');
+:state
+CALL clip_embed_table('stock', 'image', 'copy');
+:state
+CALL clip_embed_table('stock', 'image', 'small');
+:state
+CALL clip_embed_table('stock', 'image', model => 'no/such');
+:state
+CALL clip_embed_table('stock', 'image', source_kind => 'picture');
+:state
+CALL clip_embed_table('stock', 'image', source_kind => 'text');
+:state
+CALL clip_embed_table('stock', 'url', source_kind => 'image');
+:state
+CALL clip_embed_table('stock', 'url', source_kind => 'url');
+:state
+CALL clip_embed_table('stock', 'image', picture_column => 'image');
+:state
+CALL clip_embed_table('stock', 'image', provenance_column => 'number');
+:state
+CALL clip_embed_table('stock', 'image', batch_size => 0);
+:state
+CREATE VIEW stock_view AS SELECT * FROM stock;
+CALL clip_embed_table('stock_view', 'image');
+:state
+CREATE MATERIALIZED VIEW stock_copy AS SELECT id, image, embedding FROM stock;
+CALL clip_embed_table('stock_copy', 'image');
+:state
+CALL clip_embed_table('stock_pkey', 'image');
+:state
+CREATE TABLE keyless (image bytea, embedding vector(128));
+CALL clip_embed_table('keyless', 'image');
+:state
+SET default_transaction_read_only = on;
+CALL clip_embed_table('stock', 'image');
+:state
+RESET default_transaction_read_only;
+CREATE ROLE clip_search_filler;
+GRANT SELECT (id, image, embedding), UPDATE (free) ON stock TO clip_search_filler;
+SET ROLE clip_search_filler;
+CALL clip_embed_table('stock', 'image');
+:state
+CALL clip_embed_table('stock', 'url');
+:state
+SELECT count(*) FROM clip_embed_errors_data;
+:state
+RESET ROLE;
+
+-- Nothing to do, then pictures and what is none
+CALL clip_embed_table('stock', 'image');
+INSERT INTO stock (id, image) SELECT n, CASE WHEN n % 10 = 3 THEN '\x00' WHEN n % 10 <> 4 THEN image END FROM pixel, generate_series(1, 40) AS n;
+CALL clip_embed_table('stock', 'image', batch_size => 7);
+SELECT count(*), count(image), count(embedding), bool_and(embedding = (SELECT clip_embed_image(image) FROM pixel)) AS same FROM stock;
+SELECT "table", key, source_column, embedding_column, sqlstate, message, hint, attempts, occurred_at > now() - interval '1 hour' AS recent FROM clip_embed_errors ORDER BY key;
+SELECT * FROM clip_stat_progress_embed;
+-- Again: those that failed are left out, unless they have changed or one asks for it.
+CALL clip_embed_table('stock', 'image');
+CALL clip_embed_table('stock', 'image', retry_errors => true);
+UPDATE stock SET image = pixel.image FROM pixel WHERE id IN (3, 13);
+UPDATE stock SET image = '\x01' WHERE id = 23;
+CALL clip_embed_table('stock', 'image');
+SELECT key, message, attempts FROM clip_embed_errors ORDER BY key;
+-- One may see those of the tables that one may read.
+SET ROLE clip_search_filler;
+SELECT count(*) FROM clip_embed_errors;
+RESET ROLE;
+GRANT SELECT ON stock TO clip_search_filler;
+SET ROLE clip_search_filler;
+SELECT count(*) FROM clip_embed_errors;
+-- With the privileges that are needed, and no more
+CALL clip_embed_table('stock', 'image', 'free');
+RESET ROLE;
+SELECT count(free), bool_and(free = embedding) AS same FROM stock WHERE embedding IS NOT NULL;
+-- Texts, names with quotes, and halfvec
+UPDATE stock SET embedding = NULL, "the ""caption""" = 'caption ' || id WHERE id <= 20;
+CALL clip_embed_table('stock', 'the "caption"');
+CALL clip_embed_table('stock', 'the "caption"', 'half', model => 'clip-search/emoji');
+SELECT count(*), bool_and(embedding = clip_embed_text("the ""caption""")) AS same, bool_and(half = clip_embed_text("the ""caption""")::halfvec) AS half_too FROM stock WHERE id <= 20;
+-- Where provenance is kept, those are embedded again whose source or model has changed.
+CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
+SELECT made_of ~ '^clip-search/emoji fp32 [0-9a-f]{16} [0-9a-f]{64}$' AS made_of, split_part(made_of, ' ', 4) = encode(sha256("the ""caption"""::bytea), 'hex') AS hash FROM stock WHERE id = 1;
+CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
+UPDATE stock SET "the ""caption""" = 'another' WHERE id = 5;
+UPDATE stock SET made_of = replace(made_of, 'fp32', 'int8') WHERE id = 6;
+CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
+SELECT embedding = clip_embed_text('another') AS same FROM stock WHERE id = 5;
+-- What was embedded and is no picture any more has no embedding.
+CALL clip_embed_table('stock', 'image', provenance_column => 'made_of');
+UPDATE stock SET image = '\x02' WHERE id = 7;
+CALL clip_embed_table('stock', 'image', provenance_column => 'made_of');
+SELECT embedding, made_of FROM stock WHERE id = 7;
+-- URLs, with the picture kept
+SET clip_search.url_fetch = on;
+UPDATE stock SET url = CASE id WHEN 1 THEN 'data:image/png;base64,' || encode(pixel.image, 'base64') WHEN 2 THEN 'data:text/plain,none' ELSE 'no url' END, image = NULL, embedding = NULL FROM pixel WHERE id <= 3;
+CALL clip_embed_table('stock', 'url', source_kind => 'url', picture_column => 'image');
+SELECT id, stock.image = pixel.image AS kept, embedding = clip_embed_image(pixel.image) AS same FROM stock, pixel WHERE id <= 3 ORDER BY id;
+SELECT key, sqlstate, message FROM clip_embed_errors WHERE source_column = 'url' ORDER BY key;
+SET ROLE clip_search_filler;
+CALL clip_embed_table('stock', 'url', 'free', source_kind => 'url');
+:state
+RESET ROLE;
+RESET clip_search.url_fetch;
+-- A partitioned table, with a key of two columns, one of them in another order than ASCII; triggers are fired
+CREATE TABLE parts (shop text COLLATE "C", id integer, image bytea, embedding vector(128), changes integer DEFAULT 0, PRIMARY KEY (shop, id)) PARTITION BY LIST (shop);
+CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');
+CREATE TABLE parts_b PARTITION OF parts FOR VALUES IN ('b', 'Ö''');
+CREATE FUNCTION count_changes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.changes := OLD.changes + 1; RETURN NEW; END $$;
+CREATE TRIGGER count_changes BEFORE UPDATE ON parts FOR EACH ROW EXECUTE FUNCTION count_changes();
+INSERT INTO parts SELECT shop, n, CASE WHEN n = 9 AND shop = 'b' THEN '' ELSE image END FROM pixel, unnest(ARRAY['a', 'b', 'Ö''']) AS shop, generate_series(1, 20) AS n;
+CALL clip_embed_table('parts', 'image', batch_size => 3);
+SELECT tableoid::regclass, count(*), count(embedding), sum(changes) FROM parts GROUP BY 1 ORDER BY 1;
+SELECT "table", key FROM clip_embed_errors WHERE "table" = 'parts_b'::regclass;
+-- Operators of somebody else in the search path
+CREATE SCHEMA clip_search_own;
+CREATE FUNCTION clip_search_own.never(integer, integer) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE OPERATOR clip_search_own.> (LEFTARG = integer, RIGHTARG = integer, FUNCTION = clip_search_own.never);
+CREATE OPERATOR clip_search_own.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = clip_search_own.never);
+SET search_path = clip_search_own, pg_catalog, public;
+UPDATE public.stock SET embedding = NULL WHERE "the ""caption""" IS NOT NULL;
+CALL public.clip_embed_table('public.stock', 'the "caption"', batch_size => 3);
+RESET search_path;
+-- A temporary table, and one that is gone leaves no errors behind
+CREATE TEMP TABLE passing (id uuid PRIMARY KEY, image bytea, embedding vector(128));
+INSERT INTO passing VALUES ('00000000-0000-0000-0000-000000000001', 'no picture');
+SET client_min_messages = warning;
+CALL clip_embed_table('passing', 'image');
+RESET client_min_messages;
+SELECT key FROM clip_embed_errors WHERE "table" = 'passing'::regclass;
+DROP TABLE passing;
+CALL clip_embed_table('stock', 'the "caption"');
+SELECT count(*) FROM clip_embed_errors_data AS e WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = e.relid);
+\set VERBOSITY terse
+SET client_min_messages = warning;
+DROP SCHEMA clip_search_own CASCADE;
+RESET client_min_messages;
+DROP VIEW stock_view;
+DROP MATERIALIZED VIEW stock_copy;
+DROP TABLE stock, keyless, parts;
+DROP FUNCTION count_changes;
+DROP ROLE clip_search_filler;
