@@ -523,6 +523,92 @@ CREATE FUNCTION clip_embed_trigger() RETURNS trigger
 COMMENT ON FUNCTION clip_embed_trigger() IS
     'embeds a picture or a text when it is inserted or changed: source column, embedding column, model, on_error=null';
 
+-- For uploads that must not wait: the key goes into a queue, in the transaction of the upload, and a background worker
+-- embeds the row, as the table's owner. The table needs a primary key.
+-- CREATE TRIGGER t AFTER INSERT OR UPDATE OF image ON pictures FOR EACH ROW
+--     EXECUTE FUNCTION clip_enqueue_trigger('image', 'embedding' [, 'owner/name']);
+CREATE FUNCTION clip_enqueue_trigger() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'clip_enqueue_trigger'
+    LANGUAGE C;
+COMMENT ON FUNCTION clip_enqueue_trigger() IS
+    'has a picture or a text embedded soon after it is inserted or changed: source column, embedding column, model';
+
+-- Written by the trigger and the worker alone. No primary key: entries are found by where they lie.
+CREATE TABLE clip_embed_queue (
+    relid regclass NOT NULL,                        -- the table, or the partition that the row lies in
+    key jsonb NOT NULL,                             -- of the row: columns and values
+    source_column name NOT NULL,
+    embedding_column name NOT NULL,
+    model text NOT NULL,
+    enqueued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    due_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    attempts integer NOT NULL DEFAULT 0);
+CREATE INDEX clip_embed_queue_due_at ON clip_embed_queue (due_at);
+COMMENT ON TABLE clip_embed_queue IS
+    'rows that a background worker will embed; see clip_sync_status()';
+SELECT pg_catalog.pg_extension_config_dump('clip_embed_queue', '');
+
+CREATE FUNCTION clip_sync(
+        tbl regclass,
+        source_column name,
+        embedding_column name DEFAULT 'embedding',
+        mode text DEFAULT 'immediate',              -- immediate or queued
+        model text DEFAULT NULL,                    -- clip_search.model, as it is now
+        on_error text DEFAULT 'error',              -- immediate: error, or null for a NULL and a WARNING
+        always boolean DEFAULT false)               -- also for rows that logical replication brings
+    RETURNS text
+    AS 'MODULE_PATHNAME', 'clip_sync'
+    LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION clip_sync(regclass, name, name, text, text, text, boolean) IS
+    'keeps embeddings in step with a column of pictures or texts, by a trigger whose name is returned';
+
+CREATE FUNCTION clip_unsync(tbl regclass, embedding_column name DEFAULT 'embedding') RETURNS integer
+    AS 'MODULE_PATHNAME', 'clip_unsync'
+    LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION clip_unsync(regclass, name) IS
+    'drops the triggers that clip_sync or CREATE TRIGGER made, and what they have queued; how many triggers there were';
+
+CREATE VIEW clip_sync_triggers WITH (security_barrier) AS
+    SELECT t.tgrelid::regclass AS "table", t.tgname AS trigger,
+           a.arguments[1] AS source_column, a.arguments[2] AS embedding_column,
+           CASE p.prosrc WHEN 'clip_embed_trigger' THEN 'immediate' ELSE 'queued' END AS mode,
+           CASE t.tgenabled WHEN 'O' THEN 'origin' WHEN 'A' THEN 'always' WHEN 'R' THEN 'replica' ELSE 'disabled' END AS enabled,
+           q.queued, q.oldest
+      FROM pg_catalog.pg_trigger AS t
+      JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+      JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+      JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'clip_search'
+           AND d.refclassid = 'pg_catalog.pg_extension'::regclass,
+           LATERAL (SELECT pg_catalog.array_agg(pg_catalog.convert_from(pg_catalog.decode(x.argument, 'escape'),
+                                                                        pg_catalog.getdatabaseencoding())
+                                                ORDER BY x.place) AS arguments
+                      FROM pg_catalog.regexp_split_to_table(pg_catalog.encode(t.tgargs, 'escape'), '\\000')
+                           WITH ORDINALITY AS x(argument, place)) AS a,
+           LATERAL (SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.enqueued_at) AS oldest
+                      FROM clip_embed_queue AS q
+                     WHERE (q.relid = t.tgrelid OR q.relid IN (SELECT i.relid FROM pg_catalog.pg_partition_tree(t.tgrelid) AS i))
+                       AND q.embedding_column = a.arguments[2]) AS q
+     WHERE p.prosrc IN ('clip_embed_trigger', 'clip_enqueue_trigger') AND t.tgparentid = 0
+       AND pg_catalog.has_table_privilege(t.tgrelid, 'SELECT');
+COMMENT ON VIEW clip_sync_triggers IS
+    'see clip_sync_status()';
+GRANT SELECT ON clip_sync_triggers TO PUBLIC;
+
+CREATE FUNCTION clip_sync_status(
+        OUT "table" regclass,
+        OUT trigger name,
+        OUT source_column text,
+        OUT embedding_column text,
+        OUT mode text,
+        OUT enabled text,                           -- origin, always, replica or disabled, as ALTER TABLE has it
+        OUT queued bigint,                          -- entries that wait
+        OUT oldest timestamptz)                     -- when the oldest of them was made
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_sync_status'
+    LANGUAGE C VOLATILE ROWS 10;
+COMMENT ON FUNCTION clip_sync_status() IS
+    'the triggers that keep embeddings in step, of tables that one may read, and what waits in the queue';
+
 ------------------------------------------------------------------------------------------------------------------------
 -- What answers
 ------------------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 //! labels     labels of a classification, embedded once                        → embedding
 //! embedding  sizes, memo, server                                              → memo, client
 //! client     backend → server          → protocol; asks the supervisor for a server where none listens
+//! sync       embedding later: a queue and its background workers              → ingest
 //! supervisor background worker         starts, watches, reconfigures and ends the server
 //! settings   clip_search.* settings
 //! errors     failure → SQLSTATE, DETAIL, HINT
@@ -31,6 +32,7 @@ mod search;
 mod settings;
 mod spi;
 mod supervisor;
+mod sync;
 mod text;
 mod vector;
 mod wait_event;
@@ -47,4 +49,5 @@ pub extern "C-unwind" fn _PG_init() {
     settings::register();
     batch_scan::register();
     supervisor::register_if_preloading();
+    sync::register_if_preloading();
 }

@@ -71,6 +71,13 @@ impl Argument {
     }
 }
 
+impl Argument {
+    /// Its type.
+    pub fn type_id(&self) -> pg_sys::Oid {
+        self.type_id
+    }
+}
+
 /// A row of a result; columns are counted from 1, as in SQL. It lives as long as the connection that gave it.
 #[derive(Clone, Copy)]
 pub struct Row {
@@ -350,4 +357,9 @@ pub fn setting(name: &CStr) -> Option<String> {
         let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
         (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
     }
+}
+
+/// A string as SQL spells it.
+pub fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -13,6 +13,11 @@ pub fn supervisor() -> u32 {
     named(c"ClipSearchSupervisorMain")
 }
 
+/// A worker waits for entries in the queue.
+pub fn worker() -> u32 {
+    named(c"ClipSearchWorkerMain")
+}
+
 #[cfg(any(feature = "pg17", feature = "pg18"))]
 fn named(name: &'static std::ffi::CStr) -> u32 {
     use std::cell::RefCell;

@@ -10,6 +10,7 @@ use crate::text;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
 use protocol::{ErrorClass, Failure};
+use std::ffi::CStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -174,6 +175,12 @@ pub fn or_raise<T>(result: Result<T>) -> T {
 /// Whether a failure is the picture's fault.
 pub fn is_the_pictures_fault(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::BadImage | ErrorClass::UnsupportedImage | ErrorClass::LimitExceeded)
+}
+
+/// The five characters of a SQLSTATE.
+pub fn sqlstate_text(code: Code) -> String {
+    // SAFETY: what comes back is a NUL-terminated string in a static buffer.
+    unsafe { CStr::from_ptr(pgrx::pg_sys::unpack_sql_state(code as i32)).to_string_lossy().into_owned() }
 }
 
 fn sqlstate(class: ErrorClass) -> Code {

@@ -24,6 +24,18 @@ pub enum Obstacle {
     Privilege { table: String, column: String, privilege: &'static str },
     #[error("permission denied for function clip_fetch_images")]
     MayNotFetch,
+    #[error("clip_enqueue_trigger must be fired AFTER INSERT OR UPDATE, FOR EACH ROW")]
+    QueueTriggerEvent,
+    #[error("clip_enqueue_trigger takes a source column, an embedding column, and perhaps a model")]
+    QueueTriggerArguments,
+    #[error("\"{value}\" is no {name}")]
+    SyncOption { name: &'static str, value: String, values: &'static str },
+    #[error("column \"{column}\" of {table} is not kept in step by clip_sync")]
+    NotInStep { table: String, column: String },
+    #[error("on_error => 'null' is not for queued uploads")]
+    NullQueued,
+    #[error("{table} is a temporary table")]
+    Temporary { table: String },
     #[error("model \"{model}\" gives {found} dimensions, column \"{column}\" has {expected}")]
     Dimension { model: String, found: usize, column: String, expected: usize },
 }
@@ -37,6 +49,12 @@ impl Obstacle {
             Self::NoPrimaryKey { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::SourceKind { .. } | Self::NothingToKeep => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::ColumnType { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
+            Self::QueueTriggerEvent => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::NotInStep { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::QueueTriggerArguments | Self::SyncOption { .. } | Self::NullQueued => {
+                Code::ERRCODE_INVALID_PARAMETER_VALUE
+            }
+            Self::Temporary { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::Generated { .. } => Code::ERRCODE_GENERATED_ALWAYS,
             Self::Privilege { .. } | Self::MayNotFetch => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::Dimension { .. } => Code::ERRCODE_DATA_EXCEPTION,
@@ -55,6 +73,16 @@ impl Obstacle {
             }
             Self::SourceKind { .. } => "Kinds are image (bytea), text, and url.",
             Self::ColumnType { .. } => "Name another column, or another source_kind.",
+            Self::QueueTriggerEvent | Self::QueueTriggerArguments => {
+                "CREATE TRIGGER … AFTER INSERT OR UPDATE OF image ON pictures FOR EACH ROW EXECUTE FUNCTION \
+                 clip_enqueue_trigger('image', 'embedding')"
+            }
+            Self::SyncOption { values, .. } => return format!("It is {values}."),
+            Self::NullQueued => "Nobody waits for them: what cannot be embedded is in clip_embed_errors.",
+            Self::NotInStep { .. } => "SELECT * FROM clip_sync_status() lists what is.",
+            Self::Temporary { .. } => {
+                "A background worker does not see it. Use clip_embed_trigger, which embeds at once."
+            }
             Self::Generated { .. } => "PostgreSQL fills it by itself. Name a plain column.",
             Self::NothingToKeep => "picture_column is for source_kind => 'url'.",
             Self::Privilege { table, column, privilege } => {

@@ -41,7 +41,7 @@ fn is_atomic(call: Arguments) -> bool {
 }
 
 /// The extension's schema, quoted: that of the function at hand.
-fn schema(call: Arguments) -> String {
+pub fn schema(call: Arguments) -> String {
     // SAFETY: the function that is being called is in a schema; the names are NUL-terminated and palloc'd.
     unsafe {
         let name = pg_sys::get_namespace_name(pg_sys::get_func_namespace((*(*call.0).flinfo).fn_oid));

@@ -12,6 +12,7 @@ mod rows;
 mod search;
 mod server;
 mod statistics;
+mod sync;
 mod threshold;
 mod thumbnail;
 mod trigger;

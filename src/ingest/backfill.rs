@@ -1,15 +1,15 @@
 //! `clip_embed_table`: passes over a table in the order of its key, in short transactions.
 
-use super::failures::{Failures, is_the_rows_fault};
+use super::candidate::{Candidate, REQUEST_BYTES};
+use super::failures::Failures;
 use super::pipeline::{self, Pace, Rows};
 use super::progress::Progress;
-use super::rows::{Hash, Locked, Place, Statements, condition, hash};
+use super::rows::{Locked, Place, Statements, condition};
 use super::target::{Kind, Names, Target};
 use crate::client;
 use crate::embedding::Input;
 use crate::errors::{Error, Obstacle, Result};
 use crate::spi::{Argument, Connection, Procedure};
-use crate::text::{self, bytes_of};
 use pgrx::pg_sys;
 use protocol::Embedding;
 use std::collections::VecDeque;
@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// A transaction takes no further rows after so long: they are locked until it ends, and vacuum waits for it.
 const TRANSACTION: Duration = Duration::from_secs(2);
-/// Bytes of sources in one request, but for the last.
-const REQUEST_BYTES: usize = 16 << 20;
 
 /// What the caller asks for.
 pub struct Wishes {
@@ -121,15 +119,6 @@ impl Backfill<'_> {
     }
 }
 
-/// A row that is being embedded.
-struct Candidate {
-    row: Locked,
-    key: String,
-    source: Hash,
-    /// The picture at its URL, where it is kept.
-    picture: Option<Vec<u8>>,
-}
-
 struct Transaction<'a, 'b> {
     backfill: &'a mut Backfill<'b>,
     connection: &'a Connection,
@@ -150,7 +139,7 @@ impl Rows for Transaction<'_, '_> {
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while bytes < REQUEST_BYTES && batch.len() < most {
                 let Some(row) = self.waiting.pop_front() else { break };
-                let (candidate, input) = self.candidate(row);
+                let (candidate, input) = Candidate::of(row, self.backfill.target.kind);
                 let failures = &mut self.backfill.failures;
                 let retry = self.backfill.wishes.retries;
                 if failures.knows(self.connection, &row, &candidate.key, &candidate.source, retry) {
@@ -171,23 +160,12 @@ impl Rows for Transaction<'_, '_> {
 
     fn done(&mut self, rows: Vec<(Candidate, Result<Embedding>)>) -> Result<()> {
         let Backfill { statements, failures, progress, target, .. } = &mut *self.backfill;
+        let clears = target.provenance.is_some();
         for (candidate, result) in rows {
-            let Candidate { row, key, source, picture } = &candidate;
-            match result {
-                Ok(embedding) => {
-                    let provenance = format!("{} {}", target.origin, hexadecimal(source));
-                    statements.write(self.connection, row, &embedding, &provenance, picture.as_deref())?;
-                    failures.forget(self.connection, row, key);
-                    progress.done += 1;
-                }
-                Err(error) if is_the_rows_fault(&error) => {
-                    failures.record(self.connection, row, key, source, error);
-                    if target.provenance.is_some() {
-                        statements.clear(self.connection, row);
-                    }
-                    progress.failed += 1;
-                }
-                Err(error) => return Err(error),
+            if candidate.settle(self.connection, target, statements, failures, result, clears)? {
+                progress.done += 1;
+            } else {
+                progress.failed += 1;
             }
         }
         Ok(())
@@ -212,16 +190,6 @@ impl Transaction<'_, '_> {
         !self.waiting.is_empty()
     }
 
-    fn candidate(&self, row: Locked) -> (Candidate, Result<Input>) {
-        // SAFETY: `Target` found the column to be bytea or text.
-        let bytes = unsafe { bytes_of(row.source()) };
-        let is_picture = self.backfill.target.kind == Kind::Image;
-        let input = if is_picture { Ok(bytes) } else { text::checked(bytes) };
-        // As `convert_to(…, 'UTF8')` has it.
-        let source = input.as_ref().map_or([0; 32], |input| hash(input));
-        (Candidate { row, key: row.key(), source, picture: None }, input)
-    }
-
     /// Puts the pictures in the place of their URLs.
     fn fetch(&self, batch: &mut [(Candidate, Result<Input>)]) -> Result<()> {
         let (mut urls, mut places) = (Vec::new(), Vec::new());
@@ -241,10 +209,6 @@ impl Transaction<'_, '_> {
             candidate.picture = input.as_ref().ok().filter(|_| keeps).cloned();
         })
     }
-}
-
-fn hexadecimal(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Fails where transactions cannot be ended.

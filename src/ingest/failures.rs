@@ -3,12 +3,11 @@
 use super::elevated::Elevated;
 use super::rows::{Hash, Locked};
 use super::target::Target;
-use crate::errors::{Error, is_the_pictures_fault};
+use crate::errors::{Error, is_the_pictures_fault, sqlstate_text};
 use crate::spi::{Argument, Connection};
 use pgrx::pg_sys::{self, panic::ErrorReport};
 use protocol::{ErrorClass, Failure};
 use std::collections::HashSet;
-use std::ffi::CStr;
 
 /// Whether it is one row's fault, so that others go on.
 pub fn is_the_rows_fault(error: &Error) -> bool {
@@ -86,32 +85,18 @@ impl Failures {
     /// Keeps a failure; one more attempt where the row has failed before.
     pub fn record(&mut self, connection: &Connection, row: &Locked, key: &str, source: &Hash, error: Error) {
         self.fresh.insert(super::rows::hash(key.as_bytes()));
-        let is_permanent = is_permanent(&error);
-        let code = sqlstate(&error);
+        let (is_permanent, code) = (is_permanent(&error), sqlstate_text(error.code()));
         let report = ErrorReport::from(error);
-        let query = format!(
-            "INSERT INTO {} AS e (relid, embedding_column, key_hash, key, source_column, sqlstate, message, hint, \
-             source_hash, is_permanent) \
-             VALUES ($1, CAST($2 AS pg_catalog.name), $3, CAST($4 AS pg_catalog.jsonb), CAST($5 AS pg_catalog.name), \
-             $6, $7, $8, $9, $10) \
-             ON CONFLICT (relid, embedding_column, key_hash) DO UPDATE SET source_column = EXCLUDED.source_column, \
-             sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, hint = EXCLUDED.hint, \
-             source_hash = EXCLUDED.source_hash, is_permanent = EXCLUDED.is_permanent, \
-             occurred_at = EXCLUDED.occurred_at, attempts = e.attempts OPERATOR(pg_catalog.+) 1",
-            self.table
-        );
-        let mut arguments = self.arguments(row, key);
-        arguments.extend([
-            Argument::text(key),
-            Argument::text(&self.source),
-            Argument::text(&code),
-            Argument::text(report.message()),
-            report.hint().map_or(Argument::null(pg_sys::TEXTOID), Argument::text),
-            Argument::bytes(source),
-            Argument::boolean(is_permanent),
-        ]);
-        let _elevated = Elevated::begin();
-        connection.execute(&query, &arguments);
+        let entry = Entry {
+            table: row.table(),
+            key,
+            source: &self.source,
+            embedding: &self.column,
+            sqlstate: &code,
+            message: report.message(),
+            hint: report.hint(),
+        };
+        entry.put(connection, &self.table, source, is_permanent, 1);
     }
 
     /// A row that has failed before has an embedding now.
@@ -133,11 +118,55 @@ impl Failures {
 const IS_THE_ROW: &str = "e.relid OPERATOR(pg_catalog.=) $1 AND e.embedding_column OPERATOR(pg_catalog.=) \
                           CAST($2 AS pg_catalog.name) AND e.key_hash OPERATOR(pg_catalog.=) $3";
 
-/// The five characters of it.
-fn sqlstate(error: &Error) -> String {
-    // SAFETY: what comes back is a NUL-terminated string in a static buffer.
-    unsafe {
-        let code = pg_sys::unpack_sql_state(error.code() as i32);
-        CStr::from_ptr(code).to_string_lossy().into_owned()
+/// An entry of `clip_embed_errors`.
+pub struct Entry<'a> {
+    /// The table, or partition, of the row.
+    pub table: pg_sys::Oid,
+    /// Its key as JSON.
+    pub key: &'a str,
+    /// Column of the source.
+    pub source: &'a str,
+    /// Column of the embedding.
+    pub embedding: &'a str,
+    /// Five characters.
+    pub sqlstate: &'a str,
+    /// The fact.
+    pub message: &'a str,
+    /// What to do.
+    pub hint: Option<&'a str>,
+}
+
+impl Entry<'_> {
+    /// Keeps that a row was given up after some attempts, for a reason that may pass.
+    pub fn give_up(&self, connection: &Connection, schema: &str, attempts: i32) {
+        self.put(connection, &format!("{schema}.clip_embed_errors_data"), &[0; 32], false, attempts);
+    }
+
+    fn put(&self, connection: &Connection, table: &str, source: &Hash, is_permanent: bool, attempts: i32) {
+        let query = format!(
+            "INSERT INTO {table} AS e (relid, embedding_column, key_hash, key, source_column, sqlstate, message, hint, \
+             source_hash, is_permanent, attempts) \
+             VALUES ($1, CAST($2 AS pg_catalog.name), $3, CAST($4 AS pg_catalog.jsonb), CAST($5 AS pg_catalog.name), \
+             $6, $7, $8, $9, $10, $11) \
+             ON CONFLICT (relid, embedding_column, key_hash) DO UPDATE SET source_column = EXCLUDED.source_column, \
+             sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, hint = EXCLUDED.hint, \
+             source_hash = EXCLUDED.source_hash, is_permanent = EXCLUDED.is_permanent, \
+             occurred_at = EXCLUDED.occurred_at, attempts = e.attempts OPERATOR(pg_catalog.+) EXCLUDED.attempts"
+        );
+        let arguments = [
+            Argument::oid(self.table),
+            Argument::text(self.embedding),
+            Argument::bytes(&super::rows::hash(self.key.as_bytes())),
+            Argument::text(self.key),
+            Argument::text(self.source),
+            Argument::text(self.sqlstate),
+            Argument::text(self.message),
+            self.hint.map_or(Argument::null(pg_sys::TEXTOID), Argument::text),
+            Argument::bytes(source),
+            Argument::boolean(is_permanent),
+            Argument::int(attempts),
+        ];
+        let _elevated = Elevated::begin();
+        connection.execute(&query, &arguments);
     }
 }

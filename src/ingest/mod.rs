@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! backfill    the whole of it: passes, transactions, notices      → all below
+//! candidate   one row: its source, and what becomes of it
 //! target      table and columns, checked                          → search::Table
 //! rows        statements that read, lock and write rows           → target
 //! pipeline    the next rows are sent while the last are written   → client
@@ -11,6 +12,7 @@
 //! ```
 
 mod backfill;
+mod candidate;
 mod elevated;
 mod failures;
 mod pipeline;
@@ -19,4 +21,9 @@ mod rows;
 mod target;
 
 pub use backfill::{Wishes, check_not_atomic, run};
-pub use target::Names;
+pub use candidate::Known;
+pub use elevated::{Elevated, OwnersRights};
+pub use failures::{Entry, Failures};
+pub use pipeline::{Pace, run as embed};
+pub use rows::{Locked, Statements};
+pub use target::{Names, Target};

@@ -3,7 +3,7 @@
 
 use super::target::Target;
 use crate::errors::Result;
-use crate::spi::{Argument, Connection, LocalSettings, Plan, Row};
+use crate::spi::{Argument, Connection, LocalSettings, Plan, Row, literal};
 use crate::vector;
 use pgrx::pg_sys;
 use sha2::{Digest, Sha256};
@@ -27,9 +27,9 @@ const KEY: i32 = 4;
 pub struct Locked(Row);
 
 impl Locked {
-    /// The source, which is not NULL, as it is stored.
-    pub fn source(&self) -> pg_sys::Datum {
-        self.0.datum(SOURCE).expect("not NULL")
+    /// The source as it is stored; `None` where it is NULL.
+    pub fn source(&self) -> Option<pg_sys::Datum> {
+        self.0.datum(SOURCE)
     }
 
     /// OID of the table, or partition, that the row lies in.
@@ -96,6 +96,24 @@ impl Statements {
         plan.run(connection, &arguments).1.into_iter().map(Locked).collect()
     }
 
+    /// Reads and locks the rows of some keys, a JSON array; those that others have locked are left out.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn find(&self, connection: &Connection, target: &Target, keys: &str) -> Result<Vec<Locked>> {
+        let query = format!("SELECT {} FROM {} FOR NO KEY UPDATE OF t SKIP LOCKED", columns(target), by_keys(target)?);
+        Ok(connection.execute(&query, &[Argument::text(keys)]).1.into_iter().map(Locked).collect())
+    }
+
+    /// Which of some keys there are, locked or not.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn keys(&self, connection: &Connection, target: &Target, keys: &str) -> Result<Vec<String>> {
+        let query = format!("SELECT {} FROM {}", columns(target), by_keys(target)?);
+        Ok(connection.execute(&query, &[Argument::text(keys)]).1.into_iter().map(|row| Locked(row).key()).collect())
+    }
+
     /// Where a row is in the order of the key.
     pub fn place(&self, row: &Locked) -> Place {
         let column = |index: usize| row.0.text(KEY + 1 + index as i32).expect("a key is not NULL");
@@ -158,20 +176,51 @@ pub fn condition(target: &Target) -> String {
     format!("t.{source} IS NOT NULL AND {needed}")
 }
 
-fn read(target: &Target, after: Option<String>) -> String {
-    let key: Vec<String> = target.key.iter().map(|column| format!("t.{}", column.quoted)).collect();
+/// What `Locked` is made of: see `CTID` and what follows it.
+fn columns(target: &Target) -> String {
     let object: Vec<String> =
         target.key.iter().map(|column| format!("{}, t.{}", literal(&column.name), column.quoted)).collect();
     format!(
-        "SELECT t.ctid, t.tableoid, t.{source}, pg_catalog.jsonb_build_object({object}), {key} FROM {table} AS t \
-         WHERE {condition}{after} ORDER BY {key} LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED",
-        source = target.source.quoted,
-        object = object.join(", "),
-        key = key.join(", "),
+        "t.ctid, t.tableoid, t.{}, pg_catalog.jsonb_build_object({}), {}",
+        target.source.quoted,
+        object.join(", "),
+        key(target)
+    )
+}
+
+fn key(target: &Target) -> String {
+    target.key.iter().map(|column| format!("t.{}", column.quoted)).collect::<Vec<_>>().join(", ")
+}
+
+fn read(target: &Target, after: Option<String>) -> String {
+    format!(
+        "SELECT {columns} FROM {table} AS t WHERE {condition}{after} ORDER BY {key} LIMIT $1 \
+         FOR NO KEY UPDATE OF t SKIP LOCKED",
+        columns = columns(target),
+        key = key(target),
         table = target.table.name,
         condition = condition(target),
         after = after.map(|after| format!(" AND {after}")).unwrap_or_default(),
     )
+}
+
+/// The table, joined with keys as JSON.
+fn by_keys(target: &Target) -> Result<String> {
+    let mut conditions = Vec::new();
+    for column in &target.key {
+        conditions.push(format!(
+            "t.{} {} CAST((k.value OPERATOR(pg_catalog.->>) {}) AS {})",
+            column.quoted,
+            column.equals()?,
+            literal(&column.name),
+            column.type_name
+        ));
+    }
+    Ok(format!(
+        "pg_catalog.jsonb_array_elements(CAST($1 AS pg_catalog.jsonb)) AS k JOIN {} AS t ON {}",
+        target.table.name,
+        conditions.join(" AND ")
+    ))
 }
 
 /// The rows after a place. The first column alone is said once more, so that an index is entered there.
@@ -208,9 +257,4 @@ fn write(target: &Target, keeps_picture: bool) -> Result<String> {
         condition = format!("{condition} AND t.{} {} ${}", column.quoted, column.equals()?, index + 6);
     }
     Ok(format!("UPDATE {} AS t SET {} WHERE {condition}", target.table.name, assignments.join(", ")))
-}
-
-/// A string in SQL.
-fn literal(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -70,10 +70,11 @@ pub struct Target {
     pub model: String,
     /// What an entry of the provenance column begins with: model, precision and fingerprint of its files.
     pub origin: String,
+    /// Whether only this session sees it.
+    pub is_temporary: bool,
 }
 
-const RELATION: &str =
-    "SELECT relkind, relpersistence = 't' AND pg_is_other_temp_schema(relnamespace) FROM pg_class WHERE oid = $1";
+const RELATION: &str = "SELECT relkind, relpersistence = 't', relpersistence = 't' AND pg_is_other_temp_schema(relnamespace) FROM pg_class WHERE oid = $1";
 const GENERATED: &str = "SELECT 1 FROM pg_attribute WHERE attrelid = $1 AND attname = $2::name AND (attgenerated <> '' OR attidentity = 'a')";
 const PRIVILEGE: &str = "SELECT has_column_privilege($1, $2::name::text, $3)";
 const MAY_FETCH: &str = "SELECT has_function_privilege($1::regprocedure, 'EXECUTE')";
@@ -85,7 +86,7 @@ impl Target {
     /// [`Obstacle`] and [`crate::errors::Misuse`], and what the server has against the model.
     pub fn check(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
         let table = Table::read(id)?;
-        check_relation(&table)?;
+        let is_temporary = check_relation(&table)?;
         let key: Vec<Column> = match table.key(None) {
             Ok(key) => key.into_iter().cloned().collect(),
             Err(_) => return Err(Obstacle::NoPrimaryKey { table: table.name.clone() }.into()),
@@ -121,18 +122,19 @@ impl Target {
         }
         let origin = check_model(&embedding, &names.model)?;
         let model = names.model.clone();
-        Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin })
+        Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin, is_temporary })
     }
 }
 
-fn check_relation(table: &Table) -> Result<()> {
+/// Whether it is a temporary one.
+fn check_relation(table: &Table) -> Result<bool> {
     let _settings = LocalSettings::with_catalog_only();
-    let relation = |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2)));
+    let relation = |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2), row.is_true(3)));
     let found = spi::select(RELATION, &[Argument::oid(table.id)], relation)?;
-    let (kind, is_anothers) = found.into_iter().next().unwrap_or_default();
+    let (kind, is_temporary, is_anothers) = found.into_iter().next().unwrap_or_default();
     let kind = match kind.as_str() {
         "r" | "p" if is_anothers => "a temporary table of another session",
-        "r" | "p" => return Ok(()),
+        "r" | "p" => return Ok(is_temporary),
         "v" => "a view",
         "m" => "a materialized view",
         _ => "a foreign table",

@@ -39,6 +39,7 @@ static PROGRAM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new
 static ON_LONG_TEXT: GucSetting<LongText> = GucSetting::<LongText>::new(LongText::Truncate);
 static TRANSPARENCY: GucSetting<TransparentPixels> = GucSetting::<TransparentPixels>::new(TransparentPixels::Drop);
 static APPLY_ORIENTATION: GucSetting<bool> = GucSetting::<bool>::new(true);
+static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_BATCH: GucSetting<i32> = GucSetting::<i32>::new(32);
 static MAX_IMAGE_BYTES: GucSetting<i32> = GucSetting::<i32>::new(64 << 20);
@@ -67,6 +68,12 @@ static BATCH_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 << 10);
 /// The session's model.
 pub fn model() -> String {
     MODEL.get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The databases whose queues a worker drains from the start of the cluster.
+pub fn databases() -> Vec<String> {
+    let list = DATABASES.get().map(|list| list.to_string_lossy().into_owned()).unwrap_or_default();
+    list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
 /// How long a request may take; `None` means without limit.

@@ -6,6 +6,7 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry};
 /// Defines all settings and reserves their prefix.
 pub fn register() {
     register_choices();
+    register_databases();
     register_reading();
     register_limits();
     register_serving();
@@ -51,6 +52,18 @@ fn register_choices() {
         c"truncate keeps the first tokens and the end-of-text token, as the reference implementation does. \
           Takes effect on reload.",
         &ON_LONG_TEXT,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+}
+
+fn register_databases() {
+    GucRegistry::define_string_guc(
+        c"clip_search.databases",
+        c"Databases, separated by commas, whose queued uploads are worked on from the start of the cluster.",
+        c"Each takes one of max_worker_processes. Needs clip_search in shared_preload_libraries; elsewhere the first upload \
+          starts a worker. Takes effect on restart.",
+        &DATABASES,
         GucContext::Sighup,
         GucFlags::default(),
     );

@@ -1,82 +1,14 @@
-//! `clip_embed_trigger`: keeps an embedding in step with its picture or text, in the manner of `tsvector_update_trigger`.
+//! The row that a trigger is fired for.
 
-use super::arguments::{bytes_of, text_of};
-use super::sql_function;
-use crate::errors::{Misuse, Result};
+use super::super::arguments::bytes_of;
+use crate::errors::{Misuse, Obstacle, Result};
 use crate::memo::Modality;
-use crate::{embedding, settings, text, vector};
+use crate::text;
 use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, TriggerData, TupleDesc};
 use std::ffi::CStr;
-use std::rc::Rc;
-
-sql_function!(clip_embed_trigger, pg_finfo_clip_embed_trigger, |call| run(Row::of(call.0)?));
-
-/// What the trigger was created with: source column, embedding column, and options.
-struct Options {
-    source: String,
-    embedding: String,
-    model: String,
-    /// A picture that cannot be embedded gives NULL and a WARNING.
-    excuse: bool,
-}
-
-impl Options {
-    /// `'image', 'embedding' [, 'owner/name'] [, 'on_error=null']`
-    fn parse(mut arguments: Vec<String>) -> Result<Self> {
-        let is_option = |argument: &String| argument.starts_with("on_error=");
-        let excuse = match arguments.iter().position(is_option).map(|index| arguments.remove(index)).as_deref() {
-            None | Some("on_error=error") => false,
-            Some("on_error=null") => true,
-            Some(other) => return Err(Misuse::TriggerOption { option: other.to_owned() }.into()),
-        };
-        let mut arguments = arguments.into_iter();
-        match (arguments.next(), arguments.next(), arguments.next(), arguments.next()) {
-            (Some(source), Some(embedding), model, None) => {
-                Ok(Self { source, embedding, model: model.unwrap_or_else(settings::model), excuse })
-            }
-            _ => Err(Misuse::TriggerArguments.into()),
-        }
-    }
-}
-
-fn run(row: Row) -> Result<Datum> {
-    let options = Options::parse(row.arguments())?;
-    let (source, modality) = row.source(&options.source)?;
-    let target = row.target(&options.embedding)?;
-    let Some(now) = row.new_value(source) else {
-        return Ok(row.with(target, None));
-    };
-    // Where there is no embedding, `UPDATE … SET image = image` asks for one.
-    let is_asked_for = row.new_value(target.number).is_none() && row.is_assigned(source);
-    if !is_asked_for && row.old_value(source).is_some_and(|before| same(before, now)) {
-        return Ok(row.unchanged());
-    }
-    match embed(&options, modality, now) {
-        Ok(vector) => {
-            target.check_dimension(&options, vector.len())?;
-            Ok(row.with(target, Some(vector::to_datum(&vector)?)))
-        }
-        Err(error) if options.excuse && error.is_the_pictures_fault() => {
-            error.warn();
-            Ok(row.with(target, None))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn embed(options: &Options, modality: Modality, value: Datum) -> Result<Rc<[f32]>> {
-    // SAFETY: `Row::source` found the column to be of the type that is read.
-    let input = unsafe {
-        match modality {
-            Modality::Image => bytes_of(value),
-            Modality::Text => text_of(value).into_bytes(),
-        }
-    };
-    embedding::of_one(&options.model, modality, input)
-}
 
 /// Whether two values of a column of bytea or text are equal.
-fn same(before: Datum, now: Datum) -> bool {
+pub fn same(before: Datum, now: Datum) -> bool {
     // SAFETY: both are varlena, of the length that they state. One that did not change is the same as it lies there, out
     // of line or compressed; only where the two look different are they unpacked.
     unsafe {
@@ -89,45 +21,80 @@ fn same(before: Datum, now: Datum) -> bool {
 }
 
 /// The row that the trigger is fired for.
-struct Row(*mut TriggerData);
+pub struct Row(*mut TriggerData);
 
 /// A column for embeddings.
 #[derive(Clone, Copy)]
-struct Target {
-    number: i32,
+pub struct Target {
+    /// Counted from 1.
+    pub number: i32,
     /// Dimension, where the column has one.
-    dimension: Option<usize>,
-}
-
-impl Target {
-    fn check_dimension(self, options: &Options, found: usize) -> Result<()> {
-        let (model, column) = (options.model.clone(), options.embedding.clone());
-        match self.dimension {
-            Some(expected) if expected != found => {
-                Err(Misuse::ColumnDimension { model, found, column, expected }.into())
-            }
-            _ => Ok(()),
-        }
-    }
+    pub dimension: Option<usize>,
 }
 
 impl Row {
-    fn of(call: pg_sys::FunctionCallInfo) -> Result<Self> {
+    /// The row of a call before it is stored, to be changed; `None` where the function was not called so.
+    pub fn before(call: pg_sys::FunctionCallInfo) -> Result<Self> {
+        match Self::of(call) {
+            None => Err(Misuse::NotFiredAsTrigger.into()),
+            Some(row) if row.is_fitting(pg_sys::TRIGGER_EVENT_BEFORE) => Ok(row),
+            Some(_) => Err(Misuse::TriggerEvent.into()),
+        }
+    }
+
+    /// The row of a call after it was stored.
+    pub fn after(call: pg_sys::FunctionCallInfo) -> Result<Self> {
+        match Self::of(call) {
+            Some(row) if row.is_fitting(pg_sys::TRIGGER_EVENT_AFTER) => Ok(row),
+            _ => Err(Obstacle::QueueTriggerEvent.into()),
+        }
+    }
+
+    fn of(call: pg_sys::FunctionCallInfo) -> Option<Self> {
         // SAFETY: the call at hand; the context of a trigger is a TriggerData, of any other call something else or none.
-        let data = unsafe {
+        unsafe {
             let context = (*call).context;
-            if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
-                return Err(Misuse::NotFiredAsTrigger.into());
-            }
-            context.cast::<TriggerData>()
-        };
-        let row = Self(data);
-        let event = row.event();
-        let is_before = event & pg_sys::TRIGGER_EVENT_TIMINGMASK == pg_sys::TRIGGER_EVENT_BEFORE;
-        let is_for_row = event & pg_sys::TRIGGER_EVENT_ROW != 0;
+            let is_trigger = !context.is_null() && (*context).type_ == pg_sys::NodeTag::T_TriggerData;
+            is_trigger.then(|| Self(context.cast::<TriggerData>()))
+        }
+    }
+
+    fn is_fitting(&self, timing: u32) -> bool {
+        let event = self.event();
         let operation = event & pg_sys::TRIGGER_EVENT_OPMASK;
-        let is_fitting = [pg_sys::TRIGGER_EVENT_INSERT, pg_sys::TRIGGER_EVENT_UPDATE].contains(&operation);
-        if is_before && is_for_row && is_fitting { Ok(row) } else { Err(Misuse::TriggerEvent.into()) }
+        event & pg_sys::TRIGGER_EVENT_TIMINGMASK == timing
+            && event & pg_sys::TRIGGER_EVENT_ROW != 0
+            && [pg_sys::TRIGGER_EVENT_INSERT, pg_sys::TRIGGER_EVENT_UPDATE].contains(&operation)
+    }
+
+    /// The numbers of the columns of the primary key; none where there is no primary key.
+    pub fn key(&self) -> Vec<i32> {
+        // SAFETY: an open relation; the set is a copy in the current memory context.
+        unsafe {
+            let which = pg_sys::IndexAttrBitmapKind::INDEX_ATTR_BITMAP_PRIMARY_KEY;
+            let set = pg_sys::RelationGetIndexAttrBitmap((*self.0).tg_relation, which);
+            let mut member = -1;
+            let next = || {
+                member = pg_sys::bms_next_member(set, member);
+                (member >= 0).then_some(member + pg_sys::FirstLowInvalidHeapAttributeNumber)
+            };
+            std::iter::from_fn(next).collect()
+        }
+    }
+
+    /// The name and type of a column.
+    pub fn column_of(&self, number: i32) -> (String, Oid) {
+        // SAFETY: a description, and the number of one of its columns; the name is palloc'd.
+        unsafe {
+            let name = pg_sys::SPI_fname(self.description(), number);
+            (text::from_c(CStr::from_ptr(name)), pg_sys::SPI_gettypeid(self.description(), number))
+        }
+    }
+
+    /// Whether the table is a temporary one.
+    pub fn is_temporary(&self) -> bool {
+        // SAFETY: an open relation.
+        unsafe { (*(*(*self.0).tg_relation).rd_rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP }
     }
 
     fn event(&self) -> u32 {
@@ -135,12 +102,13 @@ impl Row {
         unsafe { (*self.0).tg_event }
     }
 
-    fn is_update(&self) -> bool {
+    /// Whether it is an UPDATE, and no INSERT.
+    pub fn is_update(&self) -> bool {
         self.event() & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE
     }
 
     /// Whether an update names the column.
-    fn is_assigned(&self, number: i32) -> bool {
+    pub fn is_assigned(&self, number: i32) -> bool {
         // SAFETY: as in `event`; a set of column numbers, which begin below those of system columns, or none.
         unsafe {
             let offset = number - pg_sys::FirstLowInvalidHeapAttributeNumber;
@@ -148,7 +116,7 @@ impl Row {
         }
     }
 
-    fn arguments(&self) -> Vec<String> {
+    pub fn arguments(&self) -> Vec<String> {
         // SAFETY: as in `event`; so many C strings.
         unsafe {
             let trigger = (*self.0).tg_trigger;
@@ -157,12 +125,12 @@ impl Row {
         }
     }
 
-    fn description(&self) -> TupleDesc {
+    pub fn description(&self) -> TupleDesc {
         // SAFETY: as in `event`.
         unsafe { (*(*self.0).tg_relation).rd_att }
     }
 
-    fn table(&self) -> Oid {
+    pub fn table(&self) -> Oid {
         // SAFETY: as in `event`.
         unsafe { (*(*self.0).tg_relation).rd_id }
     }
@@ -187,7 +155,7 @@ impl Row {
         Ok((number, type_id, modifier))
     }
 
-    fn source(&self, name: &str) -> Result<(i32, Modality)> {
+    pub fn source(&self, name: &str) -> Result<(i32, Modality)> {
         let (number, type_id, _) = self.column(name)?;
         // SAFETY: a type that exists.
         let modality = match unsafe { pg_sys::getBaseType(type_id) } {
@@ -201,7 +169,7 @@ impl Row {
         Ok((number, modality))
     }
 
-    fn target(&self, name: &str) -> Result<Target> {
+    pub fn target(&self, name: &str) -> Result<Target> {
         let (number, type_id, modifier) = self.column(name)?;
         // Not by its name alone: anybody may call a type vector, and would be shown memory in place of numbers.
         // SAFETY: the OID of a type, and NUL-terminated names.
@@ -217,13 +185,13 @@ impl Row {
         Ok(Target { number, dimension: usize::try_from(modifier).ok().filter(|dimension| *dimension > 0) })
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         // SAFETY: the relation is open.
         text::from_c(unsafe { CStr::from_ptr((*(*(*self.0).tg_relation).rd_rel).relname.data.as_ptr()) })
     }
 
     /// The row as it would be stored.
-    fn new_tuple(&self) -> HeapTuple {
+    pub fn new_tuple(&self) -> HeapTuple {
         // SAFETY: as in `event`.
         unsafe { if self.is_update() { (*self.0).tg_newtuple } else { (*self.0).tg_trigtuple } }
     }
@@ -235,22 +203,22 @@ impl Row {
         (!is_null).then_some(value)
     }
 
-    fn new_value(&self, number: i32) -> Option<Datum> {
+    pub fn new_value(&self, number: i32) -> Option<Datum> {
         self.value(self.new_tuple(), number)
     }
 
     /// What an update finds.
-    fn old_value(&self, number: i32) -> Option<Datum> {
+    pub fn old_value(&self, number: i32) -> Option<Datum> {
         // SAFETY: as in `event`.
         self.is_update().then(|| self.value(unsafe { (*self.0).tg_trigtuple }, number)).flatten()
     }
 
-    fn unchanged(&self) -> Datum {
+    pub fn unchanged(&self) -> Datum {
         Datum::from(self.new_tuple())
     }
 
     /// The row with another embedding.
-    fn with(&self, target: Target, embedding: Option<Datum>) -> Datum {
+    pub fn with(&self, target: Target, embedding: Option<Datum>) -> Datum {
         let (mut number, mut is_null) = (target.number, embedding.is_none());
         let mut value = embedding.unwrap_or(Datum::null());
         // SAFETY: one column of the row's description, with a value of its type.
@@ -262,7 +230,7 @@ impl Row {
 }
 
 /// A type's name as SQL spells it.
-fn type_name(type_id: Oid) -> String {
+pub fn type_name(type_id: Oid) -> String {
     // SAFETY: a palloc'd, NUL-terminated name.
     text::from_c(unsafe { CStr::from_ptr(pg_sys::format_type_be(type_id)) })
 }

@@ -1,0 +1,141 @@
+//! `clip_sync`, `clip_unsync`, `clip_sync_status`: triggers that keep embeddings in step.
+
+use super::arguments::{Arguments, required};
+use super::embed_table::schema;
+use super::rows::Rows;
+use super::sql_function;
+use crate::errors::{Obstacle, Result};
+use crate::ingest::{Elevated, Names, Target};
+use crate::search::Table;
+use crate::spi::{self, Argument, Connection, Row, literal};
+use crate::{settings, text};
+use pgrx::pg_sys::{self, Datum};
+use std::ffi::CStr;
+
+sql_function!(clip_sync, pg_finfo_clip_sync, sync);
+sql_function!(clip_unsync, pg_finfo_clip_unsync, unsync);
+sql_function!(clip_sync_status, pg_finfo_clip_sync_status, status);
+
+/// Longest name in bytes.
+const NAME: usize = pg_sys::NAMEDATALEN as usize - 1;
+
+fn sync(call: Arguments) -> Result<Datum> {
+    let table = Table::read(required(call.oid(0), "tbl")?)?;
+    let source = required(call.name(1), "source_column")?;
+    let embedding = required(call.name(2), "embedding_column")?;
+    let mode = required(call.text(3), "mode")?;
+    let model = call.text(4).unwrap_or_else(settings::model);
+    let on_error = required(call.text(5), "on_error")?;
+    let always = required(call.boolean(6), "always")?;
+    let is_queued = chosen("mode", mode, "immediate", "queued", "immediate or queued")?;
+    let gives_null = chosen("on_error", on_error, "error", "null", "error or null")?;
+    let schema = schema(call);
+    if is_queued {
+        if gives_null {
+            return Err(Obstacle::NullQueued.into());
+        }
+        let (kind, picture, provenance) = (None, None, None);
+        let names = Names {
+            source: source.clone(),
+            embedding: embedding.clone(),
+            kind,
+            picture,
+            provenance,
+            model: model.clone(),
+        };
+        let target = Target::check(table.id, &names, &schema)?;
+        if target.is_temporary {
+            return Err(Obstacle::Temporary { table: table.name }.into());
+        }
+    } else {
+        table.column(&source)?;
+        table.embedding_column(Some(&embedding))?;
+    }
+    let connection = Connection::open();
+    drop_triggers(&connection, &schema, &table, &embedding);
+    let name = trigger_name(&embedding);
+    let (time, function) = if is_queued { ("AFTER", "clip_enqueue_trigger") } else { ("BEFORE", "clip_embed_trigger") };
+    let mut arguments = vec![literal(&source), literal(&embedding), literal(&model)];
+    if gives_null {
+        arguments.push("'on_error=null'".to_owned());
+    }
+    // Not UPDATE OF: another trigger may change the source, too. Whether it has changed is seen at once.
+    let create = format!(
+        "CREATE TRIGGER {name} {time} INSERT OR UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION {schema}.{function}({})",
+        table.name,
+        arguments.join(", ")
+    );
+    connection.execute(&create, &[]);
+    if always {
+        connection.execute(&format!("ALTER TABLE {} ENABLE ALWAYS TRIGGER {name}", table.name), &[]);
+    }
+    drop(connection);
+    Ok(text::to_datum(&name))
+}
+
+/// Whether it is the second of two values.
+fn chosen(name: &'static str, value: String, first: &str, second: &str, values: &'static str) -> Result<bool> {
+    match value {
+        value if value == first => Ok(false),
+        value if value == second => Ok(true),
+        value => Err(Obstacle::SyncOption { name, value, values }.into()),
+    }
+}
+
+fn unsync(call: Arguments) -> Result<Datum> {
+    let table = Table::read(required(call.oid(0), "tbl")?)?;
+    let embedding = required(call.name(1), "embedding_column")?;
+    let connection = Connection::open();
+    let dropped = drop_triggers(&connection, &schema(call), &table, &embedding);
+    if dropped == 0 {
+        return Err(Obstacle::NotInStep { table: table.name, column: embedding }.into());
+    }
+    Ok(Datum::from(dropped as i32))
+}
+
+/// Drops the triggers for a column, and what they have queued. How many there were.
+fn drop_triggers(connection: &Connection, schema: &str, table: &Table, embedding: &str) -> usize {
+    let query = format!(
+        "SELECT pg_catalog.quote_ident(t.trigger) FROM {schema}.clip_sync_triggers AS t \
+         WHERE t.\"table\" OPERATOR(pg_catalog.=) $1 AND t.embedding_column OPERATOR(pg_catalog.=) $2"
+    );
+    let arguments = [Argument::oid(table.id), Argument::text(embedding)];
+    let triggers: Vec<String> =
+        connection.execute(&query, &arguments).1.iter().filter_map(|row: &Row| row.text(1)).collect();
+    for trigger in &triggers {
+        // Postgres raises where the table is not the caller's.
+        connection.execute(&format!("DROP TRIGGER {trigger} ON {}", table.name), &[]);
+    }
+    if !triggers.is_empty() {
+        let forget = format!(
+            "DELETE FROM {schema}.clip_embed_queue AS q \
+             WHERE (q.relid OPERATOR(pg_catalog.=) $1 OR CAST(q.relid AS pg_catalog.oid) OPERATOR(pg_catalog.=) ANY \
+             (SELECT CAST(i.relid AS pg_catalog.oid) FROM pg_catalog.pg_partition_tree($1) AS i)) \
+             AND q.embedding_column OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name)"
+        );
+        let _elevated = Elevated::begin();
+        connection.execute(&forget, &arguments);
+    }
+    triggers.len()
+}
+
+/// `clip_sync_` and the column, quoted where it has to be; cut where that is too long.
+fn trigger_name(embedding: &str) -> String {
+    let name = text::to_c(&format!("clip_sync_{embedding}"));
+    // SAFETY: a NUL-terminated string of so many bytes in the database's encoding; what comes back is palloc'd or a part
+    // of it.
+    unsafe {
+        let bytes = name.as_bytes();
+        let length = pg_sys::pg_mbcliplen(name.as_ptr(), bytes.len() as i32, NAME as i32) as usize;
+        let clipped = std::ffi::CString::new(&bytes[..length]).expect("no NUL within");
+        text::from_c(CStr::from_ptr(pg_sys::quote_identifier(clipped.as_ptr())))
+    }
+}
+
+fn status(call: Arguments) -> Result<Datum> {
+    let mut rows = Rows::begin(call.0);
+    let query = format!("SELECT * FROM {}.clip_sync_triggers AS t ORDER BY 1, 2", schema(call));
+    // SAFETY: the view has the columns that the function is declared with.
+    unsafe { spi::select_into(&mut rows, &query, &[], 0, |_| true) };
+    Ok(Datum::null())
+}

@@ -1,0 +1,101 @@
+//! `clip_enqueue_trigger`: notes what is to be embedded, for a background worker. The upload does not wait.
+
+use super::super::embed_table::schema;
+use super::super::sql_function;
+use super::Options;
+use super::row::{Row, same};
+use crate::errors::{Obstacle, Result};
+use crate::ingest::Elevated;
+use crate::spi::{Argument, Connection, Plan};
+use crate::sync;
+use pgrx::pg_sys::{Datum, Oid};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::mem::ManuallyDrop;
+
+sql_function!(clip_enqueue_trigger, pg_finfo_clip_enqueue_trigger, |call| { run(&Row::after(call.0)?, &schema(call)) });
+
+fn run(row: &Row, schema: &str) -> Result<Datum> {
+    let options = match Options::parse(row.arguments()) {
+        Ok(options) if !options.excuse => options,
+        _ => return Err(Obstacle::QueueTriggerArguments.into()),
+    };
+    let (source, _) = row.source(&options.source)?;
+    let target = row.target(&options.embedding)?;
+    if row.is_temporary() {
+        return Err(Obstacle::Temporary { table: row.name() }.into());
+    }
+    let (before, now) = (row.old_value(source), row.new_value(source));
+    let changed = match (before, now) {
+        (None, None) => false,
+        (Some(before), Some(now)) => !same(before, now),
+        _ => true,
+    };
+    let is_missing = row.new_value(target.number).is_none() && now.is_some();
+    let is_asked_for = is_missing && (!row.is_update() || row.is_assigned(source));
+    if changed || is_asked_for {
+        enqueue(row, &options, schema)?;
+    }
+    Ok(Datum::null())
+}
+
+fn enqueue(row: &Row, options: &Options, schema: &str) -> Result<()> {
+    let numbers = row.key();
+    if numbers.is_empty() {
+        return Err(Obstacle::NoPrimaryKey { table: row.name() }.into());
+    }
+    let (mut pairs, mut values) = (Vec::new(), Vec::new());
+    for (place, number) in (1..).zip(numbers) {
+        let (name, type_id) = row.column_of(number);
+        pairs.push(format!("{}, ${place}", crate::spi::literal(&name)));
+        // SAFETY: a column of the key, which is not NULL, of this type.
+        values.push(unsafe { Argument::of_type(type_id, row.new_value(number).expect("not NULL")) });
+    }
+    // In two steps: the first may run functions of the key's types, and runs as whoever writes.
+    let key = format!("SELECT pg_catalog.jsonb_build_object({})", pairs.join(", "));
+    let insert = format!(
+        "INSERT INTO {schema}.clip_embed_queue (relid, key, source_column, embedding_column, model) \
+         VALUES ($1, $2, CAST($3 AS pg_catalog.name), CAST($4 AS pg_catalog.name), $5)"
+    );
+    let connection = Connection::open();
+    let key = run_kept(&connection, key, &values)[0].datum(1).expect("an object");
+    let entry = [
+        Argument::oid(row.table()),
+        // SAFETY: a jsonb, which lives as long as the connection.
+        unsafe { Argument::jsonb(key) },
+        Argument::text(&options.source),
+        Argument::text(&options.embedding),
+        Argument::text(&options.model),
+    ];
+    {
+        let _elevated = Elevated::begin();
+        run_kept(&connection, insert, &entry);
+    }
+    sync::work_at_commit();
+    Ok(())
+}
+
+/// Plans that are kept for the session's next row; more are not worth their memory.
+const PLANS: usize = 64;
+
+/// Runs a statement whose plan is kept.
+fn run_kept(connection: &Connection, query: String, arguments: &[Argument]) -> Vec<crate::spi::Row> {
+    type Plans = HashMap<(String, Vec<Oid>), Plan>;
+    thread_local! {
+        // Not dropped when the process ends: Postgres has ended by then.
+        static KEPT: RefCell<ManuallyDrop<Plans>> = RefCell::new(ManuallyDrop::new(HashMap::new()));
+    }
+    let types: Vec<Oid> = arguments.iter().map(Argument::type_id).collect();
+    // Taken out while it runs: what it runs may come here again, or raise.
+    let place = (query, types);
+    let plan = KEPT.with_borrow_mut(|kept| kept.remove(&place));
+    let plan = plan.unwrap_or_else(|| Plan::prepare(connection, &place.0, &place.1));
+    let rows = plan.run(connection, arguments).1;
+    KEPT.with_borrow_mut(|kept| {
+        if kept.len() >= PLANS {
+            kept.clear();
+        }
+        kept.insert(place, plan);
+    });
+    rows
+}

@@ -1,0 +1,136 @@
+//! A worker is there as long as somebody may need one: it holds a lock, and lets go of it only while nobody writes to
+//! the queue (see [`super::worker`]). Who has written looks for that lock before committing.
+
+use crate::settings;
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// What `pg_stat_activity.backend_type` shows.
+const WORKER_TYPE: &str = "clip_search worker";
+
+/// A worker that was asked for takes a moment to come; uploads meanwhile ask for no other.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
+    static HAS_WRITTEN: Cell<bool> = const { Cell::new(false) };
+    static LAUNCHED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The transaction at hand has written to the queue.
+pub fn work_at_commit() {
+    HAS_WRITTEN.set(true);
+    if !IS_REGISTERED.replace(true) {
+        // SAFETY: a function that stays as long as the library.
+        unsafe { pg_sys::RegisterXactCallback(Some(on_transaction), std::ptr::null_mut()) };
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _argument: *mut std::ffi::c_void) {
+    use pg_sys::XactEvent::{XACT_EVENT_PRE_COMMIT, XACT_EVENT_PRE_PREPARE};
+    let has_written = HAS_WRITTEN.replace(false);
+    if has_written && [XACT_EVENT_PRE_COMMIT, XACT_EVENT_PRE_PREPARE].contains(&event) {
+        launch();
+    }
+}
+
+/// Starts a worker where there is none. An upload does not fail for want of one: the entries wait for the next.
+fn launch() {
+    if LAUNCHED.get().is_some_and(|since| since.elapsed() < PATIENCE) || Presence::is_held() {
+        return;
+    }
+    LAUNCHED.set(Some(Instant::now()));
+    // SAFETY: the database of this process.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let worker = builder().set_restart_time(None).set_argument(Some(database.into()));
+    if worker.load_dynamic().is_err() {
+        pgrx::warning!(
+            "clip_search: no background worker slot is free to embed what is queued; raise max_worker_processes. It is \
+             kept, and the next upload tries again."
+        );
+    }
+}
+
+fn builder() -> BackgroundWorkerBuilder {
+    BackgroundWorkerBuilder::new(WORKER_TYPE)
+        .set_type(WORKER_TYPE)
+        .set_library("clip_search")
+        .set_function("clip_search_worker_main")
+        .enable_spi_access()
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+}
+
+/// Registers a static worker for each database of `clip_search.databases` where the library is being preloaded.
+pub fn register_if_preloading() {
+    // SAFETY: a flag of the postmaster, set before libraries are loaded.
+    if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        for database in settings::databases() {
+            builder().set_restart_time(Some(Duration::from_secs(10))).set_extra(&database).load();
+        }
+    }
+}
+
+/// How the lock is held.
+#[derive(Clone, Copy)]
+pub enum Hold {
+    /// To see whether it can be had, until the end of the transaction at the latest.
+    Shared,
+    /// By the worker, as long as it lives.
+    Worker,
+}
+
+impl Hold {
+    fn mode(self) -> (i32, bool) {
+        match self {
+            Self::Shared => (pg_sys::ShareLock as i32, false),
+            Self::Worker => (pg_sys::ExclusiveLock as i32, true),
+        }
+    }
+}
+
+/// The lock that says that a worker of this database lives.
+pub struct Presence;
+
+impl Presence {
+    /// On the extension, with a number of ours in the place of a column's: nobody else locks that.
+    fn tag() -> pg_sys::LOCKTAG {
+        // SAFETY: the database of this process, and an extension by its name.
+        let (database, extension) =
+            unsafe { (pg_sys::MyDatabaseId, pg_sys::get_extension_oid(c"clip_search".as_ptr(), true)) };
+        pg_sys::LOCKTAG {
+            locktag_field1: database.to_u32(),
+            locktag_field2: pg_sys::ExtensionRelationId.to_u32(),
+            locktag_field3: extension.to_u32(),
+            locktag_field4: 1,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        }
+    }
+
+    /// Takes it, if it can be had at once.
+    pub fn try_hold(hold: Hold) -> bool {
+        let (mode, is_for_session) = hold.mode();
+        // SAFETY: a tag of a kind that Postgres knows; without waiting.
+        let result = unsafe { pg_sys::LockAcquire(&Self::tag(), mode, is_for_session, true) };
+        result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+    }
+
+    /// Whether a worker holds it.
+    pub fn is_held() -> bool {
+        let is_free = Self::try_hold(Hold::Shared);
+        if is_free {
+            Self::let_go(Hold::Shared);
+        }
+        !is_free
+    }
+
+    /// Gives it back.
+    pub fn let_go(hold: Hold) {
+        let (mode, is_for_session) = hold.mode();
+        // SAFETY: held, as the caller knows.
+        unsafe { pg_sys::LockRelease(&Self::tag(), mode, is_for_session) };
+    }
+}
