@@ -468,15 +468,17 @@ CREATE TABLE clip_embed_errors_data (
     PRIMARY KEY (relid, embedding_column, key_hash));
 COMMENT ON TABLE clip_embed_errors_data IS
     'see the view clip_embed_errors';
-SELECT pg_catalog.pg_extension_config_dump('clip_embed_errors_data', '');
+SELECT pg_catalog.pg_extension_config_dump('clip_embed_errors_data',
+    'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relid AND c.relpersistence <> ''t'')');
 
 CREATE VIEW clip_embed_errors WITH (security_barrier) AS
     SELECT e.relid AS "table", e.key, e.source_column, e.embedding_column, e.sqlstate, e.message, e.hint,
            e.occurred_at, e.attempts
       FROM clip_embed_errors_data AS e
-     WHERE pg_catalog.has_table_privilege(CAST(e.relid AS pg_catalog.oid), 'SELECT');
+     WHERE pg_catalog.has_table_privilege(CAST(e.relid AS pg_catalog.oid), 'SELECT')
+       AND NOT pg_catalog.row_security_active(CAST(e.relid AS pg_catalog.oid));
 COMMENT ON VIEW clip_embed_errors IS
-    'rows that could not be embedded, and why; of the tables that one may read';
+    'rows that could not be embedded, and why; of the tables of which one may read every row';
 GRANT SELECT ON clip_embed_errors TO PUBLIC;
 
 -- Of no worth after a crash.
@@ -533,8 +535,9 @@ CREATE FUNCTION clip_enqueue_trigger() RETURNS trigger
 COMMENT ON FUNCTION clip_enqueue_trigger() IS
     'has a picture or a text embedded soon after it is inserted or changed: source column, embedding column, model';
 
--- Written by the trigger and the worker alone. No primary key: entries are found by where they lie.
+-- Written by the trigger and the worker alone.
 CREATE TABLE clip_embed_queue (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     relid regclass NOT NULL,                        -- the table, or the partition that the row lies in
     key jsonb NOT NULL,                             -- of the row: columns and values
     source_column name NOT NULL,
@@ -542,11 +545,15 @@ CREATE TABLE clip_embed_queue (
     model text NOT NULL,
     enqueued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    attempts integer NOT NULL DEFAULT 0);
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text);                               -- what was in the way
 CREATE INDEX clip_embed_queue_due_at ON clip_embed_queue (due_at);
 COMMENT ON TABLE clip_embed_queue IS
     'rows that a background worker will embed; see clip_sync_status()';
-SELECT pg_catalog.pg_extension_config_dump('clip_embed_queue', '');
+-- Those of tables that are gone could not be restored.
+SELECT pg_catalog.pg_extension_config_dump('clip_embed_queue',
+    'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relid)');
+SELECT pg_catalog.pg_extension_config_dump('clip_embed_queue_id_seq', '');
 
 CREATE FUNCTION clip_sync(
         tbl regclass,
@@ -573,7 +580,8 @@ CREATE VIEW clip_sync_triggers WITH (security_barrier) AS
            a.arguments[1] AS source_column, a.arguments[2] AS embedding_column,
            CASE p.prosrc WHEN 'clip_embed_trigger' THEN 'immediate' ELSE 'queued' END AS mode,
            CASE t.tgenabled WHEN 'O' THEN 'origin' WHEN 'A' THEN 'always' WHEN 'R' THEN 'replica' ELSE 'disabled' END AS enabled,
-           q.queued, q.oldest
+           q.queued, q.oldest,
+           CASE WHEN NOT pg_catalog.row_security_active(t.tgrelid) THEN q.last_error END AS last_error
       FROM pg_catalog.pg_trigger AS t
       JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
       JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
@@ -582,9 +590,13 @@ CREATE VIEW clip_sync_triggers WITH (security_barrier) AS
            LATERAL (SELECT pg_catalog.array_agg(pg_catalog.convert_from(pg_catalog.decode(x.argument, 'escape'),
                                                                         pg_catalog.getdatabaseencoding())
                                                 ORDER BY x.place) AS arguments
-                      FROM pg_catalog.regexp_split_to_table(pg_catalog.encode(t.tgargs, 'escape'), '\\000')
+                        -- Arguments end with a zero byte; a backslash of theirs is doubled, and must not look like one.
+                      FROM pg_catalog.regexp_split_to_table(
+                               pg_catalog.replace(pg_catalog.encode(t.tgargs, 'escape'), '\\', '\134'), '\\000')
                            WITH ORDINALITY AS x(argument, place)) AS a,
-           LATERAL (SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.enqueued_at) AS oldest
+           LATERAL (SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.enqueued_at) AS oldest,
+                           (pg_catalog.array_agg(q.last_error ORDER BY q.due_at DESC)
+                               FILTER (WHERE q.last_error IS NOT NULL))[1] AS last_error
                       FROM clip_embed_queue AS q
                      WHERE (q.relid = t.tgrelid OR q.relid IN (SELECT i.relid FROM pg_catalog.pg_partition_tree(t.tgrelid) AS i))
                        AND q.embedding_column = a.arguments[2]) AS q
@@ -602,7 +614,8 @@ CREATE FUNCTION clip_sync_status(
         OUT mode text,
         OUT enabled text,                           -- origin, always, replica or disabled, as ALTER TABLE has it
         OUT queued bigint,                          -- entries that wait
-        OUT oldest timestamptz)                     -- when the oldest of them was made
+        OUT oldest timestamptz,                     -- when the oldest of them was made
+        OUT last_error text)                        -- what was in the way of one of them
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_sync_status'
     LANGUAGE C VOLATILE ROWS 10;

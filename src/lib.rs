@@ -16,6 +16,7 @@
 //! settings   clip_search.* settings
 //! errors     failure → SQLSTATE, DETAIL, HINT
 //! spi        SQL from inside
+//! subtransaction  something that may fail without ending the transaction
 //! text       encodings
 //! vector     the layout of pgvector's datum
 //! ```
@@ -31,6 +32,7 @@ mod memo;
 mod search;
 mod settings;
 mod spi;
+mod subtransaction;
 mod supervisor;
 mod sync;
 mod text;

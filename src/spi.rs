@@ -76,6 +76,18 @@ impl Argument {
     pub fn type_id(&self) -> pg_sys::Oid {
         self.type_id
     }
+
+    /// Gives back its memory before the connection does.
+    ///
+    /// # Safety
+    /// One of those that were made in the current memory context, and no value that is passed by value; it is not used
+    /// any more.
+    pub unsafe fn free(self) {
+        if let Some(value) = self.value {
+            // SAFETY: by the caller's promise.
+            unsafe { pg_sys::pfree(value.cast_mut_ptr()) };
+        }
+    }
 }
 
 /// A row of a result; columns are counted from 1, as in SQL. It lives as long as the connection that gave it.
@@ -344,8 +356,8 @@ impl LocalSettings {
 impl Drop for LocalSettings {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            // SAFETY: closes the level of `begin`.
-            unsafe { pg_sys::AtEOXact_GUC(true, self.0) };
+            // SAFETY: closes the level of `begin`. Not as at a commit: what functions of others have set meanwhile goes, too.
+            unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
         }
     }
 }

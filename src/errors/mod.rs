@@ -2,9 +2,11 @@
 
 mod misuse;
 mod obstacle;
+mod raised;
 
 pub use misuse::Misuse;
 pub use obstacle::Obstacle;
+pub use raised::Raised;
 
 use crate::text;
 use pgrx::pg_sys::panic::ErrorReport;

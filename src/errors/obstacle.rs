@@ -34,6 +34,16 @@ pub enum Obstacle {
     NotInStep { table: String, column: String },
     #[error("on_error => 'null' is not for queued uploads")]
     NullQueued,
+    #[error("the primary key of {table} is deferrable")]
+    DeferrableKey { table: String },
+    #[error("column \"{column}\" is of type halfvec")]
+    HalfVector { column: String },
+    #[error("the primary key of {table} has other columns than when the row was queued")]
+    KeyChanged { table: String },
+    #[error("the embedding was not stored")]
+    NotStored,
+    #[error("trigger \"{trigger}\" of {table} calls a function of role \"{owner}\"")]
+    StrangersTrigger { table: String, trigger: String, owner: String },
     #[error("{table} is a temporary table")]
     Temporary { table: String },
     #[error("model \"{model}\" gives {found} dimensions, column \"{column}\" has {expected}")]
@@ -46,7 +56,11 @@ impl Obstacle {
         match self {
             Self::InTransaction { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::NotFillable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
-            Self::NoPrimaryKey { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::NoPrimaryKey { .. } | Self::DeferrableKey { .. } | Self::KeyChanged { .. } => {
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
+            Self::NotStored => Code::ERRCODE_TRIGGERED_ACTION_EXCEPTION,
+            Self::HalfVector { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::SourceKind { .. } | Self::NothingToKeep => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::ColumnType { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::QueueTriggerEvent => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
@@ -56,7 +70,9 @@ impl Obstacle {
             }
             Self::Temporary { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::Generated { .. } => Code::ERRCODE_GENERATED_ALWAYS,
-            Self::Privilege { .. } | Self::MayNotFetch => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::Privilege { .. } | Self::MayNotFetch | Self::StrangersTrigger { .. } => {
+                Code::ERRCODE_INSUFFICIENT_PRIVILEGE
+            }
             Self::Dimension { .. } => Code::ERRCODE_DATA_EXCEPTION,
         }
     }
@@ -82,6 +98,15 @@ impl Obstacle {
             Self::NotInStep { .. } => "SELECT * FROM clip_sync_status() lists what is.",
             Self::Temporary { .. } => {
                 "A background worker does not see it. Use clip_embed_trigger, which embeds at once."
+            }
+            Self::DeferrableKey { .. } => "Rows are found again by it: make it NOT DEFERRABLE.",
+            Self::HalfVector { .. } => {
+                "clip_embed_trigger stores vectors. Use mode => 'queued', or index (embedding::halfvec(512)) of a vector."
+            }
+            Self::KeyChanged { .. } => "CALL clip_embed_table finds rows that have no embedding.",
+            Self::NotStored => "A trigger of the table has suppressed the update, or changed what it stores.",
+            Self::StrangersTrigger { .. } => {
+                "It would run with the rights of the table's owner. Have the owner create or own it, or drop the trigger."
             }
             Self::Generated { .. } => "PostgreSQL fills it by itself. Name a plain column.",
             Self::NothingToKeep => "picture_column is for source_kind => 'url'.",

@@ -5,9 +5,10 @@ use super::embed_table::schema;
 use super::rows::Rows;
 use super::sql_function;
 use crate::errors::{Obstacle, Result};
-use crate::ingest::{Elevated, Names, Target};
+use crate::ingest::{Elevated, Names, Target, check_not_generated};
 use crate::search::Table;
 use crate::spi::{self, Argument, Connection, Row, literal};
+use crate::sync::check_triggers;
 use crate::{settings, text};
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::CStr;
@@ -29,29 +30,20 @@ fn sync(call: Arguments) -> Result<Datum> {
     let always = required(call.boolean(6), "always")?;
     let is_queued = chosen("mode", mode, "immediate", "queued", "immediate or queued")?;
     let gives_null = chosen("on_error", on_error, "error", "null", "error or null")?;
-    let schema = schema(call);
-    if is_queued {
-        if gives_null {
-            return Err(Obstacle::NullQueued.into());
-        }
-        let (kind, picture, provenance) = (None, None, None);
-        let names = Names {
-            source: source.clone(),
-            embedding: embedding.clone(),
-            kind,
-            picture,
-            provenance,
-            model: model.clone(),
-        };
-        let target = Target::check(table.id, &names, &schema)?;
-        if target.is_temporary {
-            return Err(Obstacle::Temporary { table: table.name }.into());
-        }
-    } else {
-        table.column(&source)?;
-        table.embedding_column(Some(&embedding))?;
+    if is_queued && gives_null {
+        return Err(Obstacle::NullQueued.into());
     }
+    check_may_create(&table);
+    let schema = schema(call);
+    let (kind, picture, provenance) = (None, None, None);
+    let names =
+        Names { source: source.clone(), embedding: embedding.clone(), kind, picture, provenance, model: model.clone() };
     let connection = Connection::open();
+    if is_queued {
+        check_queued(&connection, &names, &schema, &table)
+    } else {
+        check_immediate(&names, &schema, &table)
+    }?;
     drop_triggers(&connection, &schema, &table, &embedding);
     let name = trigger_name(&embedding);
     let (time, function) = if is_queued { ("AFTER", "clip_enqueue_trigger") } else { ("BEFORE", "clip_embed_trigger") };
@@ -69,9 +61,68 @@ fn sync(call: Arguments) -> Result<Datum> {
     if always {
         connection.execute(&format!("ALTER TABLE {} ENABLE ALWAYS TRIGGER {name}", table.name), &[]);
     }
+    adopt(&connection, &schema, &table, &names);
     drop(connection);
     Ok(text::to_datum(&name))
 }
+
+/// Raises what CREATE TRIGGER would: before the server is asked, and with nothing locked.
+fn check_may_create(table: &Table) {
+    // SAFETY: a table that exists, and its name, NUL-terminated and palloc'd.
+    unsafe {
+        let result = pg_sys::pg_class_aclcheck(table.id, pg_sys::GetUserId(), pg_sys::ACL_TRIGGER);
+        if result != pg_sys::AclResult::ACLCHECK_OK {
+            pg_sys::aclcheck_error(result, pg_sys::ObjectType::OBJECT_TABLE, pg_sys::get_rel_name(table.id));
+        }
+    }
+}
+
+/// What the trigger would refuse at the first upload is refused now.
+fn check_immediate(names: &Names, schema: &str, table: &Table) -> Result<()> {
+    let target = Target::check_columns(table.id, names, schema)?;
+    check_not_generated(table, &target.source)?;
+    match &target.embedding.embeddings {
+        Some(embeddings) if embeddings.type_name != "vector" => {
+            Err(Obstacle::HalfVector { column: target.embedding.name }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_queued(connection: &Connection, names: &Names, schema: &str, table: &Table) -> Result<()> {
+    const DEFERRABLE: &str = "SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid OPERATOR(pg_catalog.=) $1 \
+        AND i.indisprimary AND NOT i.indimmediate";
+    let name = || table.name.clone();
+    if Target::check(table.id, names, schema)?.is_temporary {
+        return Err(Obstacle::Temporary { table: name() }.into());
+    }
+    if connection.execute(DEFERRABLE, &[Argument::oid(table.id)]).0 > 0 {
+        return Err(Obstacle::DeferrableKey { table: name() }.into());
+    }
+    check_triggers(connection, table.id)
+}
+
+/// What waits in the queue for a column stays there, where the source is the same; for the model that is asked for now.
+fn adopt(connection: &Connection, schema: &str, table: &Table, names: &Names) {
+    let adopt = format!(
+        "UPDATE {schema}.clip_embed_queue AS q SET model = $3 WHERE {IS_OF_COLUMN} \
+         AND q.model OPERATOR(pg_catalog.<>) $3"
+    );
+    let forget = format!(
+        "DELETE FROM {schema}.clip_embed_queue AS q WHERE {IS_OF_COLUMN} \
+         AND q.source_column OPERATOR(pg_catalog.<>) CAST($3 AS pg_catalog.name)"
+    );
+    let _elevated = Elevated::begin();
+    for (statement, value) in [(forget, &names.source), (adopt, &names.model)] {
+        connection
+            .execute(&statement, &[Argument::oid(table.id), Argument::text(&names.embedding), Argument::text(value)]);
+    }
+}
+
+/// Entries of a table, `$1`, and its partitions, for a column of embeddings, `$2`.
+const IS_OF_COLUMN: &str = "(q.relid OPERATOR(pg_catalog.=) $1 OR CAST(q.relid AS pg_catalog.oid) OPERATOR(pg_catalog.=) \
+    ANY (SELECT CAST(i.relid AS pg_catalog.oid) FROM pg_catalog.pg_partition_tree($1) AS i)) \
+    AND q.embedding_column OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name)";
 
 /// Whether it is the second of two values.
 fn chosen(name: &'static str, value: String, first: &str, second: &str, values: &'static str) -> Result<bool> {
@@ -86,14 +137,16 @@ fn unsync(call: Arguments) -> Result<Datum> {
     let table = Table::read(required(call.oid(0), "tbl")?)?;
     let embedding = required(call.name(1), "embedding_column")?;
     let connection = Connection::open();
-    let dropped = drop_triggers(&connection, &schema(call), &table, &embedding);
+    let schema = schema(call);
+    let dropped = drop_triggers(&connection, &schema, &table, &embedding);
     if dropped == 0 {
         return Err(Obstacle::NotInStep { table: table.name, column: embedding }.into());
     }
+    forget(&connection, &schema, &table, &embedding);
     Ok(Datum::from(dropped as i32))
 }
 
-/// Drops the triggers for a column, and what they have queued. How many there were.
+/// Drops the triggers for a column. How many there were.
 fn drop_triggers(connection: &Connection, schema: &str, table: &Table, embedding: &str) -> usize {
     let query = format!(
         "SELECT pg_catalog.quote_ident(t.trigger) FROM {schema}.clip_sync_triggers AS t \
@@ -106,17 +159,16 @@ fn drop_triggers(connection: &Connection, schema: &str, table: &Table, embedding
         // Postgres raises where the table is not the caller's.
         connection.execute(&format!("DROP TRIGGER {trigger} ON {}", table.name), &[]);
     }
-    if !triggers.is_empty() {
-        let forget = format!(
-            "DELETE FROM {schema}.clip_embed_queue AS q \
-             WHERE (q.relid OPERATOR(pg_catalog.=) $1 OR CAST(q.relid AS pg_catalog.oid) OPERATOR(pg_catalog.=) ANY \
-             (SELECT CAST(i.relid AS pg_catalog.oid) FROM pg_catalog.pg_partition_tree($1) AS i)) \
-             AND q.embedding_column OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name)"
-        );
-        let _elevated = Elevated::begin();
-        connection.execute(&forget, &arguments);
-    }
     triggers.len()
+}
+
+/// Removes what waits for a column, and what is known of its failures.
+fn forget(connection: &Connection, schema: &str, table: &Table, embedding: &str) {
+    let _elevated = Elevated::begin();
+    for name in ["clip_embed_queue", "clip_embed_errors_data"] {
+        let forget = format!("DELETE FROM {schema}.{name} AS q WHERE {IS_OF_COLUMN}");
+        connection.execute(&forget, &[Argument::oid(table.id), Argument::text(embedding)]);
+    }
 }
 
 /// `clip_sync_` and the column, quoted where it has to be; cut where that is too long.

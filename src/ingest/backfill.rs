@@ -1,14 +1,17 @@
 //! `clip_embed_table`: passes over a table in the order of its key, in short transactions.
 
 use super::candidate::{Candidate, REQUEST_BYTES};
-use super::failures::Failures;
+use super::failures::{Failures, Fault};
 use super::pipeline::{self, Pace, Rows};
 use super::progress::Progress;
-use super::rows::{Locked, Place, Statements, condition};
+use super::rows::{Found, Place, Statements};
+use super::settle::{Settled, Writer};
+use super::sql;
 use super::target::{Kind, Names, Target};
 use crate::client;
 use crate::embedding::Input;
-use crate::errors::{Error, Obstacle, Result};
+use crate::errors::{Error, Obstacle, Raised, Result};
+use crate::settings;
 use crate::spi::{Argument, Connection, Procedure};
 use pgrx::pg_sys;
 use protocol::Embedding;
@@ -17,6 +20,12 @@ use std::time::{Duration, Instant};
 
 /// A transaction takes no further rows after so long: they are locked until it ends, and vacuum waits for it.
 const TRANSACTION: Duration = Duration::from_secs(2);
+
+/// Most rows that one statement looks at: where most have their embedding, finding the next without could take for ever.
+const WINDOW: usize = 20_000;
+
+/// Pictures that are fetched at a time, at most, and the memory for them if each is as large as it may be.
+const FETCHES: (usize, usize) = (16, 512 << 20);
 
 /// What the caller asks for.
 pub struct Wishes {
@@ -44,19 +53,22 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
     let procedure = Procedure::open();
     let mut backfill = {
         let connection = Connection::open();
+        Failures::sweep(&connection, schema);
         Backfill {
             wishes,
-            statements: Statements::prepare(&connection, &target)?,
+            statements: Statements::default(),
             failures: Failures::begin(&connection, &target, schema),
             progress: Progress::begin(&connection, &target, schema),
             pace: Pace::new(),
             place: None,
+            window: Window::Unknown,
             is_at_end: false,
             target,
         }
     };
     procedure.commit();
     backfill.count();
+    procedure.commit();
     loop {
         let before = backfill.progress.done;
         backfill.pass(&procedure)?;
@@ -76,9 +88,18 @@ struct Backfill<'a> {
     failures: Failures,
     progress: Progress,
     pace: Pace,
-    /// The last row that was read.
+    /// The last row that was looked at.
     place: Option<Place>,
+    /// The row up to which others may be looked at.
+    window: Window,
     is_at_end: bool,
+}
+
+/// Rows in the order of the key, as many as one statement looks at.
+enum Window {
+    Unknown,
+    To(Place),
+    ToTheEnd,
 }
 
 impl Backfill<'_> {
@@ -87,7 +108,7 @@ impl Backfill<'_> {
         let query = format!(
             "SELECT pg_catalog.count(*) FROM {} AS t WHERE {}",
             self.target.table.name,
-            condition(&self.target)
+            sql::condition(&self.target)
         );
         let (_, rows) = connection.execute(&query, &[Argument::long(0), Argument::text(&self.target.origin)]);
         self.progress.counted(rows[0].number(1).unwrap_or_default());
@@ -95,10 +116,13 @@ impl Backfill<'_> {
     }
 
     fn pass(&mut self, procedure: &Procedure) -> Result<()> {
-        (self.place, self.is_at_end) = (None, false);
+        (self.place, self.window, self.is_at_end) = (None, Window::Unknown, false);
         while !self.is_at_end {
             {
                 let connection = Connection::open();
+                // What is known of the table stays true until the transaction ends.
+                // SAFETY: any number may be locked; the statements find out whether there is such a table.
+                unsafe { pg_sys::LockRelationOid(self.target.table.id, pg_sys::RowExclusiveLock as i32) };
                 let model = self.target.model.clone();
                 let modality = self.target.kind.modality();
                 let mut pace = std::mem::replace(&mut self.pace, Pace::new());
@@ -125,7 +149,7 @@ struct Transaction<'a, 'b> {
     began: Instant,
     read: usize,
     /// Locked, and too many bytes for the request at hand.
-    waiting: VecDeque<Locked>,
+    waiting: VecDeque<Found>,
 }
 
 impl Rows for Transaction<'_, '_> {
@@ -133,9 +157,10 @@ impl Rows for Transaction<'_, '_> {
 
     fn next(&mut self, most: usize) -> Result<Vec<(Candidate, Result<Input>)>> {
         loop {
-            if self.waiting.is_empty() && !self.read_more(most) {
+            if self.waiting.is_empty() && !self.read_more(most)? {
                 return Ok(Vec::new());
             }
+            let most = if self.backfill.target.kind == Kind::Url { most.min(fetches()) } else { most };
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while bytes < REQUEST_BYTES && batch.len() < most {
                 let Some(row) = self.waiting.pop_front() else { break };
@@ -160,12 +185,17 @@ impl Rows for Transaction<'_, '_> {
 
     fn done(&mut self, rows: Vec<(Candidate, Result<Embedding>)>) -> Result<()> {
         let Backfill { statements, failures, progress, target, .. } = &mut *self.backfill;
-        let clears = target.provenance.is_some();
-        for (candidate, result) in rows {
-            if candidate.settle(self.connection, target, statements, failures, result, clears)? {
-                progress.done += 1;
-            } else {
-                progress.failed += 1;
+        let (connection, clears) = (self.connection, target.provenance.is_some());
+        let mut writer = Writer { connection, target, statements, failures, clears, is_fatal };
+        for (candidate, settled) in writer.settle(rows)? {
+            match settled {
+                Settled::Embedded => progress.done += 1,
+                Settled::Failed => progress.failed += 1,
+                Settled::Refused(raised) => {
+                    let fault = Fault { raised, is_permanent: false };
+                    writer.failures.record(connection, &candidate.row, &candidate.key, &candidate.source, &fault);
+                    progress.failed += 1;
+                }
             }
         }
         Ok(())
@@ -174,20 +204,28 @@ impl Rows for Transaction<'_, '_> {
 
 impl Transaction<'_, '_> {
     /// Locks further rows; false where there are none, or the transaction has enough.
-    fn read_more(&mut self, most: usize) -> bool {
+    fn read_more(&mut self, most: usize) -> Result<bool> {
         let most = most.min(self.backfill.wishes.batch_size - self.read);
-        if self.backfill.is_at_end || most == 0 || self.began.elapsed() > TRANSACTION {
-            return false;
+        let Backfill { statements, target, place, window, is_at_end, .. } = &mut *self.backfill;
+        while !*is_at_end && most > 0 && self.began.elapsed() <= TRANSACTION {
+            if let Window::Unknown = window {
+                let end = statements.place(self.connection, target, place.as_ref(), WINDOW)?;
+                *window = end.map_or(Window::ToTheEnd, Window::To);
+            }
+            let end = if let Window::To(end) = &*window { Some(end) } else { None };
+            let rows = statements.read(self.connection, target, (place.as_ref(), end), most)?;
+            if let Some(last) = rows.last() {
+                *place = Some(statements.place_of(last, target));
+                self.read += rows.len();
+                self.waiting = rows.into();
+                return Ok(true);
+            }
+            match std::mem::replace(window, Window::Unknown) {
+                Window::To(end) => *place = Some(end),
+                _ => *is_at_end = true,
+            }
         }
-        let Backfill { statements, target, place, .. } = &*self.backfill;
-        let rows = statements.read(self.connection, target, place.as_ref(), most);
-        match rows.last() {
-            Some(last) => self.backfill.place = Some(self.backfill.statements.place(last)),
-            None => self.backfill.is_at_end = true,
-        }
-        self.read += rows.len();
-        self.waiting = rows.into();
-        !self.waiting.is_empty()
+        Ok(false)
     }
 
     /// Puts the pictures in the place of their URLs.
@@ -209,6 +247,17 @@ impl Transaction<'_, '_> {
             candidate.picture = input.as_ref().ok().filter(|_| keeps).cloned();
         })
     }
+}
+
+/// How many pictures are fetched at a time.
+fn fetches() -> usize {
+    (FETCHES.1 / settings::max_image_bytes().max(1)).clamp(1, FETCHES.0)
+}
+
+/// What is the matter with more than a row: the disk is full, memory is short, the database is damaged or shuts down.
+fn is_fatal(raised: &Raised) -> bool {
+    let state = raised.state();
+    ["53", "57", "58"].contains(&&state[..2]) || ["XX001", "XX002"].contains(&state.as_str())
 }
 
 /// Fails where transactions cannot be ended.

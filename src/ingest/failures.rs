@@ -1,11 +1,11 @@
 //! `clip_embed_errors`: what could not be embedded, and why.
 
 use super::elevated::Elevated;
-use super::rows::{Hash, Locked};
+use super::rows::{Found, Hash};
 use super::target::Target;
-use crate::errors::{Error, is_the_pictures_fault, sqlstate_text};
+use crate::errors::{Error, Raised, is_the_pictures_fault};
 use crate::spi::{Argument, Connection};
-use pgrx::pg_sys::{self, panic::ErrorReport};
+use pgrx::pg_sys;
 use protocol::{ErrorClass, Failure};
 use std::collections::HashSet;
 
@@ -27,6 +27,21 @@ fn is_permanent(error: &Error) -> bool {
     !matches!(error, Error::Server(Failure { class: ErrorClass::UrlFailed | ErrorClass::UrlNotAllowed, .. }))
 }
 
+/// Why a row has no embedding.
+pub struct Fault {
+    /// The error.
+    pub raised: Raised,
+    /// Whether the same source would fail again.
+    pub is_permanent: bool,
+}
+
+impl Fault {
+    /// An error that [`is_the_rows_fault`].
+    pub fn of(error: Error) -> Self {
+        Self { is_permanent: is_permanent(&error), raised: error.into() }
+    }
+}
+
 /// The failures of one table's column.
 pub struct Failures {
     table: String,
@@ -41,26 +56,31 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Looks whether there are any; forgets those of tables that are gone.
-    pub fn begin(connection: &Connection, target: &Target, schema: &str) -> Self {
-        let table = format!("{schema}.clip_embed_errors_data");
+    /// Forgets those of tables that are gone.
+    pub fn sweep(connection: &Connection, schema: &str) {
         let gone = format!(
-            "DELETE FROM {table} AS e WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
+            "DELETE FROM {schema}.clip_embed_errors_data AS e WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
              WHERE c.oid OPERATOR(pg_catalog.=) CAST(e.relid AS pg_catalog.oid))"
         );
+        let _elevated = Elevated::begin();
+        connection.execute(&gone, &[]);
+    }
+
+    /// Looks whether there are any.
+    pub fn begin(connection: &Connection, target: &Target, schema: &str) -> Self {
+        let table = format!("{schema}.clip_embed_errors_data");
         let any = format!(
             "SELECT EXISTS (SELECT FROM {table} AS e WHERE e.embedding_column OPERATOR(pg_catalog.=) \
              CAST($1 AS pg_catalog.name))"
         );
         let column = target.embedding.name.clone();
         let _elevated = Elevated::begin();
-        connection.execute(&gone, &[]);
         let are_known = connection.execute(&any, &[Argument::text(&column)]).1[0].is_true(1);
         Self { table, column, source: target.source.name.clone(), are_known, fresh: HashSet::new(), skipped: 0 }
     }
 
     /// Whether the row has failed in this run or, with the same source, before; then it would fail again.
-    pub fn knows(&mut self, connection: &Connection, row: &Locked, key: &str, source: &Hash, retry: bool) -> bool {
+    pub fn knows(&mut self, connection: &Connection, row: &Found, key: &str, source: &Hash, retry: bool) -> bool {
         if self.fresh.contains(&super::rows::hash(key.as_bytes())) {
             return true;
         }
@@ -71,7 +91,7 @@ impl Failures {
             "SELECT FROM {} AS e WHERE {} AND e.source_hash OPERATOR(pg_catalog.=) $4 AND e.is_permanent",
             self.table, IS_THE_ROW
         );
-        let mut arguments = self.arguments(row, key);
+        let mut arguments = self.arguments(row.table(), key);
         arguments.push(Argument::bytes(source));
         let _elevated = Elevated::begin();
         let is_known = connection.execute(&query, &arguments).0 > 0;
@@ -83,35 +103,26 @@ impl Failures {
     }
 
     /// Keeps a failure; one more attempt where the row has failed before.
-    pub fn record(&mut self, connection: &Connection, row: &Locked, key: &str, source: &Hash, error: Error) {
+    pub fn record(&mut self, connection: &Connection, row: &Found, key: &str, source: &Hash, fault: &Fault) {
         self.fresh.insert(super::rows::hash(key.as_bytes()));
-        let (is_permanent, code) = (is_permanent(&error), sqlstate_text(error.code()));
-        let report = ErrorReport::from(error);
-        let entry = Entry {
-            table: row.table(),
-            key,
-            source: &self.source,
-            embedding: &self.column,
-            sqlstate: &code,
-            message: report.message(),
-            hint: report.hint(),
-        };
-        entry.put(connection, &self.table, source, is_permanent, 1);
+        let entry =
+            Entry { table: row.table(), key, source: &self.source, embedding: &self.column, raised: &fault.raised };
+        entry.put(connection, &self.table, source, fault.is_permanent, 1);
     }
 
-    /// A row that has failed before has an embedding now.
-    pub fn forget(&self, connection: &Connection, row: &Locked, key: &str) {
+    /// A row that has failed before has an embedding now, or nothing to embed; or it is gone.
+    pub fn forget(&self, connection: &Connection, table: pg_sys::Oid, key: &str) {
         if self.are_known {
             let query = format!("DELETE FROM {} AS e WHERE {}", self.table, IS_THE_ROW);
-            let arguments = self.arguments(row, key);
+            let arguments = self.arguments(table, key);
             let _elevated = Elevated::begin();
             connection.execute(&query, &arguments);
         }
     }
 
-    fn arguments(&self, row: &Locked, key: &str) -> Vec<Argument> {
+    fn arguments(&self, table: pg_sys::Oid, key: &str) -> Vec<Argument> {
         let hash = super::rows::hash(key.as_bytes());
-        vec![Argument::oid(row.table()), Argument::text(&self.column), Argument::bytes(&hash)]
+        vec![Argument::oid(table), Argument::text(&self.column), Argument::bytes(&hash)]
     }
 }
 
@@ -128,12 +139,8 @@ pub struct Entry<'a> {
     pub source: &'a str,
     /// Column of the embedding.
     pub embedding: &'a str,
-    /// Five characters.
-    pub sqlstate: &'a str,
-    /// The fact.
-    pub message: &'a str,
-    /// What to do.
-    pub hint: Option<&'a str>,
+    /// Why.
+    pub raised: &'a Raised,
 }
 
 impl Entry<'_> {
@@ -159,9 +166,9 @@ impl Entry<'_> {
             Argument::bytes(&super::rows::hash(self.key.as_bytes())),
             Argument::text(self.key),
             Argument::text(self.source),
-            Argument::text(self.sqlstate),
-            Argument::text(self.message),
-            self.hint.map_or(Argument::null(pg_sys::TEXTOID), Argument::text),
+            Argument::text(&self.raised.state()),
+            Argument::text(&self.raised.message),
+            self.raised.hint.as_deref().map_or(Argument::null(pg_sys::TEXTOID), Argument::text),
             Argument::bytes(source),
             Argument::boolean(is_permanent),
             Argument::int(attempts),

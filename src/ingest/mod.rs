@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! backfill    the whole of it: passes, transactions, notices      → all below
-//! candidate   one row: its source, and what becomes of it
+//! candidate   one row and its source                              → rows
+//! settle      what was answered → rows and failures               → rows, failures
 //! target      table and columns, checked                          → search::Table
-//! rows        statements that read, lock and write rows           → target
+//! rows        reads, locks and writes rows                        → sql
+//! sql         the text of those statements                        → target
 //! pipeline    the next rows are sent while the last are written   → client
 //! failures    clip_embed_errors
 //! progress    clip_stat_progress_embed, notices
@@ -18,12 +20,16 @@ mod failures;
 mod pipeline;
 mod progress;
 mod rows;
+mod settle;
+mod sql;
 mod target;
 
 pub use backfill::{Wishes, check_not_atomic, run};
-pub use candidate::Known;
+pub use candidate::{Candidate, REQUEST_BYTES};
 pub use elevated::{Elevated, OwnersRights};
 pub use failures::{Entry, Failures};
-pub use pipeline::{Pace, run as embed};
-pub use rows::{Locked, Statements};
-pub use target::{Names, Target};
+pub use pipeline::{Pace, Rows, run as embed};
+pub use rows::{Found, Statements};
+pub use settle::{Settled, Writer};
+pub use sql::as_json;
+pub use target::{Names, Target, check_not_generated};

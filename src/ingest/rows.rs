@@ -1,12 +1,13 @@
-//! The statements that read, lock and write the rows of a table. All names are quoted and have their schema; operators
-//! too, since others may lie in the caller's search path.
+//! Reads, locks and writes the rows of a table.
 
+use super::sql;
 use super::target::Target;
 use crate::errors::Result;
-use crate::spi::{Argument, Connection, LocalSettings, Plan, Row, literal};
+use crate::spi::{Argument, Connection, LocalSettings, Plan, Row};
 use crate::vector;
 use pgrx::pg_sys;
 use sha2::{Digest, Sha256};
+use std::cell::OnceCell;
 
 /// SHA-256 of a source, as `sha256` in SQL has it.
 pub type Hash = [u8; 32];
@@ -22,11 +23,11 @@ const TABLE: i32 = 2;
 const SOURCE: i32 = 3;
 const KEY: i32 = 4;
 
-/// A row that is locked until the transaction ends.
+/// A row that was read.
 #[derive(Clone, Copy)]
-pub struct Locked(Row);
+pub struct Found(Row);
 
-impl Locked {
+impl Found {
     /// The source as it is stored; `None` where it is NULL.
     pub fn source(&self) -> Option<pg_sys::Datum> {
         self.0.datum(SOURCE)
@@ -41,220 +42,190 @@ impl Locked {
     pub fn key(&self) -> String {
         self.0.text(KEY).expect("a key is not NULL")
     }
+
+    /// Where it lies, until somebody changes it.
+    pub fn ctid(&self) -> String {
+        self.0.text(CTID).expect("each row lies somewhere")
+    }
 }
 
 /// A place in the order of the primary key: the values as text.
 pub type Place = Vec<String>;
 
-/// The planned statements.
+/// The statements of one target; each is planned when it is first needed.
+#[derive(Default)]
 pub struct Statements {
-    first: Plan,
-    next: Plan,
-    write: Plan,
-    clear: Plan,
-    key_types: Vec<pg_sys::Oid>,
-    vector_type: pg_sys::Oid,
-    has_picture: bool,
-    has_provenance: bool,
+    /// With a begin, and with an end.
+    read: [[OnceCell<Plan>; 2]; 2],
+    place: [OnceCell<Plan>; 2],
+    write: OnceCell<Plan>,
+    clear: OnceCell<Plan>,
+}
+
+fn planned<'a>(
+    cell: &'a OnceCell<Plan>,
+    connection: &Connection,
+    query: impl FnOnce() -> Result<String>,
+    types: impl IntoIterator<Item = pg_sys::Oid>,
+) -> Result<&'a Plan> {
+    if let Some(plan) = cell.get() {
+        return Ok(plan);
+    }
+    let types: Vec<_> = types.into_iter().collect();
+    let plan = Plan::prepare(connection, &query()?, &types);
+    Ok(cell.get_or_init(|| plan))
 }
 
 impl Statements {
-    /// Plans them.
+    /// Reads and locks rows in the order of the key, after one place and up to another; those that others have locked are
+    /// left out.
     ///
     /// # Errors
-    /// None of its own; Postgres raises what it has against them.
-    pub fn prepare(connection: &Connection, target: &Target) -> Result<Self> {
-        let key_types: Vec<pg_sys::Oid> = target.key.iter().map(|column| column.type_id).collect();
-        let vector_type = target.embedding.embeddings.as_ref().expect("a column of vectors").vector_type;
-        let first_types = [pg_sys::INT8OID, pg_sys::TEXTOID];
-        let next_types: Vec<_> = first_types.into_iter().chain(key_types.iter().map(|_| pg_sys::TEXTOID)).collect();
-        let write_types = [vector_type, pg_sys::BYTEAOID, pg_sys::TEXTOID, pg_sys::TIDOID, pg_sys::OIDOID];
-        let write_types: Vec<_> = write_types.into_iter().chain(key_types.iter().copied()).collect();
-        Ok(Self {
-            first: Plan::prepare(connection, &read(target, None), &first_types),
-            next: Plan::prepare(connection, &read(target, Some(after(target)?)), &next_types),
-            write: Plan::prepare(connection, &write(target, true)?, &write_types),
-            clear: Plan::prepare(connection, &write(target, false)?, &write_types),
-            key_types,
-            vector_type,
-            has_picture: target.picture.is_some(),
-            has_provenance: target.provenance.is_some(),
-        })
-    }
-
-    /// Reads and locks the next rows in the order of the key; those that others have locked are left out.
-    pub fn read(&self, connection: &Connection, target: &Target, after: Option<&Place>, most: usize) -> Vec<Locked> {
+    /// None of its own; Postgres raises what it has against them, here and below.
+    pub fn read(
+        &self,
+        connection: &Connection,
+        target: &Target,
+        (begin, end): (Option<&Place>, Option<&Place>),
+        most: usize,
+    ) -> Result<Vec<Found>> {
+        let (has_begin, has_end) = (begin.is_some(), end.is_some());
+        let cell = &self.read[usize::from(has_begin)][usize::from(has_end)];
         let mut arguments = vec![Argument::long(most as i64), Argument::text(&target.origin)];
-        arguments.extend(after.into_iter().flatten().map(|value| Argument::text(value)));
-        // The primary key's index, whatever the statistics say of how many embeddings are NULL: sorting all rows for
-        // each batch would take for ever.
-        let settings = LocalSettings::begin();
-        settings.set(c"enable_seqscan", c"off");
-        settings.set(c"enable_bitmapscan", c"off");
-        settings.set(c"enable_sort", c"off");
-        let plan = if after.is_some() { &self.next } else { &self.first };
-        plan.run(connection, &arguments).1.into_iter().map(Locked).collect()
+        arguments.extend([begin, end].into_iter().flatten().flatten().map(|value| Argument::text(value)));
+        let types = arguments.iter().map(Argument::type_id);
+        let plan = planned(cell, connection, || sql::read(target, has_begin, has_end), types)?;
+        let _settings = in_order();
+        Ok(plan.run(connection, &arguments).1.into_iter().map(Found).collect())
     }
 
-    /// Reads and locks the rows of some keys, a JSON array; those that others have locked are left out.
+    /// The place that is so many rows after another, or after the first row; `None` where there are fewer.
     ///
     /// # Errors
-    /// None of its own.
-    pub fn find(&self, connection: &Connection, target: &Target, keys: &str) -> Result<Vec<Locked>> {
-        let query = format!("SELECT {} FROM {} FOR NO KEY UPDATE OF t SKIP LOCKED", columns(target), by_keys(target)?);
-        Ok(connection.execute(&query, &[Argument::text(keys)]).1.into_iter().map(Locked).collect())
+    /// As [`Statements::read`].
+    pub fn place(
+        &self,
+        connection: &Connection,
+        target: &Target,
+        begin: Option<&Place>,
+        rows: usize,
+    ) -> Result<Option<Place>> {
+        let cell = &self.place[usize::from(begin.is_some())];
+        let mut arguments = vec![Argument::long(rows as i64), Argument::text("")];
+        arguments.extend(begin.into_iter().flatten().map(|value| Argument::text(value)));
+        let types = arguments.iter().map(Argument::type_id);
+        let plan = planned(cell, connection, || sql::place(target, begin.is_some()), types)?;
+        let _settings = in_order();
+        let rows = plan.run(connection, &arguments).1;
+        Ok(rows.first().map(|row| values(row, 1, target)))
     }
 
-    /// Which of some keys there are, locked or not.
+    /// Reads the rows of some keys, a JSON array, each with its key's place in it, from 0. Locks nothing.
     ///
     /// # Errors
-    /// None of its own.
-    pub fn keys(&self, connection: &Connection, target: &Target, keys: &str) -> Result<Vec<String>> {
-        let query = format!("SELECT {} FROM {}", columns(target), by_keys(target)?);
-        Ok(connection.execute(&query, &[Argument::text(keys)]).1.into_iter().map(|row| Locked(row).key()).collect())
+    /// As [`Statements::read`].
+    pub fn find(&self, connection: &Connection, target: &Target, keys: &str) -> Result<Vec<(usize, Found)>> {
+        let rows = connection.execute(&sql::by_keys(target)?, &[Argument::text(keys)]).1;
+        let ordinal = KEY + 1 + target.key.len() as i32;
+        let found = |row: Row| (row.number::<usize>(ordinal).expect("an ordinal") - 1, Found(row));
+        Ok(rows.into_iter().map(found).collect())
+    }
+
+    /// Which of some keys, a JSON array, have other columns than the table's key: places from 0.
+    pub fn strange_keys(&self, connection: &Connection, target: &Target, keys: &str) -> Vec<usize> {
+        let rows = connection.execute(&sql::strange_keys(target), &[Argument::text(keys)]).1;
+        rows.iter().map(|row| row.number::<usize>(1).expect("an ordinal") - 1).collect()
+    }
+
+    /// Locks rows that were read; where those lie that nobody has changed since, or has locked.
+    pub fn lock(&self, connection: &Connection, target: &Target, rows: &[&Found]) -> Vec<String> {
+        let places: Vec<String> = rows.iter().map(|row| format!("\"{}\"", row.ctid())).collect();
+        let places = Argument::text(&format!("{{{}}}", places.join(",")));
+        connection.execute(&sql::lock(target), &[places]).1.iter().filter_map(|row| row.text(1)).collect()
     }
 
     /// Where a row is in the order of the key.
-    pub fn place(&self, row: &Locked) -> Place {
-        let column = |index: usize| row.0.text(KEY + 1 + index as i32).expect("a key is not NULL");
-        (0..self.key_types.len()).map(column).collect()
+    pub fn place_of(&self, row: &Found, target: &Target) -> Place {
+        values(&row.0, KEY + 1, target)
     }
 
-    /// Writes an embedding, with what it was made of, and the picture that was fetched.
+    /// Writes an embedding, with what it was made of, and the picture that was fetched; false where it is not stored.
     ///
     /// # Errors
     /// Where the vector is none that pgvector takes.
     pub fn write(
         &self,
         connection: &Connection,
-        row: &Locked,
+        target: &Target,
+        row: &Found,
         embedding: &[f32],
         provenance: &str,
         picture: Option<&[u8]>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         // SAFETY: a vector, of pgvector's own type.
-        let embedding = unsafe { Argument::of_type(self.vector_type, vector::to_datum(embedding)?) };
+        let embedding = unsafe { Argument::of_type(vector_type(target), vector::to_datum(embedding)?) };
         let picture = match picture {
-            Some(picture) if self.has_picture => Argument::bytes(picture),
-            _ => Argument::null(pg_sys::BYTEAOID),
+            Some(picture) if target.picture.is_some() => Some(Argument::bytes(picture)),
+            _ => None,
         };
-        let provenance = if self.has_provenance { Argument::text(provenance) } else { Argument::null(pg_sys::TEXTOID) };
-        self.write.run(connection, &self.arguments(row, [embedding, picture, provenance]));
-        Ok(())
+        let provenance = match target.provenance {
+            Some(_) => Argument::text(provenance),
+            None => Argument::null(pg_sys::TEXTOID),
+        };
+        let values = [embedding, picture.unwrap_or(Argument::null(pg_sys::BYTEAOID)), provenance];
+        let plan = self.plan_to_write(connection, target, false)?;
+        let rows = plan.run(connection, &self.arguments(target, row, values)).1;
+        // Pictures of a whole transaction may be many.
+        for made in [Some(embedding), picture].into_iter().flatten() {
+            // SAFETY: made above.
+            unsafe { made.free() };
+        }
+        Ok(rows.first().is_some_and(|row| row.is_true(1)))
     }
 
     /// Takes away the embedding of something that the source is no longer.
-    pub fn clear(&self, connection: &Connection, row: &Locked) {
-        let nulls = [self.vector_type, pg_sys::BYTEAOID, pg_sys::TEXTOID].map(Argument::null);
-        self.clear.run(connection, &self.arguments(row, nulls));
+    ///
+    /// # Errors
+    /// As [`Statements::read`].
+    pub fn clear(&self, connection: &Connection, target: &Target, row: &Found) -> Result<()> {
+        let nulls = [vector_type(target), pg_sys::BYTEAOID, pg_sys::TEXTOID].map(Argument::null);
+        self.plan_to_write(connection, target, true)?.run(connection, &self.arguments(target, row, nulls));
+        Ok(())
     }
 
-    fn arguments(&self, row: &Locked, values: [Argument; 3]) -> Vec<Argument> {
+    fn plan_to_write(&self, connection: &Connection, target: &Target, clears: bool) -> Result<&Plan> {
+        let cell = if clears { &self.clear } else { &self.write };
+        let types = [vector_type(target), pg_sys::BYTEAOID, pg_sys::TEXTOID, pg_sys::TIDOID, pg_sys::OIDOID];
+        let key = target.key.iter().map(|column| column.type_id);
+        planned(cell, connection, || sql::write(target, clears), types.into_iter().chain(key))
+    }
+
+    fn arguments(&self, target: &Target, row: &Found, values: [Argument; 3]) -> Vec<Argument> {
         let place = [(CTID, pg_sys::TIDOID), (TABLE, pg_sys::OIDOID)].into_iter();
-        let key = (KEY + 1..).zip(self.key_types.iter().copied());
-        // SAFETY: each column is of the type that `read` gives it, and lives as long as the connection.
+        let key = (KEY + 1..).zip(target.key.iter().map(|column| column.type_id));
+        // SAFETY: each column is cast to the type by which it is read, and lives as long as the connection.
         let argument =
             |(column, type_id)| unsafe { Argument::of_type(type_id, row.0.datum(column).expect("not NULL")) };
         values.into_iter().chain(place.chain(key).map(argument)).collect()
     }
 }
 
-/// What is to be done: rows that have a source and no embedding, or one that was made of something else.
-pub fn condition(target: &Target) -> String {
-    let (source, embedding) = (&target.source.quoted, &target.embedding.quoted);
-    let mut needed = format!("t.{embedding} IS NULL");
-    if let Some(provenance) = &target.provenance {
-        let bytes = match target.source.type_id {
-            pg_sys::BYTEAOID => format!("t.{source}"),
-            _ => format!("pg_catalog.convert_to(CAST(t.{source} AS pg_catalog.text), 'UTF8')"),
-        };
-        let now = format!(
-            "$2 OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) pg_catalog.encode(pg_catalog.sha256({bytes}), 'hex')"
-        );
-        needed = format!("({needed} OR NOT COALESCE(t.{} OPERATOR(pg_catalog.=) ({now}), false))", provenance.quoted);
-    }
-    format!("t.{source} IS NOT NULL AND {needed}")
+/// OID of the type `vector`.
+fn vector_type(target: &Target) -> pg_sys::Oid {
+    target.embedding.embeddings.as_ref().expect("a column of vectors").vector_type
 }
 
-/// What `Locked` is made of: see `CTID` and what follows it.
-fn columns(target: &Target) -> String {
-    let object: Vec<String> =
-        target.key.iter().map(|column| format!("{}, t.{}", literal(&column.name), column.quoted)).collect();
-    format!(
-        "t.ctid, t.tableoid, t.{}, pg_catalog.jsonb_build_object({}), {}",
-        target.source.quoted,
-        object.join(", "),
-        key(target)
-    )
+/// The columns of the key, from this one on.
+fn values(row: &Row, first: i32, target: &Target) -> Place {
+    (first..).take(target.key.len()).map(|column| row.text(column).expect("a key is not NULL")).collect()
 }
 
-fn key(target: &Target) -> String {
-    target.key.iter().map(|column| format!("t.{}", column.quoted)).collect::<Vec<_>>().join(", ")
-}
-
-fn read(target: &Target, after: Option<String>) -> String {
-    format!(
-        "SELECT {columns} FROM {table} AS t WHERE {condition}{after} ORDER BY {key} LIMIT $1 \
-         FOR NO KEY UPDATE OF t SKIP LOCKED",
-        columns = columns(target),
-        key = key(target),
-        table = target.table.name,
-        condition = condition(target),
-        after = after.map(|after| format!(" AND {after}")).unwrap_or_default(),
-    )
-}
-
-/// The table, joined with keys as JSON.
-fn by_keys(target: &Target) -> Result<String> {
-    let mut conditions = Vec::new();
-    for column in &target.key {
-        conditions.push(format!(
-            "t.{} {} CAST((k.value OPERATOR(pg_catalog.->>) {}) AS {})",
-            column.quoted,
-            column.equals()?,
-            literal(&column.name),
-            column.type_name
-        ));
+/// The primary key's index, whatever the statistics say of how many embeddings are NULL: sorting all rows for each batch
+/// would take for ever.
+fn in_order() -> LocalSettings {
+    let settings = LocalSettings::begin();
+    for name in [c"enable_seqscan", c"enable_bitmapscan", c"enable_sort"] {
+        settings.set(name, c"off");
     }
-    Ok(format!(
-        "pg_catalog.jsonb_array_elements(CAST($1 AS pg_catalog.jsonb)) AS k JOIN {} AS t ON {}",
-        target.table.name,
-        conditions.join(" AND ")
-    ))
-}
-
-/// The rows after a place. The first column alone is said once more, so that an index is entered there.
-fn after(target: &Target) -> Result<String> {
-    let mut condition = String::new();
-    for (index, column) in target.key.iter().enumerate().rev() {
-        let ((greater, _), equal) = (column.comparisons()?, column.equals()?);
-        let value = format!("CAST(${} AS {})", index + 3, column.type_name);
-        let name = &column.quoted;
-        condition = if condition.is_empty() {
-            format!("t.{name} {greater} {value}")
-        } else {
-            format!("(t.{name} {greater} {value} OR (t.{name} {equal} {value} AND {condition}))")
-        };
-    }
-    if let [first, _, ..] = &target.key[..] {
-        let (_, less) = first.comparisons()?;
-        condition = format!("NOT (t.{} {less} CAST($3 AS {})) AND {condition}", first.quoted, first.type_name);
-    }
-    Ok(condition)
-}
-
-/// By where the row lies, and by its key, which tells PostgreSQL the partition.
-fn write(target: &Target, keeps_picture: bool) -> Result<String> {
-    let mut assignments = vec![format!("{} = $1", target.embedding.quoted)];
-    if let (Some(picture), true) = (&target.picture, keeps_picture) {
-        assignments.push(format!("{} = $2", picture.quoted));
-    }
-    if let Some(provenance) = &target.provenance {
-        assignments.push(format!("{} = $3", provenance.quoted));
-    }
-    let mut condition = "t.ctid OPERATOR(pg_catalog.=) $4 AND t.tableoid OPERATOR(pg_catalog.=) $5".to_owned();
-    for (index, column) in target.key.iter().enumerate() {
-        condition = format!("{condition} AND t.{} {} ${}", column.quoted, column.equals()?, index + 6);
-    }
-    Ok(format!("UPDATE {} AS t SET {} WHERE {condition}", target.table.name, assignments.join(", ")))
+    settings
 }

@@ -85,12 +85,21 @@ impl Target {
     /// # Errors
     /// [`Obstacle`] and [`crate::errors::Misuse`], and what the server has against the model.
     pub fn check(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
+        let target = Self::check_columns(id, names, schema)?;
+        if target.key.is_empty() {
+            return Err(Obstacle::NoPrimaryKey { table: target.table.name }.into());
+        }
+        Ok(target)
+    }
+
+    /// The same, for who has no need of a primary key.
+    ///
+    /// # Errors
+    /// As [`Target::check`].
+    pub fn check_columns(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
         let table = Table::read(id)?;
         let is_temporary = check_relation(&table)?;
-        let key: Vec<Column> = match table.key(None) {
-            Ok(key) => key.into_iter().cloned().collect(),
-            Err(_) => return Err(Obstacle::NoPrimaryKey { table: table.name.clone() }.into()),
-        };
+        let key: Vec<Column> = table.key(None).map_or(Vec::new(), |key| key.into_iter().cloned().collect());
         let source = table.column(&names.source)?.clone();
         let kind = kind_of(&source, names.kind.as_deref())?;
         let embedding = table.embedding_column(Some(&names.embedding))?.0.clone();
@@ -174,7 +183,11 @@ fn check_privilege(table: &Table, column: &Column, privilege: &'static str) -> R
     }
 }
 
-fn check_not_generated(table: &Table, column: &Column) -> Result<()> {
+/// Fails where PostgreSQL fills a column by itself.
+///
+/// # Errors
+/// [`Obstacle::Generated`].
+pub fn check_not_generated(table: &Table, column: &Column) -> Result<()> {
     let _settings = LocalSettings::with_catalog_only();
     let arguments = [Argument::oid(table.id), Argument::text(&column.name)];
     if spi::select(GENERATED, &arguments, |_| Ok(()))?.is_empty() {

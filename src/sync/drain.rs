@@ -1,19 +1,19 @@
 //! Entries of the queue → embeddings in their rows.
 //!
-//! All in one transaction: entries are locked and, as the table's owner, their rows; the rows are embedded and written,
-//! and the entries removed. Whatever ends this process, the entries are there as before.
+//! All in one transaction: entries are locked; as the table's owner, their rows are embedded and written; and the entries
+//! are removed. Whatever ends this process, the entries are there as before.
 
-use super::worker::Failure;
-use crate::errors::{Result, or_raise};
-use crate::ingest::{self, Entry, Failures, Known, Locked, Names, OwnersRights, Pace, Statements, Target};
-use crate::spi::{self, Argument, Connection};
-use pgrx::pg_sys;
-use std::collections::HashSet;
+use super::queue::{Queue, Queued, Task};
+use super::rows::{Group, QueuedRows, Results};
+use super::table;
+use crate::errors::{Error, Obstacle, Raised, Result, or_raise};
+use crate::ingest::{self, Failures, Names, OwnersRights, Pace, Statements, Target};
+use crate::spi::Connection;
+use protocol::{ErrorClass, Failure};
+use std::collections::HashMap;
 
-/// Most entries of one transaction. Their rows are locked while they are embedded.
+/// Most entries of one transaction.
 pub const MOST: usize = 32;
-/// After so many attempts, or some twenty minutes, an entry is given up.
-const ATTEMPTS: i32 = 10;
 
 /// What there was to do.
 pub enum Outcome {
@@ -25,99 +25,105 @@ pub enum Outcome {
     NoExtension,
 }
 
-const HOME: &str = "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension AS e \
-    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace \
-    WHERE e.extname OPERATOR(pg_catalog.=) 'clip_search'";
-
-fn schema(connection: &Connection) -> Option<String> {
-    connection.execute(HOME, &[]).1.first().and_then(|row| row.text(1))
+/// What an error is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// One of the entries, perhaps.
+    Entry,
+    /// The table, its columns or the model.
+    Task,
+    /// No server can be had for anything.
+    Everything,
 }
 
-/// What an entry asks for, but for the key: one table and its columns.
-struct Task {
-    table: pg_sys::Oid,
-    source: String,
-    embedding: String,
-    model: String,
+/// What was at hand when an error ended a step.
+#[derive(Default)]
+pub struct AtHand {
+    task: Option<Task>,
+    entries: Vec<Queued>,
+    blame: Option<Blame>,
 }
 
-impl Task {
-    const COLUMNS: &str = "CAST(q.relid AS pg_catalog.oid), q.source_column, q.embedding_column, q.model";
-    const IS_IT: &str = "q.relid OPERATOR(pg_catalog.=) $1 AND q.source_column OPERATOR(pg_catalog.=) $2::pg_catalog.name \
-        AND q.embedding_column OPERATOR(pg_catalog.=) $3::pg_catalog.name AND q.model OPERATOR(pg_catalog.=) $4";
-    const IS_DUE: &str = "q.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()";
-
-    /// The one that has waited longest.
-    fn next(connection: &Connection, schema: &str) -> Option<Self> {
-        let query = format!(
-            "SELECT {} FROM {schema}.clip_embed_queue AS q WHERE {} ORDER BY q.due_at LIMIT 1",
-            Self::COLUMNS,
-            Self::IS_DUE
-        );
-        let rows = connection.execute(&query, &[]).1;
-        let row = rows.first()?;
-        let text = |column| row.text(column).unwrap_or_default();
-        Some(Self {
-            table: pg_sys::Oid::from(row.number::<u32>(1)?),
-            source: text(2),
-            embedding: text(3),
-            model: text(4),
-        })
+impl AtHand {
+    /// Whose fault an error is.
+    pub fn blame(&self, raised: &Raised) -> Blame {
+        match self.blame {
+            Some(blame) => blame,
+            None if raised.is_a_lock() || self.entries.is_empty() => Blame::Task,
+            None => Blame::Entry,
+        }
     }
 
-    fn arguments(&self) -> Vec<Argument> {
-        let names = [&self.source, &self.embedding, &self.model].map(|name| Argument::text(name));
-        [Argument::oid(self.table)].into_iter().chain(names).collect()
-    }
-
-    /// Entries whose time has come: where they lie, and their keys as JSON.
-    fn entries(&self, connection: &Connection, schema: &str, most: usize) -> Vec<(String, String)> {
-        let query = format!(
-            "SELECT q.ctid, q.key FROM {schema}.clip_embed_queue AS q WHERE {} AND {} ORDER BY q.due_at LIMIT {most} \
-             FOR UPDATE OF q SKIP LOCKED",
-            Self::IS_IT,
-            Self::IS_DUE
-        );
-        let text = |row: &spi::Row, column| row.text(column).unwrap_or_default();
-        connection.execute(&query, &self.arguments()).1.iter().map(|row| (text(row, 1), text(row, 2))).collect()
+    /// How many entries were taken.
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 }
 
-/// Embeds the rows of some entries, at most so many. Raises where it cannot; see [`put_off`].
-pub fn step(most: usize) -> Outcome {
+/// Embeds the rows of some entries, at most so many. Raises where it cannot; see [`after`].
+pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
     let connection = Connection::open();
-    let Some(schema) = schema(&connection) else { return Outcome::NoExtension };
-    let Some(task) = Task::next(&connection, &schema) else { return Outcome::NothingToDo };
-    let entries = task.entries(&connection, &schema, most);
-    let left = or_raise(work(&connection, &schema, &task, &entries));
-    let places = |wanted: &dyn Fn(&String) -> bool| {
-        let places: Vec<&str> =
-            entries.iter().filter(|(_, key)| wanted(key)).map(|(place, _)| place.as_str()).collect();
-        Argument::text(&format!("{{\"{}\"}}", places.join("\",\"")))
-    };
-    let done = format!(
-        "DELETE FROM {schema}.clip_embed_queue AS q WHERE q.ctid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.tid[])"
-    );
-    let locked = format!(
-        "UPDATE {schema}.clip_embed_queue AS q SET due_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) \
-         interval '1 second' WHERE q.ctid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.tid[])"
-    );
-    if entries.iter().any(|(_, key)| !left.contains(key)) {
-        connection.execute(&done, &[places(&|key| !left.contains(key))]);
+    let Some(queue) = Queue::open(&connection) else { return Outcome::NoExtension };
+    let Some(task) = queue.next() else { return Outcome::NothingToDo };
+    at_hand.task = Some(task.clone());
+    if !table::lock(task.table) {
+        queue.put_off(&task, "the table is locked by another session");
+        return Outcome::Worked;
     }
-    if !left.is_empty() {
-        connection.execute(&locked, &[places(&|key| left.contains(key))]);
+    let entries = queue.entries(&task, most);
+    at_hand.entries.clone_from(&entries);
+    let results = work(&connection, &queue, &task, &entries);
+    at_hand.blame = results.as_ref().err().map(blame);
+    let results = or_raise(results);
+    for (group, raised) in &results.refused {
+        pgrx::log!("clip_search: a queued row was not embedded: {} ({})", raised.message, raised.state());
+        queue.failed(&task, group, raised);
     }
+    queue.look_again(&results.again);
+    let refused: Vec<i64> = results.refused.iter().flat_map(|(group, _)| group).map(|entry| entry.id).collect();
+    let is_done = |id: &i64| !results.again.contains(id) && !refused.contains(id);
+    let done: Vec<i64> = entries.iter().map(|entry| entry.id).filter(is_done).collect();
+    queue.remove(&done);
     Outcome::Worked
 }
 
-/// The keys of rows that somebody has locked.
-fn work(connection: &Connection, schema: &str, task: &Task, entries: &[(String, String)]) -> Result<HashSet<String>> {
-    let owner =
-        "SELECT CAST(c.relowner AS pg_catalog.oid) FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1";
-    let owner = connection.execute(owner, &[Argument::oid(task.table)]).1.first().and_then(|row| row.number::<u32>(1));
+/// After an error that ended a step: what it is about is tried again later.
+pub fn after(at_hand: &AtHand, blame: Blame, raised: &Raised) {
+    let connection = Connection::open();
+    let (Some(queue), Some(task)) = (Queue::open(&connection), &at_hand.task) else { return };
+    match blame {
+        Blame::Entry => queue.failed(task, &at_hand.entries, raised),
+        Blame::Task => queue.put_off(task, &raised.message),
+        Blame::Everything => (),
+    }
+}
+
+/// Whether nobody is writing to the queue, and nothing is in it; see [`Queue::is_quiet`].
+pub fn is_quiet() -> bool {
+    let connection = Connection::open();
+    Queue::open(&connection).is_none_or(|queue| queue.is_quiet())
+}
+
+fn blame(error: &Error) -> Blame {
+    match error {
+        // What ends a server, or keeps it busy for ever, may be a picture.
+        Error::Lost(_) | Error::NoAnswer(_) | Error::RequestTooLong(_) => Blame::Entry,
+        Error::Server(Failure { class: ErrorClass::OutOfMemory | ErrorClass::Internal, .. }) => Blame::Entry,
+        Error::Server(Failure { class: ErrorClass::Busy | ErrorClass::TooManyConnections, .. })
+        | Error::Mismatch { .. }
+        | Error::NotStarted { .. }
+        | Error::CannotStart { .. }
+        | Error::NoWorkerSlot
+        | Error::NoSupervisor
+        | Error::File { .. } => Blame::Everything,
+        _ => Blame::Task,
+    }
+}
+
+fn work(connection: &Connection, queue: &Queue, task: &Task, entries: &[Queued]) -> Result<Results> {
     // The table is gone, and so is what was to be done.
-    let Some(owner) = owner else { return Ok(HashSet::new()) };
+    let Some(owner) = table::owner(connection, task.table) else { return Ok(Results::default()) };
+    table::check_triggers(connection, task.table)?;
     let names = Names {
         source: task.source.clone(),
         embedding: task.embedding.clone(),
@@ -126,70 +132,50 @@ fn work(connection: &Connection, schema: &str, task: &Task, entries: &[(String, 
         provenance: None,
         model: task.model.clone(),
     };
-    let _rights = OwnersRights::begin(pg_sys::Oid::from(owner));
-    let target = Target::check(task.table, &names, schema)?;
-    let statements = Statements::prepare(connection, &target)?;
-    let keys: HashSet<&str> = entries.iter().map(|(_, key)| key.as_str()).collect();
-    let keys = format!("[{}]", keys.into_iter().collect::<Vec<_>>().join(", "));
-    let rows = statements.find(connection, &target, &keys)?;
-    let locked: HashSet<String> = rows.iter().map(Locked::key).collect();
-    let left = statements.keys(connection, &target, &keys)?.into_iter().filter(|key| !locked.contains(key)).collect();
-    let (without, with): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.source().is_none());
-    for row in &without {
-        statements.clear(connection, row);
+    let rights = OwnersRights::begin(owner);
+    let target = Target::check(task.table, &names, &queue.schema)?;
+    let statements = Statements::default();
+    let (keys, groups) = by_key(entries);
+    let failures = Failures::begin(connection, &target, &queue.schema);
+    let strange = statements.strange_keys(connection, &target, &keys);
+    let mut found: Vec<_> = groups.iter().map(|_| None).collect();
+    for (place, row) in statements.find(connection, &target, &keys)? {
+        found[place] = Some(row);
     }
-    let failures = Failures::begin(connection, &target, schema);
-    let mut known = Known { connection, target: &target, statements: &statements, failures, rows: with.into() };
-    ingest::embed(&target.model, target.kind.modality(), &mut Pace::new(), &mut known)?;
-    Ok(left)
+    let (mut waiting, mut without) = (Vec::new(), Vec::new());
+    let mut changed = Vec::new();
+    for (place, (group, row)) in groups.into_iter().zip(found).enumerate() {
+        match row {
+            Some(row) if row.source().is_some() => waiting.push((group, row)),
+            Some(row) => without.push((group, row)),
+            None if strange.contains(&place) => changed.push(group),
+            // Its row is gone.
+            None => failures.forget(connection, task.table, &group[0].key),
+        }
+    }
+    let results = Results::default();
+    let mut rows =
+        QueuedRows { connection, target: &target, statements: &statements, failures, waiting: waiting.into(), results };
+    rows.clear(without)?;
+    ingest::embed(&target.model, target.kind.modality(), &mut Pace::new(), &mut rows)?;
+    drop(rights);
+    let why = Raised::from(Error::from(Obstacle::KeyChanged { table: target.table.name.clone() }));
+    for group in changed {
+        queue.give_up(task, &group[0], &why, 1);
+    }
+    Ok(rows.results)
 }
 
-/// After a failure of one entry: it is tried again later, and given up in the end.
-pub fn put_off(failure: &Failure) {
-    let connection = Connection::open();
-    let Some(schema) = schema(&connection) else { return };
-    let Some(task) = Task::next(&connection, &schema) else { return };
-    let Some((place, key)) = task.entries(&connection, &schema, 1).pop() else { return };
-    let update = format!(
-        "UPDATE {schema}.clip_embed_queue AS q SET attempts = q.attempts OPERATOR(pg_catalog.+) 1, \
-         due_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) \
-         pg_catalog.make_interval(secs => LEAST(pg_catalog.power(2, q.attempts), 600)) \
-         WHERE q.ctid OPERATOR(pg_catalog.=) $1::pg_catalog.tid RETURNING q.attempts"
-    );
-    let rows = connection.execute(&update, &[Argument::text(&place)]).1;
-    let attempts: i32 = rows.first().and_then(|row| row.number(1)).unwrap_or(1);
-    if attempts < ATTEMPTS {
-        return;
+/// The keys as a JSON array, each once, and the entries of each.
+fn by_key(entries: &[Queued]) -> (String, Vec<Group>) {
+    let (mut places, mut groups) = (HashMap::new(), Vec::<Group>::new());
+    for entry in entries {
+        let place = *places.entry(&entry.key).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[place].push(entry.clone());
     }
-    let delete = format!(
-        "DELETE FROM {schema}.clip_embed_queue AS q WHERE {} AND q.key OPERATOR(pg_catalog.=) $5::pg_catalog.jsonb \
-         AND q.attempts OPERATOR(pg_catalog.>=) {ATTEMPTS}",
-        Task::IS_IT
-    );
-    let mut arguments = task.arguments();
-    arguments.push(Argument::text(&key));
-    connection.execute(&delete, &arguments);
-    let given_up = Entry {
-        table: task.table,
-        key: &key,
-        source: &task.source,
-        embedding: &task.embedding,
-        sqlstate: &failure.state(),
-        message: &failure.message,
-        hint: failure.hint.as_deref(),
-    };
-    given_up.give_up(&connection, &schema, attempts);
-}
-
-/// Whether the queue is empty, and nobody is writing to it; the lock that tells is held until the transaction ends.
-pub fn is_quiet() -> bool {
-    let connection = Connection::open();
-    let Some(schema) = schema(&connection) else { return true };
-    let table = "SELECT CAST(CAST($1 AS pg_catalog.regclass) AS pg_catalog.oid)";
-    let rows = connection.execute(table, &[Argument::text(&format!("{schema}.clip_embed_queue"))]).1;
-    let Some(id) = rows.first().and_then(|row| row.number::<u32>(1)) else { return true };
-    // SAFETY: a table that exists; without waiting. It conflicts with the lock of whoever has written and not committed.
-    let alone = unsafe { pg_sys::ConditionalLockRelationOid(pg_sys::Oid::from(id), pg_sys::ShareLock as i32) };
-    let empty = format!("SELECT FROM {schema}.clip_embed_queue LIMIT 1");
-    alone && connection.execute(&empty, &[]).0 == 0
+    let keys: Vec<&str> = groups.iter().map(|group| group[0].key.as_str()).collect();
+    (format!("[{}]", keys.join(", ")), groups)
 }

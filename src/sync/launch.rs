@@ -73,64 +73,60 @@ pub fn register_if_preloading() {
     }
 }
 
-/// How the lock is held.
-#[derive(Clone, Copy)]
-pub enum Hold {
-    /// To see whether it can be had, until the end of the transaction at the latest.
-    Shared,
-    /// By the worker, as long as it lives.
-    Worker,
-}
-
-impl Hold {
-    fn mode(self) -> (i32, bool) {
-        match self {
-            Self::Shared => (pg_sys::ShareLock as i32, false),
-            Self::Worker => (pg_sys::ExclusiveLock as i32, true),
-        }
-    }
-}
-
-/// The lock that says that a worker of this database lives.
+/// The lock that says that a worker of this database lives. Of the kind of advisory locks, which an error does not end;
+/// their functions cannot name it.
 pub struct Presence;
 
+/// What is locked, in the place of an object's number: "clip".
+const NUMBER: u32 = u32::from_be_bytes(*b"clip");
+
 impl Presence {
-    /// On the extension, with a number of ours in the place of a column's: nobody else locks that.
     fn tag() -> pg_sys::LOCKTAG {
-        // SAFETY: the database of this process, and an extension by its name.
-        let (database, extension) =
-            unsafe { (pg_sys::MyDatabaseId, pg_sys::get_extension_oid(c"clip_search".as_ptr(), true)) };
+        // SAFETY: the database of this process.
+        let database = unsafe { pg_sys::MyDatabaseId };
         pg_sys::LOCKTAG {
             locktag_field1: database.to_u32(),
             locktag_field2: pg_sys::ExtensionRelationId.to_u32(),
-            locktag_field3: extension.to_u32(),
-            locktag_field4: 1,
+            locktag_field3: NUMBER,
+            locktag_field4: 0,
             locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
         }
     }
 
-    /// Takes it, if it can be had at once.
-    pub fn try_hold(hold: Hold) -> bool {
-        let (mode, is_for_session) = hold.mode();
+    fn acquire(mode: u32, is_for_session: bool) -> pg_sys::LockAcquireResult::Type {
         // SAFETY: a tag of a kind that Postgres knows; without waiting.
-        let result = unsafe { pg_sys::LockAcquire(&Self::tag(), mode, is_for_session, true) };
+        unsafe { pg_sys::LockAcquire(&Self::tag(), mode as i32, is_for_session, true) }
+    }
+
+    fn release(mode: u32, is_for_session: bool) {
+        // SAFETY: held, as the caller knows.
+        unsafe { pg_sys::LockRelease(&Self::tag(), mode as i32, is_for_session) };
+    }
+
+    /// Takes it for as long as this process lives, if it can be had at once. Held already, it stays held.
+    pub fn hold() -> bool {
+        let result = Self::acquire(pg_sys::ExclusiveLock, true);
+        if [pg_sys::LockAcquireResult::LOCKACQUIRE_ALREADY_HELD, pg_sys::LockAcquireResult::LOCKACQUIRE_ALREADY_CLEAR]
+            .contains(&result)
+        {
+            // They are counted.
+            Self::release(pg_sys::ExclusiveLock, true);
+        }
         result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+    }
+
+    /// Gives it back.
+    pub fn let_go() {
+        Self::release(pg_sys::ExclusiveLock, true);
     }
 
     /// Whether a worker holds it.
     pub fn is_held() -> bool {
-        let is_free = Self::try_hold(Hold::Shared);
+        let is_free = Self::acquire(pg_sys::ShareLock, false) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL;
         if is_free {
-            Self::let_go(Hold::Shared);
+            Self::release(pg_sys::ShareLock, false);
         }
         !is_free
-    }
-
-    /// Gives it back.
-    pub fn let_go(hold: Hold) {
-        let (mode, is_for_session) = hold.mode();
-        // SAFETY: held, as the caller knows.
-        unsafe { pg_sys::LockRelease(&Self::tag(), mode, is_for_session) };
     }
 }

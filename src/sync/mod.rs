@@ -2,12 +2,19 @@
 //!
 //! ```text
 //! launch   at commit: is a worker there, or one to be started?
-//! worker   its loop                                             → drain
-//! drain    entries of one table → embeddings, as its owner      → ingest
+//! worker   its loop: what follows from an error                  → drain
+//! drain    entries of one table → embeddings, as its owner       → all below
+//! queue    the queue's own table
+//! table    the rows' table: locked, and whose triggers run
+//! rows     rows on their way to the server and back              → ingest
 //! ```
 
 mod drain;
 mod launch;
+mod queue;
+mod rows;
+mod table;
 mod worker;
 
 pub use launch::{register_if_preloading, work_at_commit};
+pub use table::check_triggers;

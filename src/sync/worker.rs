@@ -1,18 +1,20 @@
 //! The background worker's loop.
 
-use super::drain::{self, Outcome};
-use super::launch::{Hold, Presence};
-use crate::wait_event;
+use super::drain::{self, AtHand, Blame, Outcome};
+use super::launch::Presence;
+use crate::errors::Raised;
+use crate::{settings, wait_event};
+use pgrx::PgTryBuilder;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys::{self, panic::CaughtError};
-use pgrx::{PgSqlErrorCode, PgTryBuilder};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 /// Between two looks at an empty queue, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// A worker that was started for an upload ends when there was nothing to do for so long.
-const LINGER: Duration = Duration::from_secs(5);
+/// DROP DATABASE waits for five seconds.
+const LINGER: Duration = Duration::from_secs(2);
 /// How long to wait for the lock: somebody may be looking whether it is held.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest wait after a failure that concerns all entries.
@@ -21,7 +23,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 unsafe extern "C-unwind" {
     /// Postgres's own handler, which sets flags and the latch; not pgrx's wrapper, which is no handler.
     fn die(signal: i32);
+    /// utils/timeout.h, which pgrx has not; neither raises.
+    fn enable_timeout_after(id: u32, milliseconds: i32);
+    fn disable_timeout(id: u32, keeps_indicator: bool);
 }
+
+/// `STATEMENT_TIMEOUT` of utils/timeout.h: every process with a database has it, and it cancels what runs.
+const TIMEOUT: u32 = 3;
 
 /// Entry point of the background worker. The argument is the database's OID; the static worker's database is named.
 #[pgrx::pg_guard]
@@ -41,26 +49,28 @@ pub extern "C-unwind" fn clip_search_worker_main(argument: pg_sys::Datum) {
     } else {
         BackgroundWorker::connect_worker_to_spi_by_oid(Some(pg_sys::Oid::from(argument.value() as u32)), None);
     }
+    prepare_session();
     run(is_static);
 }
 
 fn run(is_static: bool) {
     let began = Instant::now();
-    while !transaction(|| Presence::try_hold(Hold::Worker)).unwrap_or(false) {
+    while !transaction(None, Presence::hold).unwrap_or(false) {
         // Somebody who looks holds it for a moment, too; another worker holds it for good.
-        let is_another = transaction(Presence::is_held).unwrap_or(true);
+        let is_another = transaction(None, Presence::is_held).unwrap_or(true);
         if !is_static && (is_another || began.elapsed() > PATIENCE) {
             return;
         }
         sleep(PAUSES.1 / 10);
     }
     let (mut idle_since, mut pause) = (Instant::now(), PAUSES.0);
-    // After a failure, entries are taken one by one until as many are done as were taken together.
+    // After a failure that may be one entry's, they are taken one by one until as many are done as were taken together.
     let mut alone = 0_usize;
     let mut failures = 0_u32;
     loop {
         let most = if alone > 0 { 1 } else { drain::MOST };
-        match transaction(|| drain::step(most)) {
+        let mut at_hand = AtHand::default();
+        match transaction(Some(longest()), || drain::step(most, &mut at_hand)) {
             Ok(Outcome::Worked) => {
                 (idle_since, pause) = (Instant::now(), PAUSES.0);
                 alone = alone.saturating_sub(1);
@@ -68,7 +78,7 @@ fn run(is_static: bool) {
             }
             Ok(Outcome::NothingToDo) => {
                 alone = 0;
-                if !is_static && idle_since.elapsed() > LINGER && transaction(may_end).unwrap_or(false) {
+                if !is_static && idle_since.elapsed() > LINGER && transaction(None, may_end).unwrap_or(false) {
                     return;
                 }
                 sleep(pause);
@@ -76,54 +86,64 @@ fn run(is_static: bool) {
             }
             Ok(Outcome::NoExtension) if is_static => sleep(LONGEST_PAUSE),
             Ok(Outcome::NoExtension) => return,
-            Err(failure) if most > 1 && !failure.is_for_all() => alone = drain::MOST,
-            Err(failure) => {
+            Err(raised) => {
                 idle_since = Instant::now();
-                pgrx::log!("clip_search: a queued row was not embedded: {} ({})", failure.message, failure.state());
-                if failure.is_for_all() {
+                pgrx::log!("clip_search: a queued row was not embedded: {} ({})", raised.message, raised.state());
+                let blame = at_hand.blame(&raised);
+                if blame == Blame::Entry && at_hand.len() > 1 {
+                    alone = drain::MOST;
+                    sleep(PAUSES.0);
+                } else if blame == Blame::Everything
+                    || transaction(None, || drain::after(&at_hand, blame, &raised)).is_err()
+                {
                     failures += 1;
                     sleep((PAUSES.1 * 2_u32.pow(failures.min(6))).min(LONGEST_PAUSE));
-                } else if transaction(|| drain::put_off(&failure)).is_err() {
-                    sleep(LONGEST_PAUSE);
                 }
             }
         }
+        // Whatever a table's trigger has done to it.
+        if !transaction(None, Presence::hold).unwrap_or(true) {
+            return;
+        }
     }
+}
+
+/// One step: a request to the server, and what the triggers of so many rows take.
+fn longest() -> Duration {
+    settings::request_timeout().map_or(Duration::MAX, |timeout| timeout * 2 + Duration::from_secs(60))
 }
 
 /// Whether nobody is writing to the queue, and nothing is in it; then the lock is given back.
 fn may_end() -> bool {
     drain::is_quiet() && {
-        Presence::let_go(Hold::Worker);
+        Presence::let_go();
         true
     }
 }
 
-/// What ended a transaction.
-pub struct Failure {
-    /// SQLSTATE.
-    pub code: PgSqlErrorCode,
-    /// As in the server log.
-    pub message: String,
-    /// What to do.
-    pub hint: Option<String>,
-}
-
-impl Failure {
-    /// The five characters.
-    pub fn state(&self) -> String {
-        crate::errors::sqlstate_text(self.code)
-    }
-
-    /// Whether it has nothing to do with the entry at hand: the server is away or busy, memory or disk is short, or this
-    /// process is asked to stop what it does.
-    fn is_for_all(&self) -> bool {
-        ["08", "53", "57"].contains(&&self.state()[..2])
+/// What the database or its roles may set otherwise, and a worker cannot work with.
+fn prepare_session() {
+    for (name, value) in [
+        (c"default_transaction_read_only", c"off"),
+        (c"default_transaction_isolation", c"read committed"),
+        (c"default_transaction_deferrable", c"off"),
+        (c"search_path", c"pg_catalog, pg_temp"),
+        (c"statement_timeout", c"0"),
+        (c"lock_timeout", c"0"),
+        (c"idle_in_transaction_session_timeout", c"0"),
+        // Keys are read as they were written.
+        (c"datestyle", c"ISO, MDY"),
+        (c"intervalstyle", c"postgres"),
+        (c"extra_float_digits", c"1"),
+    ] {
+        let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
+        // SAFETY: NUL-terminated strings, which are copied.
+        unsafe { pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), context, source) };
     }
 }
 
-/// Runs something in a transaction, which is rolled back where it fails.
-fn transaction<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
+/// Runs something in a transaction, which is rolled back where it fails or takes longer than it may.
+fn transaction<T>(limit: Option<Duration>, body: impl FnOnce() -> T) -> Result<T, Raised> {
     let body = AssertUnwindSafe(body);
     let attempt = || {
         // SAFETY: a transaction of this worker's own, with a snapshot for what is read in it.
@@ -132,26 +152,27 @@ fn transaction<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
             pg_sys::StartTransactionCommand();
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         }
+        if let Some(limit) = limit {
+            // SAFETY: a timeout of this process.
+            unsafe { enable_timeout_after(TIMEOUT, i32::try_from(limit.as_millis()).unwrap_or(i32::MAX)) };
+        }
         let AssertUnwindSafe(body) = body;
         let value = body();
         // SAFETY: ends what was begun above.
         unsafe {
+            disable_timeout(TIMEOUT, false);
             pg_sys::PopActiveSnapshot();
             pg_sys::CommitTransactionCommand();
         }
         Ok(value)
     };
     let failed = |error: CaughtError| {
-        let (CaughtError::PostgresError(report)
-        | CaughtError::ErrorReport(report)
-        | CaughtError::RustPanic { ereport: report, .. }) = error;
         // SAFETY: as after any error in a backend's main loop.
-        unsafe { pg_sys::AbortCurrentTransaction() };
-        Err(Failure {
-            code: report.sql_error_code(),
-            message: report.message().to_owned(),
-            hint: report.hint().map(str::to_owned),
-        })
+        unsafe {
+            disable_timeout(TIMEOUT, false);
+            pg_sys::AbortCurrentTransaction();
+        }
+        Err(Raised::from(&error))
     };
     PgTryBuilder::new(AssertUnwindSafe(attempt)).catch_others(failed).execute()
 }

@@ -143,6 +143,43 @@ SET search_path = clip_search_own, pg_catalog, public;
 UPDATE public.stock SET embedding = NULL WHERE "the ""caption""" IS NOT NULL;
 CALL public.clip_embed_table('public.stock', 'the "caption"', batch_size => 3);
 RESET search_path;
+-- Rows that others' triggers do not let be: the rest is filled, and the CALL ends.
+CREATE TABLE guarded (id integer PRIMARY KEY, caption text, embedding vector);
+INSERT INTO guarded SELECT n, 'caption ' || n FROM generate_series(1, 30) AS n;
+CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NEW.id = 5 THEN RETURN NULL; END IF;
+    IF NEW.id = 6 THEN NEW.embedding := OLD.embedding; END IF;
+    IF NEW.id = 7 THEN RAISE 'row % is not to be touched', NEW.id USING HINT = 'Leave it.'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER guard BEFORE UPDATE ON guarded FOR EACH ROW EXECUTE FUNCTION guard();
+CALL clip_embed_table('guarded', 'caption');
+SELECT key, sqlstate, message, hint, attempts FROM clip_embed_errors WHERE "table" = 'guarded'::regclass ORDER BY key;
+SELECT count(embedding) FROM guarded;
+CALL clip_embed_table('guarded', 'caption');
+DROP TRIGGER guard ON guarded;
+CALL clip_embed_table('guarded', 'caption');
+SELECT count(*) FROM clip_embed_errors WHERE "table" = 'guarded'::regclass;
+-- Whoever is shown only some of the rows is shown no failures of others.
+ALTER TABLE stock ENABLE ROW LEVEL SECURITY;
+CREATE POLICY few ON stock USING (id < 3);
+SELECT count(*) > 0 AS "some" FROM clip_embed_errors WHERE "table" = 'stock'::regclass;
+SET ROLE clip_search_filler;
+SELECT count(*) FROM clip_embed_errors WHERE "table" = 'stock'::regclass;
+RESET ROLE;
+ALTER TABLE stock DISABLE ROW LEVEL SECURITY;
+-- A domain as the source; a key of two columns; more rows than one statement looks at, of which the last have none
+CREATE DOMAIN jpeg AS bytea;
+CREATE TABLE large (part integer, id text, image jpeg, embedding vector, made_of text, PRIMARY KEY (part, id));
+INSERT INTO large SELECT n / 1000, n, pixel.image, CASE WHEN n < 44990 THEN vector '[1]' END FROM generate_series(1, 45000) AS n, pixel;
+CALL clip_embed_table('large', 'image');
+SELECT count(*), count(embedding), count(*) FILTER (WHERE vector_dims(embedding) > 1) AS filled FROM large;
+DELETE FROM large WHERE part > 0 OR id >= '2';
+CALL clip_embed_table('large', 'image', provenance_column => 'made_of');
+CALL clip_embed_table('large', 'image', provenance_column => 'made_of');
+DROP TABLE guarded, large;
+DROP DOMAIN jpeg;
+DROP FUNCTION guard();
 -- A temporary table, and one that is gone leaves no errors behind
 CREATE TEMP TABLE passing (id uuid PRIMARY KEY, image bytea, embedding vector(128));
 INSERT INTO passing VALUES ('00000000-0000-0000-0000-000000000001', 'no picture');

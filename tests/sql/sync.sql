@@ -16,6 +16,17 @@ SELECT * FROM report($$SELECT clip_sync('shop', 'image', 'small', mode => 'queue
 SELECT * FROM report($$SELECT clip_sync('shop', 'image', mode => 'queued', model => 'no/such')$$);
 SELECT * FROM report($$SELECT clip_sync('nokey', 'image', mode => 'queued')$$);
 SELECT * FROM report($$SELECT clip_sync('shop_view', 'image', mode => 'queued')$$);
+-- What a trigger would refuse at the first upload
+CREATE TABLE odd (id integer PRIMARY KEY DEFERRABLE, image bytea, half halfvec(128), embedding vector(128), title text, number integer,
+    caption text GENERATED ALWAYS AS ('a ' || title) STORED, copy vector(128) GENERATED ALWAYS AS (embedding) STORED);
+SELECT * FROM report($$SELECT clip_sync('odd', 'image', mode => 'queued')$$);
+ALTER TABLE odd DROP CONSTRAINT odd_pkey, ADD PRIMARY KEY (id);
+SELECT * FROM report($$SELECT clip_sync('odd', 'image', 'half')$$);
+SELECT * FROM report($$SELECT clip_sync('odd', 'caption')$$);
+SELECT * FROM report($$SELECT clip_sync('odd', 'image', 'copy')$$);
+SELECT * FROM report($$SELECT clip_sync('odd', 'number')$$);
+SELECT * FROM report($$SELECT clip_sync('shop', 'image', 'small')$$);
+SELECT * FROM report($$SELECT clip_sync('shop', 'image', model => 'no/such')$$);
 SELECT state, replace(message, pg_my_temp_schema()::regnamespace::text, 'pg_temp') AS message, hint FROM report($$SELECT clip_sync('passing', 'image', mode => 'queued')$$);
 SELECT * FROM report($$SELECT clip_unsync('shop')$$);
 CREATE ROLE clip_search_other;
@@ -74,6 +85,33 @@ SELECT count(*) FROM clip_embed_queue;
 COMMIT;
 SELECT clip_unsync('shop', 'the "vector"');
 SELECT count(*) FROM clip_sync_status() WHERE "table" = 'shop'::regclass;
+-- Halfvec, and a generated caption
+BEGIN;
+SELECT clip_sync('odd', 'caption', 'half', mode => 'queued');
+INSERT INTO odd (id, title) VALUES (1, 'dog');
+SELECT key, source_column, embedding_column FROM clip_embed_queue;
+-- Said again, what waits is kept: for the model that is asked for now, and if the source is the same.
+UPDATE clip_embed_queue SET model = 'another/model';
+SELECT clip_sync('odd', 'caption', 'half', mode => 'queued', always => true);
+SELECT key, model FROM clip_embed_queue;
+SELECT clip_sync('odd', 'title', 'half', mode => 'queued');
+SELECT count(*) FROM clip_embed_queue;
+-- Another key, and what changes neither
+INSERT INTO odd (id, title) VALUES (2, 'cat');
+DELETE FROM clip_embed_queue;
+UPDATE odd SET id = 3 WHERE id = 2;
+UPDATE odd SET number = 1 WHERE id = 1;
+SELECT key FROM clip_embed_queue;
+-- Arguments of all kinds
+CREATE TRIGGER backslash BEFORE INSERT ON odd FOR EACH ROW EXECUTE FUNCTION clip_embed_trigger('a\000b', 'embedding', 'é\\', 'x');
+SELECT source_column, embedding_column FROM clip_sync_status() WHERE trigger = 'backslash';
+-- Where all tables are published, entries have to be found by a key.
+SET LOCAL client_min_messages = error;
+CREATE PUBLICATION clip_search_all FOR ALL TABLES;
+RESET client_min_messages;
+UPDATE clip_embed_queue SET due_at = now();
+DELETE FROM clip_embed_queue;
+ROLLBACK;
 DROP VIEW shop_view;
-DROP TABLE shop, nokey, passing;
+DROP TABLE shop, nokey, passing, odd;
 DROP ROLE clip_search_other;

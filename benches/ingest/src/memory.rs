@@ -5,7 +5,7 @@
 //! for the rest.
 
 use crate::photos::{HEAVY_BYTES, Photos, make_large_table};
-use crate::ways::{CALL, INSERT, Installed, Way};
+use crate::ways::{CALL, INSERT, Way, set_batch_scan};
 use anyhow::Context;
 use measure::{Bound, Report, heading, table};
 use postgres::Config;
@@ -47,17 +47,12 @@ pub fn measure(config: &Config, photos: &Photos, gigabytes: f64, report: &mut Re
     photos.store_heavy(&mut measure::connect(config)?)?;
     let mut lines = Vec::new();
     for way in [Way::BatchScan, Way::EmbedTable] {
-        let (figures, ratio) = match embed(config, photos, way, rows)? {
-            Some(taken) => {
-                let share = taken.most(1.0) * f64::from(1 << 20) / (gigabytes * 1e9) * 100.0;
-                let [tenth, half, all] = [0.1, 0.5, 1.0].map(|share| format!("{:.1}", taken.most(share)));
-                let figures = [tenth, half, all, format!("{share:.2} %"), format!("{:.0}", taken.time.as_secs_f64())];
-                (figures, taken.most(1.0).max(NOISE) / taken.most(0.1).max(NOISE))
-            }
-            None => (["not there", "", "", "", ""].map(str::to_owned), f64::NAN),
-        };
-        let [tenth, half, all, share, seconds] = figures;
+        let taken = embed(config, photos, way, rows)?;
+        let share = taken.most(1.0) * f64::from(1 << 20) / (gigabytes * 1e9) * 100.0;
+        let [tenth, half, all] = [0.1, 0.5, 1.0].map(|share| format!("{:.1}", taken.most(share)));
+        let (share, seconds) = (format!("{share:.2} %"), format!("{:.0}", taken.time.as_secs_f64()));
         lines.push([way.name(), tenth, half, all, share, seconds]);
+        let ratio = taken.most(1.0).max(NOISE) / taken.most(0.1).max(NOISE);
         let what = format!("{}: memory of all over that of the first tenth", way.name());
         report.limit(what, ratio, Bound::AtMost(LIMIT), "times");
     }
@@ -65,22 +60,18 @@ pub fn measure(config: &Config, photos: &Photos, gigabytes: f64, report: &mut Re
     Ok(())
 }
 
-/// Embeds a table of so many rows in a session of its own. `None` where the extension has no such way.
-fn embed(config: &Config, photos: &Photos, way: Way, rows: u32) -> anyhow::Result<Option<Taken>> {
+/// Embeds a table of so many rows in a session of its own.
+fn embed(config: &Config, photos: &Photos, way: Way, rows: u32) -> anyhow::Result<Taken> {
     let mut client = measure::connect(config)?;
     let dimension = client
         .query_one("SELECT vector_dims(clip_embed_image($1))", &[&photos.one()])
         .context("the first picture")?
         .get(0);
-    let installed = Installed::of(&mut client)?;
-    if !installed.has(way) {
-        return Ok(None);
-    }
     make_large_table(&mut client, rows, dimension)?;
     // In a session of its own: what made the table leaves memory behind.
     let mut client = measure::connect(config)?;
     client.execute("SELECT clip_embed_image($1)", &[&photos.one()])?;
-    installed.set_batch_scan(&mut client, way == Way::BatchScan)?;
+    set_batch_scan(&mut client, way == Way::BatchScan)?;
     let backend = Process::new(client.query_one("SELECT pg_backend_pid()", &[])?.get(0))?;
     let before = anonymous(&backend)?;
     let (done, began) = (&AtomicBool::new(false), Instant::now());
@@ -102,7 +93,7 @@ fn embed(config: &Config, photos: &Photos, way: Way, rows: u32) -> anyhow::Resul
     })?;
     way.check(&mut client, rows)?;
     client.batch_execute("DROP TABLE photos, embedded")?;
-    Ok(Some(Taken { course, time }))
+    Ok(Taken { course, time })
 }
 
 /// In KiB.

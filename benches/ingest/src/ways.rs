@@ -60,48 +60,12 @@ pub const INSERT: &str = "INSERT INTO embedded SELECT id, clip_embed_image(image
 /// The statement of [`Way::EmbedTable`].
 pub const CALL: &str = "CALL clip_embed_table('photos', 'image', 'embedding')";
 
-/// What the installed extension has.
-#[derive(Clone, Copy)]
-pub struct Installed {
-    /// The setting `clip_search.enable_batch_scan`.
-    pub batch_scan: bool,
-    /// The procedure `clip_embed_table`.
-    pub embed_table: bool,
-}
-
-impl Installed {
-    /// Asks, in a session that has loaded the library.
-    ///
-    /// # Errors
-    /// What PostgreSQL says.
-    pub fn of(client: &mut Client) -> anyhow::Result<Self> {
-        let row = client.query_one(
-            "SELECT current_setting('clip_search.enable_batch_scan', true) IS NOT NULL,
-                    EXISTS (SELECT FROM pg_proc WHERE proname = 'clip_embed_table')",
-            &[],
-        )?;
-        Ok(Self { batch_scan: row.get(0), embed_table: row.get(1) })
-    }
-
-    /// Turns batch scans on or off.
-    ///
-    /// # Errors
-    /// What PostgreSQL says.
-    pub fn set_batch_scan(self, client: &mut Client, on: bool) -> anyhow::Result<()> {
-        if self.batch_scan {
-            client.batch_execute(&format!("SET clip_search.enable_batch_scan = {on}"))?;
-        }
-        Ok(())
-    }
-
-    /// Whether a way can be gone.
-    pub fn has(self, way: Way) -> bool {
-        match way {
-            Way::BatchScan => self.batch_scan,
-            Way::EmbedTable => self.embed_table,
-            _ => true,
-        }
-    }
+/// Turns batch scans on or off.
+///
+/// # Errors
+/// What PostgreSQL says.
+pub fn set_batch_scan(client: &mut Client, on: bool) -> anyhow::Result<()> {
+    Ok(client.batch_execute(&format!("SET clip_search.enable_batch_scan = {on}"))?)
 }
 
 /// A model, and who embeds with it.
@@ -109,8 +73,6 @@ pub struct Track<'a> {
     photos: &'a Photos,
     client: Client,
     alone: Alone,
-    /// What the extension has.
-    pub installed: Installed,
     dimension: i32,
     /// What is measured.
     pub about: String,
@@ -134,8 +96,8 @@ impl<'a> Track<'a> {
             &[&model],
         )?;
         let (dimension, about) = (row.get(0), row.get(1));
-        let (alone, installed) = (Alone::connect(&mut client, model, 2)?, Installed::of(&mut client)?);
-        Ok(Self { photos, client, alone, installed, dimension, about, array })
+        let alone = Alone::connect(&mut client, model, 2)?;
+        Ok(Self { photos, client, alone, dimension, about, array })
     }
 
     /// How many rows the server alone embeds in so long, in whole arrays.
@@ -161,7 +123,7 @@ impl<'a> Track<'a> {
             return self.alone.embed(self.photos.list(rows), self.array as usize, requests);
         }
         self.photos.make_table(&mut self.client, rows, self.dimension)?;
-        self.installed.set_batch_scan(&mut self.client, way == Way::BatchScan)?;
+        set_batch_scan(&mut self.client, way == Way::BatchScan)?;
         let began = Instant::now();
         match way {
             Way::EmbedTable => self.client.batch_execute(CALL)?,

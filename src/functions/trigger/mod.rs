@@ -56,8 +56,8 @@ impl Options {
 
 fn run(row: Row) -> Result<Datum> {
     let options = Options::parse(row.arguments())?;
-    let (source, modality) = row.source(&options.source)?;
-    let target = row.target(&options.embedding)?;
+    let (source, modality) = row.source(&options.source, false)?;
+    let target = row.target(&options.embedding, false)?;
     let Some(now) = row.new_value(source) else {
         return Ok(row.with(target, None));
     };

@@ -5,10 +5,10 @@ use super::super::sql_function;
 use super::Options;
 use super::row::{Row, same};
 use crate::errors::{Obstacle, Result};
-use crate::ingest::Elevated;
-use crate::spi::{Argument, Connection, Plan};
+use crate::ingest::{Elevated, as_json};
+use crate::spi::{Argument, Connection, LocalSettings, Plan};
 use crate::sync;
-use pgrx::pg_sys::{Datum, Oid};
+use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
@@ -20,8 +20,8 @@ fn run(row: &Row, schema: &str) -> Result<Datum> {
         Ok(options) if !options.excuse => options,
         _ => return Err(Obstacle::QueueTriggerArguments.into()),
     };
-    let (source, _) = row.source(&options.source)?;
-    let target = row.target(&options.embedding)?;
+    let (source, _) = row.source(&options.source, true)?;
+    let target = row.target(&options.embedding, true)?;
     if row.is_temporary() {
         return Err(Obstacle::Temporary { table: row.name() }.into());
     }
@@ -33,21 +33,44 @@ fn run(row: &Row, schema: &str) -> Result<Datum> {
     };
     let is_missing = row.new_value(target.number).is_none() && now.is_some();
     let is_asked_for = is_missing && (!row.is_update() || row.is_assigned(source));
-    if changed || is_asked_for {
-        enqueue(row, &options, schema)?;
+    let key = row.key();
+    // What waits for a row of the old key finds none.
+    let has_moved = row.is_update() && now.is_some() && key.iter().any(|number| row.has_changed(*number));
+    if changed || is_asked_for || has_moved {
+        enqueue(row, &key, &options, schema)?;
     }
     Ok(Datum::null())
 }
 
-fn enqueue(row: &Row, options: &Options, schema: &str) -> Result<()> {
-    let numbers = row.key();
+/// Types whose values are written in one way, whatever the session's settings.
+const PLAIN: [Oid; 7] = [
+    pg_sys::INT2OID,
+    pg_sys::INT4OID,
+    pg_sys::INT8OID,
+    pg_sys::NUMERICOID,
+    pg_sys::TEXTOID,
+    pg_sys::VARCHAROID,
+    pg_sys::UUIDOID,
+];
+
+/// Values are written as the worker reads them.
+fn readable() -> LocalSettings {
+    let settings = LocalSettings::begin();
+    settings.set(c"datestyle", c"ISO, MDY");
+    settings.set(c"intervalstyle", c"postgres");
+    settings.set(c"extra_float_digits", c"1");
+    settings
+}
+
+fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Result<()> {
     if numbers.is_empty() {
         return Err(Obstacle::NoPrimaryKey { table: row.name() }.into());
     }
-    let (mut pairs, mut values) = (Vec::new(), Vec::new());
-    for (place, number) in (1..).zip(numbers) {
+    let (mut pairs, mut values, mut is_plain) = (Vec::new(), Vec::new(), true);
+    for (place, number) in (1..).zip(numbers.iter().copied()) {
         let (name, type_id) = row.column_of(number);
-        pairs.push(format!("{}, ${place}", crate::spi::literal(&name)));
+        is_plain &= PLAIN.contains(&type_id);
+        pairs.push(format!("{}, {}", crate::spi::literal(&name), as_json(type_id, &format!("${place}"))));
         // SAFETY: a column of the key, which is not NULL, of this type.
         values.push(unsafe { Argument::of_type(type_id, row.new_value(number).expect("not NULL")) });
     }
@@ -58,7 +81,9 @@ fn enqueue(row: &Row, options: &Options, schema: &str) -> Result<()> {
          VALUES ($1, $2, CAST($3 AS pg_catalog.name), CAST($4 AS pg_catalog.name), $5)"
     );
     let connection = Connection::open();
+    let settings = (!is_plain).then(readable);
     let key = run_kept(&connection, key, &values)[0].datum(1).expect("an object");
+    drop(settings);
     let entry = [
         Argument::oid(row.table()),
         // SAFETY: a jsonb, which lives as long as the connection.

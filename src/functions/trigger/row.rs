@@ -7,6 +7,11 @@ use crate::text;
 use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, TriggerData, TupleDesc};
 use std::ffi::CStr;
 
+unsafe extern "C-unwind" {
+    /// utils/datum.h, which pgrx has not: whether two values are the same bytes.
+    fn datumIsEqual(value1: Datum, value2: Datum, is_by_value: bool, length: i32) -> bool;
+}
+
 /// Whether two values of a column of bytea or text are equal.
 pub fn same(before: Datum, now: Datum) -> bool {
     // SAFETY: both are varlena, of the length that they state. One that did not change is the same as it lies there, out
@@ -116,6 +121,20 @@ impl Row {
         }
     }
 
+    /// Whether an update gives a column another value, as it is stored.
+    pub fn has_changed(&self, number: i32) -> bool {
+        let (mut length, mut is_by_value) = (0, false);
+        // SAFETY: two values of a column, of its type.
+        unsafe {
+            let type_id = pg_sys::SPI_gettypeid(self.description(), number);
+            pg_sys::get_typlenbyval(type_id, &raw mut length, &raw mut is_by_value);
+            match (self.old_value(number), self.new_value(number)) {
+                (Some(before), Some(now)) => !datumIsEqual(before, now, is_by_value, i32::from(length)),
+                (before, now) => before.is_some() != now.is_some(),
+            }
+        }
+    }
+
     pub fn arguments(&self) -> Vec<String> {
         // SAFETY: as in `event`; so many C strings.
         unsafe {
@@ -135,8 +154,8 @@ impl Row {
         unsafe { (*(*self.0).tg_relation).rd_id }
     }
 
-    /// The number and type of a column that holds what it is given.
-    fn column(&self, name: &str) -> Result<(i32, Oid, i32)> {
+    /// The number and type of a column.
+    fn column(&self, name: &str, may_be_generated: bool) -> Result<(i32, Oid, i32)> {
         let c_name = text::to_c(name);
         // SAFETY: a description and a NUL-terminated name; dropped and system columns give no positive number.
         let number = unsafe { pg_sys::SPI_fnumber(self.description(), c_name.as_ptr()) };
@@ -148,15 +167,16 @@ impl Row {
         // SAFETY: a column of this table.
         unsafe {
             pg_sys::get_atttypetypmodcoll(self.table(), number as i16, &mut type_id, &mut modifier, &mut collation);
-            if pg_sys::get_attgenerated(self.table(), number as i16) != 0 {
+            if !may_be_generated && pg_sys::get_attgenerated(self.table(), number as i16) != 0 {
                 return Err(Misuse::GeneratedColumn { column: name.to_owned() }.into());
             }
         }
         Ok((number, type_id, modifier))
     }
 
-    pub fn source(&self, name: &str) -> Result<(i32, Modality)> {
-        let (number, type_id, _) = self.column(name)?;
+    /// The column of pictures or texts. Where it is generated, it has its value only after the row is stored.
+    pub fn source(&self, name: &str, may_be_generated: bool) -> Result<(i32, Modality)> {
+        let (number, type_id, _) = self.column(name, may_be_generated)?;
         // SAFETY: a type that exists.
         let modality = match unsafe { pg_sys::getBaseType(type_id) } {
             pg_sys::BYTEAOID => Modality::Image,
@@ -169,15 +189,20 @@ impl Row {
         Ok((number, modality))
     }
 
-    pub fn target(&self, name: &str) -> Result<Target> {
-        let (number, type_id, modifier) = self.column(name)?;
+    /// The column of embeddings, of type `vector` or, where that is enough, `halfvec`.
+    pub fn target(&self, name: &str, may_be_half: bool) -> Result<Target> {
+        let (number, type_id, modifier) = self.column(name, false)?;
         // Not by its name alone: anybody may call a type vector, and would be shown memory in place of numbers.
         // SAFETY: the OID of a type, and NUL-terminated names.
         let is_vector = unsafe {
             let extension = pg_sys::get_extension_oid(c"vector".as_ptr(), true);
             extension != Oid::INVALID
                 && pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_id) == extension
-                && type_name(type_id).rsplit('.').next() == Some("vector")
+                && match type_name(type_id).rsplit('.').next() {
+                    Some("vector") => true,
+                    Some("halfvec") => may_be_half,
+                    _ => false,
+                }
         };
         if !is_vector {
             return Err(Misuse::NotAVectorColumn { column: name.to_owned(), found: type_name(type_id) }.into());

@@ -137,6 +137,11 @@ impl Cluster {
 
     /// Starts a cluster that was stopped.
     pub fn start(&self) {
+        assert!(self.try_start(), "the cluster did not start:\n{}", self.log());
+    }
+
+    /// Starts it; false where it does not start, as when processes of one that was killed are still there.
+    pub fn try_start(&self) -> bool {
         let status = self
             .pg_ctl("start")
             .args(["--wait", "--timeout=60", "--silent"])
@@ -144,9 +149,8 @@ impl Cluster {
             .arg(self.log_file())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .status()
-            .expect("pg_ctl");
-        assert!(status.success(), "the cluster did not start:\n{}", self.log());
+            .status();
+        status.expect("pg_ctl").success()
     }
 
     /// Stops it and waits for the end of the postmaster.
@@ -187,8 +191,15 @@ impl Cluster {
 
     /// psql in a process of its own, which can be killed.
     pub fn psql(&self) -> Command {
-        let mut command = Installation::get().command("psql");
-        command.arg("--no-psqlrc").env("PGHOST", self.sockets()).env("PGPORT", PORT.to_string());
+        let mut command = self.client("psql");
+        command.arg("--no-psqlrc");
+        command
+    }
+
+    /// One of PostgreSQL's client programs, to be run against this cluster.
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Installation::get().command(program);
+        command.env("PGHOST", self.sockets()).env("PGPORT", PORT.to_string());
         command.env("PGUSER", "postgres").env("PGDATABASE", "postgres");
         command
     }

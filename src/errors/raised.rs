@@ -1,0 +1,50 @@
+//! What Postgres, or somebody's function, has raised, kept beyond the transaction that it ended.
+
+use super::sqlstate_text;
+use pgrx::PgSqlErrorCode as Code;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+
+/// An error that was caught.
+#[derive(Clone, Debug)]
+pub struct Raised {
+    code: Code,
+    /// The fact.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Raised {
+    /// The five characters of its SQLSTATE; XX000 for one that PostgreSQL's own list has not.
+    pub fn state(&self) -> String {
+        sqlstate_text(self.code)
+    }
+
+    /// Whether the statement was cancelled, or took longer than it may.
+    pub fn is_cancel(&self) -> bool {
+        self.code == Code::ERRCODE_QUERY_CANCELED
+    }
+
+    /// Whether somebody else was in the way: a lock that could not be had, a deadlock, a concurrent update.
+    pub fn is_a_lock(&self) -> bool {
+        self.code == Code::ERRCODE_LOCK_NOT_AVAILABLE || self.state().starts_with("40")
+    }
+}
+
+impl From<&CaughtError> for Raised {
+    fn from(error: &CaughtError) -> Self {
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = error;
+        let hint = report.hint().map(str::to_owned);
+        Self { code: report.sql_error_code(), message: report.message().to_owned(), hint }
+    }
+}
+
+impl From<super::Error> for Raised {
+    fn from(error: super::Error) -> Self {
+        let code = error.code();
+        let report = ErrorReport::from(error);
+        Self { code, message: report.message().to_owned(), hint: report.hint().map(str::to_owned) }
+    }
+}

@@ -1,0 +1,178 @@
+//! The table `clip_embed_queue`. Only this process works on its entries, but for `clip_unsync`: whatever somebody else has
+//! locked is passed over.
+
+use crate::errors::Raised;
+use crate::ingest::Entry;
+use crate::spi::{self, Argument, Connection};
+use pgrx::pg_sys;
+
+/// After so many attempts, or some twenty minutes, an entry is given up.
+const ATTEMPTS: i32 = 10;
+
+const HOME: &str = "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension AS e \
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace \
+    WHERE e.extname OPERATOR(pg_catalog.=) 'clip_search'";
+
+const IS_DUE: &str = "q.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()";
+
+/// From now.
+const LATER: &str = "pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)";
+
+/// As long as it has waited already, so that the times between attempts double; ten minutes at most.
+const AS_LONG_AGAIN: &str = "LEAST(GREATEST(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) q.enqueued_at, \
+    interval '1 second'), interval '10 minutes')";
+
+/// What an entry asks for, but for the key: one table and its columns.
+#[derive(Clone)]
+pub struct Task {
+    /// The table, or partition, that the row lies in.
+    pub table: pg_sys::Oid,
+    /// Column of pictures or texts.
+    pub source: String,
+    /// Column of embeddings.
+    pub embedding: String,
+    /// `owner/name`.
+    pub model: String,
+}
+
+impl Task {
+    const COLUMNS: &str = "CAST(q.relid AS pg_catalog.oid), q.source_column, q.embedding_column, q.model";
+    const IS_IT: &str = "q.relid OPERATOR(pg_catalog.=) $1 AND q.source_column OPERATOR(pg_catalog.=) $2::pg_catalog.name \
+        AND q.embedding_column OPERATOR(pg_catalog.=) $3::pg_catalog.name AND q.model OPERATOR(pg_catalog.=) $4";
+
+    fn arguments(&self) -> Vec<Argument> {
+        let names = [&self.source, &self.embedding, &self.model].map(|name| Argument::text(name));
+        [Argument::oid(self.table)].into_iter().chain(names).collect()
+    }
+}
+
+/// An entry that this transaction has locked.
+#[derive(Clone)]
+pub struct Queued {
+    /// Its number.
+    pub id: i64,
+    /// The row's key as JSON.
+    pub key: String,
+}
+
+/// The queue of this database.
+pub struct Queue<'a> {
+    connection: &'a Connection,
+    /// The extension's, quoted.
+    pub schema: String,
+    table: String,
+}
+
+impl<'a> Queue<'a> {
+    /// `None` where the extension is not installed.
+    pub fn open(connection: &'a Connection) -> Option<Self> {
+        let schema = connection.execute(HOME, &[]).1.first().and_then(|row| row.text(1))?;
+        Some(Self { connection, table: format!("{schema}.clip_embed_queue"), schema })
+    }
+
+    /// What the entry asks for that has waited longest, of those that are due and that nobody has locked.
+    pub fn next(&self) -> Option<Task> {
+        let query = format!(
+            "SELECT {} FROM {} AS q WHERE {IS_DUE} ORDER BY q.due_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED",
+            Task::COLUMNS,
+            self.table
+        );
+        let rows = self.connection.execute(&query, &[]).1;
+        let row = rows.first()?;
+        let text = |column| row.text(column).unwrap_or_default();
+        Some(Task {
+            table: pg_sys::Oid::from(row.number::<u32>(1)?),
+            source: text(2),
+            embedding: text(3),
+            model: text(4),
+        })
+    }
+
+    /// The oldest entries of a task that are due.
+    pub fn entries(&self, task: &Task, most: usize) -> Vec<Queued> {
+        let query = format!(
+            "SELECT q.id, q.key FROM {} AS q WHERE {} AND {IS_DUE} ORDER BY q.due_at LIMIT {most} \
+             FOR UPDATE OF q SKIP LOCKED",
+            self.table,
+            Task::IS_IT
+        );
+        let entry = |row: &spi::Row| Some(Queued { id: row.number(1)?, key: row.text(2)? });
+        self.connection.execute(&query, &task.arguments()).1.iter().filter_map(entry).collect()
+    }
+
+    /// All that is due of a task waits, and no entry is the worse for it: what was in the way is not theirs.
+    pub fn put_off(&self, task: &Task, why: &str) {
+        let update = format!(
+            "UPDATE {table} AS q SET due_at = {LATER} {AS_LONG_AGAIN}, last_error = $5 \
+             WHERE q.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
+             SELECT q.id FROM {table} AS q WHERE {} AND {IS_DUE} FOR UPDATE OF q SKIP LOCKED))",
+            Task::IS_IT,
+            table = self.table
+        );
+        let mut arguments = task.arguments();
+        arguments.push(Argument::text(why));
+        self.connection.execute(&update, &arguments);
+    }
+
+    /// Done with.
+    pub fn remove(&self, ids: &[i64]) {
+        if !ids.is_empty() {
+            let delete = format!("DELETE FROM {} AS q WHERE {}", self.table, Self::IS_ONE);
+            self.connection.execute(&delete, &[list(ids)]);
+        }
+    }
+
+    /// Their rows are locked, or were changed a moment ago.
+    pub fn look_again(&self, ids: &[i64]) {
+        if !ids.is_empty() {
+            let update =
+                format!("UPDATE {} AS q SET due_at = {LATER} interval '1 second' WHERE {}", self.table, Self::IS_ONE);
+            self.connection.execute(&update, &[list(ids)]);
+        }
+    }
+
+    const IS_ONE: &'static str = "q.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])";
+
+    /// An attempt has failed. They are tried again later, and given up in the end.
+    pub fn failed(&self, task: &Task, entries: &[Queued], raised: &Raised) {
+        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let update = format!(
+            "UPDATE {table} AS q SET attempts = q.attempts OPERATOR(pg_catalog.+) 1, last_error = $2, \
+             due_at = {LATER} pg_catalog.make_interval(secs => LEAST(pg_catalog.power(2, q.attempts), 600)) \
+             WHERE q.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
+             SELECT q.id FROM {table} AS q WHERE {} FOR UPDATE OF q SKIP LOCKED)) RETURNING q.id, q.attempts",
+            Self::IS_ONE,
+            table = self.table
+        );
+        let rows = self.connection.execute(&update, &[list(&ids), Argument::text(&raised.message)]).1;
+        let is_over = |row: &&spi::Row| row.number::<i32>(2).is_some_and(|attempts| attempts >= ATTEMPTS);
+        let over: Vec<i64> = rows.iter().filter(is_over).filter_map(|row| row.number(1)).collect();
+        for entry in entries.iter().filter(|entry| over.contains(&entry.id)) {
+            self.give_up(task, entry, raised, ATTEMPTS);
+        }
+        self.remove(&over);
+    }
+
+    /// Shows in `clip_embed_errors` that nothing more is tried.
+    pub fn give_up(&self, task: &Task, entry: &Queued, raised: &Raised, attempts: i32) {
+        let Task { table, source, embedding, .. } = task;
+        let given_up = Entry { table: *table, key: &entry.key, source, embedding, raised };
+        given_up.give_up(self.connection, &self.schema, attempts);
+    }
+
+    /// Whether it is empty, and nobody is writing to it; the lock that tells is held until the transaction ends.
+    pub fn is_quiet(&self) -> bool {
+        let table = "SELECT CAST(CAST($1 AS pg_catalog.regclass) AS pg_catalog.oid)";
+        let rows = self.connection.execute(table, &[Argument::text(&self.table)]).1;
+        let Some(id) = rows.first().and_then(|row| row.number::<u32>(1)) else { return true };
+        // SAFETY: a table that exists; without waiting. It conflicts with the lock of whoever has written and not committed.
+        let alone = unsafe { pg_sys::ConditionalLockRelationOid(pg_sys::Oid::from(id), pg_sys::ShareLock as i32) };
+        let any = format!("SELECT FROM {} LIMIT 1", self.table);
+        alone && self.connection.execute(&any, &[]).0 == 0
+    }
+}
+
+fn list(ids: &[i64]) -> Argument {
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    Argument::text(&format!("{{{}}}", ids.join(",")))
+}

@@ -1,0 +1,362 @@
+//! Tables of all kinds, and the ways in which rows come into them.
+
+use super::{LIMIT, number, table, upload, wait_for};
+use cluster_tests::{Cluster, picture, wait_until};
+use postgres::Client;
+use std::io::Write;
+use std::process::Stdio;
+
+fn one<T: for<'a> postgres::types::FromSql<'a>>(client: &mut Client, query: &str) -> T {
+    client.query_one(query, &[]).unwrap().get(0)
+}
+
+/// Nothing of the queue is due until the far future, so that tests see what is in it.
+fn hold_back(client: &mut Client) {
+    client
+        .batch_execute(
+            "CREATE FUNCTION hold_back() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN NEW.due_at := 'infinity'; RETURN NEW; END $$;
+             CREATE TRIGGER hold_back BEFORE INSERT ON clip_embed_queue FOR EACH ROW EXECUTE FUNCTION hold_back()",
+        )
+        .unwrap();
+}
+
+fn let_go(client: &mut Client) {
+    client
+        .batch_execute(
+            "DROP TRIGGER hold_back ON clip_embed_queue; UPDATE clip_embed_queue SET due_at = clock_timestamp()",
+        )
+        .unwrap();
+}
+
+#[test]
+fn copy_into_partitions() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            r#"CREATE TABLE captions (region text, id integer, caption text, embedding vector, PRIMARY KEY (region, id))
+                   PARTITION BY LIST (region);
+               CREATE TABLE "captions ""of"" Asia" PARTITION OF captions FOR VALUES IN ('Asia');
+               -- Columns in another order.
+               CREATE TABLE rest (embedding vector, caption text, gone integer, id integer NOT NULL, region text NOT NULL);
+               ALTER TABLE rest DROP COLUMN gone;
+               ALTER TABLE captions ATTACH PARTITION rest DEFAULT;
+               SELECT clip_sync('captions', 'caption', mode => 'queued')"#,
+        )
+        .unwrap();
+    let mut copy = client.copy_in("COPY captions (region, id, caption) FROM STDIN").unwrap();
+    for id in 0..100 {
+        let region = ["Asia", "Europe", "it's \"quoted\""][id % 3];
+        writeln!(copy, "{region}\t{id}\tcaption {id}").unwrap();
+    }
+    copy.finish().unwrap();
+    wait_for(&mut client, 100);
+    // A row that moves, and one more table.
+    client
+        .batch_execute(
+            "UPDATE captions SET region = 'Asia', caption = 'moved' WHERE id = 1;
+             CREATE TABLE africa PARTITION OF captions FOR VALUES IN ('Africa');
+             INSERT INTO captions VALUES ('Africa', 100, 'a new one')",
+        )
+        .unwrap();
+    wait_for(&mut client, 101);
+    assert_eq!(one::<i64>(&mut client, "SELECT queued FROM clip_sync_status()"), 0);
+    cluster.assert_sessions_survived();
+}
+
+/// Keys of every kind find their rows.
+#[test]
+fn keys_of_many_types() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client.batch_execute("CREATE DOMAIN sku AS varchar(20); CREATE TYPE pair AS (a integer, b text)").unwrap();
+    let keys = [
+        ("bigint", "9007199254740993"),
+        ("numeric", "0.10000000000000000001"),
+        ("float8", "'NaN'"),
+        ("float8", "0.1::float4"),
+        ("text", "'a \"quoted\" \\ ''key'''"),
+        ("char(5)", "'ab'"),
+        ("sku", "'sku'"),
+        ("uuid", "gen_random_uuid()"),
+        ("bytea", r"'\x0001ff'"),
+        ("timestamptz", "'2026-01-02 03:04:05.678901+00'"),
+        ("interval", "'-1 year 2 days'"),
+        ("boolean", "true"),
+        ("int4range", "'[1,5)'"),
+        ("integer[]", "'{1,NULL,3}'"),
+        ("pair", "'(1,\"a b\")'"),
+        ("inet", "'::1'"),
+    ];
+    for (number, (type_name, value)) in keys.iter().enumerate() {
+        client
+            .batch_execute(&format!(
+                "CREATE TABLE captions_{number} (id {type_name} PRIMARY KEY, caption text, embedding vector);
+                 SELECT clip_sync('captions_{number}', 'caption', mode => 'queued');
+                 SET datestyle = 'SQL, DMY'; SET intervalstyle = 'sql_standard'; SET extra_float_digits = 0;
+                 INSERT INTO captions_{number} VALUES ({value}, 'a caption');"
+            ))
+            .unwrap();
+    }
+    wait_until("an empty queue", LIMIT, || number_of(&mut client, "clip_embed_queue") == 0);
+    for (number, (type_name, value)) in keys.iter().enumerate() {
+        let done: i64 = one(&mut client, &format!("SELECT count(embedding) FROM captions_{number}"));
+        assert_eq!(done, 1, "{type_name} {value}: {:?}", cluster.log());
+    }
+    assert_eq!(number_of(&mut client, "clip_embed_errors"), 0);
+    cluster.assert_sessions_survived();
+}
+
+fn number_of(client: &mut Client, table: &str) -> i64 {
+    number(client, &format!("SELECT count(*) FROM {table}"))
+}
+
+/// A picture that is none: nothing is tried again, what the embedding was made of is no longer there, and the next good
+/// picture mends it.
+#[test]
+fn a_bad_picture_is_noted() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE TABLE photos (id integer PRIMARY KEY, image bytea, embedding vector);
+             SELECT clip_sync('photos', 'image', mode => 'queued')",
+        )
+        .unwrap();
+    let good = picture("gradient.png");
+    client.execute("INSERT INTO photos VALUES (1, $1), (2, $1)", &[&good]).unwrap();
+    let embedded = "SELECT count(*) FROM photos WHERE embedding = clip_embed_image(image)";
+    wait_until("both", LIMIT, || number(&mut client, embedded) == 2);
+    client.batch_execute("UPDATE photos SET image = 'no picture' WHERE id = 2").unwrap();
+    wait_until("the failure", LIMIT, || number_of(&mut client, "clip_embed_errors") == 1);
+    assert_eq!(number_of(&mut client, "photos WHERE embedding IS NULL"), 1);
+    let row = client.query_one("SELECT key::text, sqlstate, attempts, message FROM clip_embed_errors", &[]).unwrap();
+    assert_eq!(row.get::<_, String>(0), "{\"id\": 2}");
+    assert_eq!(row.get::<_, String>(1), "22P03", "{}", row.get::<_, String>(3));
+    assert_eq!(row.get::<_, i32>(2), 1);
+    assert_eq!(number_of(&mut client, "clip_embed_queue"), 0);
+    client.execute("UPDATE photos SET image = $1 WHERE id = 2", &[&good]).unwrap();
+    wait_until("both", LIMIT, || number(&mut client, embedded) == 2);
+    assert_eq!(number_of(&mut client, "clip_embed_errors"), 0);
+    cluster.assert_sessions_survived();
+}
+
+/// What fails for another reason is tried ten times, and shown then.
+#[test]
+fn given_up_after_ten_attempts() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    client
+        .batch_execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE 'not this one' USING HINT = 'Ask the owner.', ERRCODE = 'restrict_violation'; END $$;
+             CREATE TRIGGER refuse BEFORE UPDATE ON captions FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .unwrap();
+    upload(&mut client, 7..8);
+    wait_until("an attempt", LIMIT, || number_of(&mut client, "clip_embed_queue WHERE attempts > 0") == 1);
+    // The last but one, without the wait for it.
+    wait_until("the last attempt", LIMIT, || {
+        client.batch_execute("UPDATE clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts < 9").unwrap();
+        number_of(&mut client, "clip_embed_queue") == 0
+    });
+    let row = client.query_one("SELECT sqlstate, message, hint, attempts FROM clip_embed_errors", &[]).unwrap();
+    assert_eq!(row.get::<_, String>(0), "23001");
+    assert_eq!(row.get::<_, String>(1), "not this one");
+    assert_eq!(row.get::<_, String>(2), "Ask the owner.");
+    assert_eq!(row.get::<_, i32>(3), 10);
+    // Whoever has mended it asks for the rest.
+    client.batch_execute("DROP TRIGGER refuse ON captions").unwrap();
+    client.batch_execute("CALL clip_embed_table('captions', 'caption')").unwrap();
+    wait_for(&mut client, 1);
+    assert_eq!(number_of(&mut client, "clip_embed_errors"), 0);
+    cluster.assert_sessions_survived();
+}
+
+/// Nobody may embed what a policy hides from the owner: that is said, not passed over.
+#[test]
+fn forced_policies_are_an_error() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE ROLE owner; GRANT CREATE ON SCHEMA public TO owner; SET ROLE owner;
+             CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector);
+             SELECT clip_sync('captions', 'caption', mode => 'queued');
+             ALTER TABLE captions ENABLE ROW LEVEL SECURITY; ALTER TABLE captions FORCE ROW LEVEL SECURITY;
+             RESET ROLE",
+        )
+        .unwrap();
+    upload(&mut client, 1..2);
+    cluster
+        .wait_for_log("was not embedded: query would be affected by row-level security policy for table \"captions\"");
+    client.batch_execute("ALTER TABLE captions NO FORCE ROW LEVEL SECURITY").unwrap();
+    wait_until("the row", LIMIT, || {
+        client.batch_execute("UPDATE clip_embed_queue SET due_at = now()").unwrap();
+        number(&mut client, super::DONE) == 1
+    });
+    cluster.assert_sessions_survived();
+}
+
+/// A dump has the triggers, the embeddings and what was queued; nothing is embedded that was.
+#[test]
+fn dumped_and_restored() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    client
+        .batch_execute(
+            "CREATE TABLE at_once (id integer PRIMARY KEY, caption text, embedding vector);
+             SELECT clip_sync('at_once', 'caption');
+             INSERT INTO at_once VALUES (1, 'at once');
+             ALTER TABLE at_once DISABLE TRIGGER clip_sync_embedding;
+             UPDATE at_once SET embedding = '[1,2,3]';
+             ALTER TABLE at_once ENABLE TRIGGER clip_sync_embedding",
+        )
+        .unwrap();
+    upload(&mut client, 0..3);
+    wait_for(&mut client, 3);
+    // Would be another if it were embedded again.
+    client.batch_execute("UPDATE captions SET embedding = '[1,2,3]' WHERE id < 3").unwrap();
+    hold_back(&mut client);
+    upload(&mut client, 3..5);
+    client.batch_execute("CREATE DATABASE copy TEMPLATE template0").unwrap();
+    let dump = cluster.client("pg_dump").stdout(Stdio::piped()).spawn().unwrap();
+    let restore = cluster
+        .psql()
+        .args(["--set=ON_ERROR_STOP=1", "--quiet", "--dbname=copy"])
+        .stdin(dump.stdout.unwrap())
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(restore.status.success(), "{}", String::from_utf8_lossy(&restore.stderr));
+    let mut copy = cluster.connect_to("copy", "postgres");
+    assert_eq!(number_of(&mut copy, "captions WHERE embedding = '[1,2,3]'"), 3);
+    assert_eq!(number_of(&mut copy, "at_once WHERE embedding = '[1,2,3]'"), 1);
+    assert_eq!(number_of(&mut copy, "clip_sync_status()"), 2);
+    assert_eq!(one::<i64>(&mut copy, "SELECT queued FROM clip_sync_status() WHERE mode = 'queued'"), 2);
+    // What had waited is done when its time has come, and the triggers work.
+    copy.batch_execute("UPDATE clip_embed_queue SET due_at = now(); INSERT INTO at_once VALUES (2, 'another')")
+        .unwrap();
+    upload(&mut copy, 5..6);
+    wait_for(&mut copy, 3);
+    assert_eq!(number_of(&mut copy, "at_once WHERE embedding = clip_embed_text(caption)"), 1);
+    cluster.assert_sessions_survived();
+}
+
+/// A subscriber embeds what is replicated to it, where its triggers were asked to.
+#[test]
+fn logical_replication() {
+    let cluster = Cluster::builder().set("wal_level", "logical").start();
+    let mut client = cluster.connect();
+    client.batch_execute("CREATE DATABASE origin").unwrap();
+    let mut origin = cluster.connect_to("origin", "postgres");
+    origin
+        .batch_execute(
+            "CREATE TABLE captions (id integer PRIMARY KEY, caption text);
+             INSERT INTO captions SELECT n, 'caption ' || n FROM generate_series(0, 9) AS n;
+             CREATE PUBLICATION captions FOR TABLE captions",
+        )
+        .unwrap();
+    origin.query("SELECT pg_create_logical_replication_slot('captions', 'pgoutput')", &[]).unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector, at_once vector, never vector);
+             SELECT clip_sync('captions', 'caption', mode => 'queued', always => true);
+             SELECT clip_sync('captions', 'caption', 'at_once', always => true);
+             SELECT clip_sync('captions', 'caption', 'never')",
+        )
+        .unwrap();
+    let folder: String = one(&mut client, "SHOW unix_socket_directories");
+    let port: String = one(&mut client, "SHOW port");
+    client
+        .batch_execute(&format!(
+            "CREATE SUBSCRIPTION captions CONNECTION 'host={folder} port={port} dbname=origin user=postgres'
+                 PUBLICATION captions WITH (create_slot = false, slot_name = 'captions')"
+        ))
+        .unwrap();
+    wait_for(&mut client, 10);
+    origin
+        .batch_execute(
+            "INSERT INTO captions SELECT n, 'caption ' || n FROM generate_series(10, 19) AS n;
+             UPDATE captions SET caption = 'another' WHERE id = 3; DELETE FROM captions WHERE id = 4",
+        )
+        .unwrap();
+    wait_for(&mut client, 19);
+    assert_eq!(number_of(&mut client, "captions WHERE at_once = clip_embed_text(caption)"), 19);
+    assert_eq!(number_of(&mut client, "captions WHERE never IS NOT NULL"), 0);
+    assert_eq!(number_of(&mut client, "captions WHERE caption = 'another'"), 1);
+    client.batch_execute("DROP SUBSCRIPTION captions").unwrap();
+    cluster.assert_sessions_survived();
+}
+
+/// A standby shows the queue and leaves it alone; after its promotion, it goes on where the primary was.
+#[test]
+fn a_standby_takes_over() {
+    let primary = Cluster::on_demand();
+    let mut client = primary.connect();
+    table(&mut client);
+    hold_back(&mut client);
+    upload(&mut client, 0..5);
+    let standby = Cluster::builder().preload(true).set("clip_search.databases", "postgres").start_standby_of(&primary);
+    drop(client);
+    let mut client = standby.connect();
+    assert_eq!(one::<i64>(&mut client, "SELECT queued FROM clip_sync_status()"), 5);
+    assert!(super::worker(&mut client).is_none());
+    client.query("SELECT pg_promote()", &[]).unwrap();
+    let_go(&mut client);
+    wait_for(&mut client, 5);
+    standby.assert_sessions_survived();
+}
+
+/// `clip_unsync` and DROP TABLE beside a worker that is at work on the table.
+#[test]
+fn taken_out_of_step_while_the_worker_is_at_it() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    for round in 0..10 {
+        table(&mut client);
+        upload(&mut client, 0..60);
+        if round % 2 == 0 {
+            client.batch_execute("SELECT clip_unsync('captions')").unwrap();
+            assert_eq!(number_of(&mut client, "clip_embed_queue WHERE relid = 'captions'::regclass"), 0);
+        }
+        client.batch_execute("DROP TABLE captions").unwrap();
+    }
+    wait_until("an empty queue", LIMIT, || number_of(&mut client, "clip_embed_queue") == 0);
+    cluster.assert_sessions_survived();
+    assert!(!cluster.log().contains("deadlock"), "{}", cluster.log());
+}
+
+/// A table that somebody has locked is not in the way of others.
+#[test]
+fn a_locked_table_is_not_in_the_way() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    client
+        .batch_execute(
+            "CREATE TABLE other (id integer PRIMARY KEY, caption text, embedding vector);
+             SELECT clip_sync('other', 'caption', mode => 'queued')",
+        )
+        .unwrap();
+    let mut holder = cluster.connect();
+    let mut lock = holder.transaction().unwrap();
+    lock.batch_execute("INSERT INTO other VALUES (1, 'held'); LOCK TABLE captions IN SHARE ROW EXCLUSIVE MODE")
+        .unwrap();
+    client.batch_execute("INSERT INTO other VALUES (2, 'free')").unwrap();
+    let free = "other WHERE embedding = clip_embed_text(caption)";
+    wait_until("the other table's row", LIMIT, || number_of(&mut client, free) == 1);
+    lock.commit().unwrap();
+    upload(&mut client, 0..20);
+    let mut lock = holder.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE captions IN SHARE MODE").unwrap();
+    client.batch_execute("INSERT INTO other VALUES (3, 'free, too')").unwrap();
+    wait_until("the other table's rows", LIMIT, || number_of(&mut client, free) == 3);
+    lock.rollback().unwrap();
+    wait_for(&mut client, 20);
+    assert_eq!(number_of(&mut client, "clip_embed_errors"), 0);
+    cluster.assert_sessions_survived();
+}
