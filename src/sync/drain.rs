@@ -3,11 +3,13 @@
 //! All in one transaction: entries are locked; as the table's owner, their rows are embedded and written; and the entries
 //! are removed. Whatever ends this process, the entries are there as before.
 
+use super::probe;
 use super::queue::{Queue, Queued, Task};
 use super::rows::{Group, QueuedRows, Results};
 use super::table;
 use crate::errors::{Error, Obstacle, Raised, Result, or_raise};
 use crate::ingest::{self, Failures, Names, OwnersRights, Pace, Statements, Target};
+use crate::memo::Modality;
 use crate::spi::Connection;
 use protocol::{ErrorClass, Failure};
 use std::collections::HashMap;
@@ -41,6 +43,9 @@ pub enum Blame {
 pub struct AtHand {
     task: Option<Task>,
     entries: Vec<Queued>,
+    /// What they were about to be embedded as.
+    modality: Option<Modality>,
+    /// By the kind of error, where it is one of ours.
     blame: Option<Blame>,
 }
 
@@ -72,7 +77,7 @@ pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
     }
     let entries = queue.entries(&task, most);
     at_hand.entries.clone_from(&entries);
-    let results = work(&connection, &queue, &task, &entries);
+    let results = work(&connection, &queue, &task, &entries, &mut at_hand.modality);
     at_hand.blame = results.as_ref().err().map(blame);
     let results = or_raise(results);
     for (group, raised) in &results.refused {
@@ -91,10 +96,16 @@ pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
 pub fn after(at_hand: &AtHand, blame: Blame, raised: &Raised) {
     let connection = Connection::open();
     let (Some(queue), Some(task)) = (Queue::open(&connection), &at_hand.task) else { return };
-    match blame {
-        Blame::Entry => queue.failed(task, &at_hand.entries, raised),
-        Blame::Task => queue.put_off(task, &raised.message),
-        Blame::Everything => (),
+    match (blame, at_hand.blame, at_hand.modality) {
+        // The server could not, and cannot embed anything else with this model.
+        (Blame::Entry, Some(_), modality)
+            if !modality.is_some_and(|modality| probe::is_well(&task.model, modality)) =>
+        {
+            queue.put_off(task, &raised.message);
+        }
+        (Blame::Entry, ..) => queue.failed(task, &at_hand.entries, raised),
+        (Blame::Task, ..) => queue.put_off(task, &raised.message),
+        (Blame::Everything, ..) => (),
     }
 }
 
@@ -120,7 +131,13 @@ fn blame(error: &Error) -> Blame {
     }
 }
 
-fn work(connection: &Connection, queue: &Queue, task: &Task, entries: &[Queued]) -> Result<Results> {
+fn work(
+    connection: &Connection,
+    queue: &Queue,
+    task: &Task,
+    entries: &[Queued],
+    modality: &mut Option<Modality>,
+) -> Result<Results> {
     // The table is gone, and so is what was to be done.
     let Some(owner) = table::owner(connection, task.table) else { return Ok(Results::default()) };
     table::check_triggers(connection, task.table)?;
@@ -157,6 +174,7 @@ fn work(connection: &Connection, queue: &Queue, task: &Task, entries: &[Queued])
     let mut rows =
         QueuedRows { connection, target: &target, statements: &statements, failures, waiting: waiting.into(), results };
     rows.clear(without)?;
+    *modality = Some(target.kind.modality());
     ingest::embed(&target.model, target.kind.modality(), &mut Pace::new(), &mut rows)?;
     drop(rights);
     let why = Raised::from(Error::from(Obstacle::KeyChanged { table: target.table.name.clone() }));

@@ -6,11 +6,13 @@
 //! drain    entries of one table → embeddings, as its owner       → all below
 //! queue    the queue's own table
 //! table    the rows' table: locked, and whose triggers run
+//! probe    does the server embed anything at all?                 → client
 //! rows     rows on their way to the server and back              → ingest
 //! ```
 
 mod drain;
 mod launch;
+mod probe;
 mod queue;
 mod rows;
 mod table;

@@ -94,7 +94,7 @@ fn run(is_static: bool) {
                     alone = drain::MOST;
                     sleep(PAUSES.0);
                 } else if blame == Blame::Everything
-                    || transaction(None, || drain::after(&at_hand, blame, &raised)).is_err()
+                    || transaction(Some(longest()), || drain::after(&at_hand, blame, &raised)).is_err()
                 {
                     failures += 1;
                     sleep((PAUSES.1 * 2_u32.pow(failures.min(6))).min(LONGEST_PAUSE));

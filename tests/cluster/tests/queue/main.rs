@@ -1,5 +1,7 @@
 //! Uploads that are embedded later.
 
+mod blame;
+mod elsewhere;
 mod faults;
 mod rights;
 mod tables;
@@ -12,6 +14,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 const DONE: &str = "SELECT count(*) FROM captions WHERE embedding = clip_embed_text(caption)";
 
 fn number(client: &mut Client, query: &str) -> i64 {
+    client.query_one(query, &[]).unwrap().get(0)
+}
+
+fn number_of(client: &mut Client, table: &str) -> i64 {
+    number(client, &format!("SELECT count(*) FROM {table}"))
+}
+
+fn one<T: for<'a> postgres::types::FromSql<'a>>(client: &mut Client, query: &str) -> T {
     client.query_one(query, &[]).unwrap().get(0)
 }
 

@@ -1,0 +1,137 @@
+//! What is queued in a dump, on a subscriber, on a standby.
+
+use super::{number_of, one, table, upload, wait_for, worker};
+use cluster_tests::Cluster;
+use postgres::Client;
+use std::process::Stdio;
+
+/// Nothing of the queue is due until the far future, so that tests see what is in it.
+fn hold_back(client: &mut Client) {
+    client
+        .batch_execute(
+            "CREATE FUNCTION hold_back() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN NEW.due_at := 'infinity'; RETURN NEW; END $$;
+             CREATE TRIGGER hold_back BEFORE INSERT ON clip_embed_queue FOR EACH ROW EXECUTE FUNCTION hold_back()",
+        )
+        .unwrap();
+}
+
+fn let_go(client: &mut Client) {
+    client
+        .batch_execute(
+            "DROP TRIGGER hold_back ON clip_embed_queue; UPDATE clip_embed_queue SET due_at = clock_timestamp()",
+        )
+        .unwrap();
+}
+
+/// A dump has the triggers, the embeddings and what was queued; nothing is embedded that was.
+#[test]
+fn dumped_and_restored() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    client
+        .batch_execute(
+            "CREATE TABLE at_once (id integer PRIMARY KEY, caption text, embedding vector);
+             SELECT clip_sync('at_once', 'caption');
+             INSERT INTO at_once VALUES (1, 'at once');
+             ALTER TABLE at_once DISABLE TRIGGER clip_sync_embedding;
+             UPDATE at_once SET embedding = '[1,2,3]';
+             ALTER TABLE at_once ENABLE TRIGGER clip_sync_embedding",
+        )
+        .unwrap();
+    upload(&mut client, 0..3);
+    wait_for(&mut client, 3);
+    // Would be another if it were embedded again.
+    client.batch_execute("UPDATE captions SET embedding = '[1,2,3]' WHERE id < 3").unwrap();
+    hold_back(&mut client);
+    upload(&mut client, 3..5);
+    client.batch_execute("CREATE DATABASE copy TEMPLATE template0").unwrap();
+    let mut dump = cluster.client("pg_dump").stdout(Stdio::piped()).spawn().unwrap();
+    let restore = cluster
+        .psql()
+        .args(["--set=ON_ERROR_STOP=1", "--quiet", "--dbname=copy"])
+        .stdin(dump.stdout.take().unwrap())
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(restore.status.success(), "{}", String::from_utf8_lossy(&restore.stderr));
+    assert!(dump.wait().unwrap().success());
+    let mut copy = cluster.connect_to("copy", "postgres");
+    assert_eq!(number_of(&mut copy, "captions WHERE embedding = '[1,2,3]'"), 3);
+    assert_eq!(number_of(&mut copy, "at_once WHERE embedding = '[1,2,3]'"), 1);
+    assert_eq!(number_of(&mut copy, "clip_sync_status()"), 2);
+    assert_eq!(one::<i64>(&mut copy, "SELECT queued FROM clip_sync_status() WHERE mode = 'queued'"), 2);
+    // What had waited is done when its time has come, and the triggers work.
+    copy.batch_execute("UPDATE clip_embed_queue SET due_at = now(); INSERT INTO at_once VALUES (2, 'another')")
+        .unwrap();
+    upload(&mut copy, 5..6);
+    wait_for(&mut copy, 3);
+    assert_eq!(number_of(&mut copy, "at_once WHERE embedding = clip_embed_text(caption)"), 1);
+    cluster.assert_sessions_survived();
+}
+
+/// A subscriber embeds what is replicated to it, where its triggers were asked to.
+#[test]
+fn logical_replication() {
+    let cluster = Cluster::builder().set("wal_level", "logical").start();
+    let mut client = cluster.connect();
+    client.batch_execute("CREATE DATABASE origin").unwrap();
+    let mut origin = cluster.connect_to("origin", "postgres");
+    origin
+        .batch_execute(
+            "CREATE TABLE captions (id integer PRIMARY KEY, caption text);
+             INSERT INTO captions SELECT n, 'caption ' || n FROM generate_series(0, 9) AS n;
+             CREATE PUBLICATION captions FOR TABLE captions",
+        )
+        .unwrap();
+    origin.query("SELECT pg_create_logical_replication_slot('captions', 'pgoutput')", &[]).unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector, at_once vector, never vector);
+             SELECT clip_sync('captions', 'caption', mode => 'queued', always => true);
+             SELECT clip_sync('captions', 'caption', 'at_once', always => true);
+             SELECT clip_sync('captions', 'caption', 'never')",
+        )
+        .unwrap();
+    let folder: String = one(&mut client, "SHOW unix_socket_directories");
+    let port: String = one(&mut client, "SHOW port");
+    client
+        .batch_execute(&format!(
+            "CREATE SUBSCRIPTION captions CONNECTION 'host={folder} port={port} dbname=origin user=postgres'
+                 PUBLICATION captions WITH (create_slot = false, slot_name = 'captions')"
+        ))
+        .unwrap();
+    wait_for(&mut client, 10);
+    origin
+        .batch_execute(
+            "INSERT INTO captions SELECT n, 'caption ' || n FROM generate_series(10, 19) AS n;
+             UPDATE captions SET caption = 'another' WHERE id = 3; DELETE FROM captions WHERE id = 4",
+        )
+        .unwrap();
+    wait_for(&mut client, 19);
+    assert_eq!(number_of(&mut client, "captions WHERE at_once = clip_embed_text(caption)"), 19);
+    assert_eq!(number_of(&mut client, "captions WHERE never IS NOT NULL"), 0);
+    assert_eq!(number_of(&mut client, "captions WHERE caption = 'another'"), 1);
+    client.batch_execute("DROP SUBSCRIPTION captions").unwrap();
+    cluster.assert_sessions_survived();
+}
+
+/// A standby shows the queue and leaves it alone; after its promotion, it goes on where the primary was.
+#[test]
+fn a_standby_takes_over() {
+    let primary = Cluster::on_demand();
+    let mut client = primary.connect();
+    table(&mut client);
+    hold_back(&mut client);
+    upload(&mut client, 0..5);
+    let standby = Cluster::builder().preload(true).set("clip_search.databases", "postgres").start_standby_of(&primary);
+    drop(client);
+    let mut client = standby.connect();
+    assert_eq!(one::<i64>(&mut client, "SELECT queued FROM clip_sync_status()"), 5);
+    assert!(worker(&mut client).is_none());
+    client.query("SELECT pg_promote()", &[]).unwrap();
+    let_go(&mut client);
+    wait_for(&mut client, 5);
+    standby.assert_sessions_survived();
+}
