@@ -25,6 +25,11 @@ impl Raised {
         self.code == Code::ERRCODE_QUERY_CANCELED
     }
 
+    /// Whether it is about a value.
+    pub fn is_about_data(&self) -> bool {
+        self.state().starts_with("22")
+    }
+
     /// Whether somebody else was in the way: a lock that could not be had, a deadlock, a concurrent update.
     pub fn is_a_lock(&self) -> bool {
         self.code == Code::ERRCODE_LOCK_NOT_AVAILABLE || self.state().starts_with("40")

@@ -55,6 +55,8 @@ impl AtHand {
         match self.blame {
             Some(blame) => blame,
             None if raised.is_a_lock() || self.entries.is_empty() => Blame::Task,
+            // Before a row is on its way, a key that cannot be read is an entry's, and a policy, say, is not.
+            None if self.modality.is_none() && !raised.is_about_data() => Blame::Task,
             None => Blame::Entry,
         }
     }

@@ -163,6 +163,9 @@ fn forced_policies_are_an_error() {
     upload(&mut client, 1..2);
     cluster
         .wait_for_log("was not embedded: query would be affected by row-level security policy for table \"captions\"");
+    wait_until("what it says", LIMIT, || {
+        number_of(&mut client, "clip_embed_queue WHERE attempts = 0 AND last_error LIKE '%row-level security%'") == 1
+    });
     client.batch_execute("ALTER TABLE captions NO FORCE ROW LEVEL SECURITY").unwrap();
     wait_until("the row", LIMIT, || {
         client.batch_execute("UPDATE clip_embed_queue SET due_at = now()").unwrap();
@@ -218,5 +221,38 @@ fn a_locked_table_is_not_in_the_way() {
     lock.rollback().unwrap();
     wait_for(&mut client, 20);
     assert_eq!(number_of(&mut client, "clip_embed_errors"), 0);
+    cluster.assert_sessions_survived();
+}
+
+/// An entry whose key is of another type by now, or of other columns, is given up; others are not.
+#[test]
+fn keys_that_are_none_any_more() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            r#"CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector);
+               SELECT clip_sync('captions', 'caption', mode => 'queued');
+               BEGIN;
+               INSERT INTO captions VALUES (1, 'one'), (2, 'two'), (3, 'three');
+               UPDATE clip_embed_queue SET key = '{"id": "none"}' WHERE key = '{"id": 2}';
+               UPDATE clip_embed_queue SET key = '{"number": 3}' WHERE key = '{"id": 3}';
+               COMMIT"#,
+        )
+        .unwrap();
+    wait_until("the first", LIMIT, || number(&mut client, super::DONE) == 1);
+    wait_until("the end of the second", LIMIT, || {
+        client
+            .batch_execute("UPDATE clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts BETWEEN 1 AND 8")
+            .unwrap();
+        number_of(&mut client, "clip_embed_queue") == 0
+    });
+    let rows =
+        client.query("SELECT key::text, sqlstate, message FROM clip_embed_errors ORDER BY sqlstate", &[]).unwrap();
+    let rows: Vec<[String; 3]> = rows.iter().map(|row| [row.get(0), row.get(1), row.get(2)]).collect();
+    assert_eq!(rows[0][..2], [r#"{"id": "none"}"#, "22P02"]);
+    assert_eq!(rows[1][..2], [r#"{"number": 3}"#, "55000"]);
+    assert!(rows[1][2].contains("has other columns than when the row was queued"));
+    assert_eq!(rows.len(), 2);
     cluster.assert_sessions_survived();
 }
