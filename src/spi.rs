@@ -362,6 +362,15 @@ impl Drop for LocalSettings {
     }
 }
 
+/// Raises where nothing can be written: on a standby, or in a read-only transaction.
+pub fn require_writable(command: &CStr) {
+    // SAFETY: a NUL-terminated name.
+    unsafe {
+        pg_sys::PreventCommandDuringRecovery(command.as_ptr());
+        pg_sys::PreventCommandIfReadOnly(command.as_ptr());
+    }
+}
+
 /// The value of a setting, where there is one of this name.
 pub fn setting(name: &CStr) -> Option<String> {
     // SAFETY: the name is NUL-terminated; what comes back is NULL or a string that lives until the setting changes.

@@ -21,6 +21,7 @@ sql_function!(clip_sync_status, pg_finfo_clip_sync_status, status);
 const NAME: usize = pg_sys::NAMEDATALEN as usize - 1;
 
 fn sync(call: Arguments) -> Result<Datum> {
+    spi::require_writable(c"clip_sync");
     let table = Table::read(required(call.oid(0), "tbl")?)?;
     let source = required(call.name(1), "source_column")?;
     let embedding = required(call.name(2), "embedding_column")?;
@@ -134,6 +135,7 @@ fn chosen(name: &'static str, value: String, first: &str, second: &str, values: 
 }
 
 fn unsync(call: Arguments) -> Result<Datum> {
+    spi::require_writable(c"clip_unsync");
     let table = Table::read(required(call.oid(0), "tbl")?)?;
     let embedding = required(call.name(1), "embedding_column")?;
     let connection = Connection::open();

@@ -12,7 +12,7 @@ use crate::client;
 use crate::embedding::Input;
 use crate::errors::{Error, Obstacle, Raised, Result};
 use crate::settings;
-use crate::spi::{Argument, Connection, Procedure};
+use crate::spi::{self, Argument, Connection, Procedure};
 use pgrx::pg_sys;
 use protocol::Embedding;
 use std::collections::VecDeque;
@@ -44,11 +44,7 @@ pub struct Wishes {
 /// # Errors
 /// [`Obstacle`] before the first row is read; what is not one row's fault after.
 pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
-    // SAFETY: raise where nothing can be written.
-    unsafe {
-        pg_sys::PreventCommandDuringRecovery(c"clip_embed_table".as_ptr());
-        pg_sys::PreventCommandIfReadOnly(c"clip_embed_table".as_ptr());
-    }
+    spi::require_writable(c"clip_embed_table");
     let target = Target::check(wishes.table, &wishes.names, schema)?;
     let procedure = Procedure::open();
     let mut backfill = {

@@ -20,6 +20,10 @@ CALL clip_embed_table('stock', 'picture');
 :state
 CALL clip_embed_table('stock', 'number');
 :state
+ALTER TABLE stock ADD gone bytea;
+ALTER TABLE stock DROP gone;
+CALL clip_embed_table('stock', 'gone');
+:state
 CALL clip_embed_table('stock', 'image', 'vectors');
 :state
 CALL clip_embed_table('stock', 'image', 'number');

@@ -1,8 +1,8 @@
 //! What is queued in a dump, on a subscriber, on a standby.
 
 use super::{number_of, one, table, upload, wait_for, worker};
-use cluster_tests::Cluster;
-use postgres::Client;
+use cluster_tests::{Cluster, refusal};
+use postgres::{Client, error::SqlState};
 use std::process::Stdio;
 
 /// Nothing of the queue is due until the far future, so that tests see what is in it.
@@ -130,6 +130,16 @@ fn a_standby_takes_over() {
     let mut client = standby.connect();
     assert_eq!(one::<i64>(&mut client, "SELECT queued FROM clip_sync_status()"), 5);
     assert!(worker(&mut client).is_none());
+    for statement in [
+        "CALL clip_embed_table('captions', 'caption')",
+        "SELECT clip_sync('captions', 'caption')",
+        "SELECT clip_unsync('captions')",
+    ] {
+        let error = refusal(client.batch_execute(statement));
+        assert_eq!(error.code(), &SqlState::READ_ONLY_SQL_TRANSACTION, "{statement}");
+        assert!(error.message().starts_with("cannot execute "), "{}", error.message());
+        assert!(error.message().ends_with(" during recovery"), "{}", error.message());
+    }
     client.query("SELECT pg_promote()", &[]).unwrap();
     let_go(&mut client);
     wait_for(&mut client, 5);
