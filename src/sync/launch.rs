@@ -47,6 +47,7 @@ fn launch() {
     let database = unsafe { pg_sys::MyDatabaseId };
     let worker = builder().set_restart_time(None).set_argument(Some(database.into()));
     if worker.load_dynamic().is_err() {
+        LAUNCHED.set(None);
         pgrx::warning!(
             "clip_search: no background worker slot is free to embed what is queued; raise max_worker_processes. It is \
              kept, and the next upload tries again."

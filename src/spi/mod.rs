@@ -1,94 +1,17 @@
 //! SQL from inside: as the user who called, with the snapshot of the statement at hand.
 
+mod argument;
+mod settings;
+
+pub use argument::Argument;
+pub use settings::{LocalSettings, require_writable, setting};
+
 use crate::errors::Result;
 use crate::functions::Rows;
 use crate::{text, vector};
+use argument::split;
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::{CStr, CString};
-
-/// A value for `$1`, `$2`, …
-#[derive(Clone, Copy)]
-pub struct Argument {
-    type_id: pg_sys::Oid,
-    value: Option<Datum>,
-}
-
-impl Argument {
-    /// A value of any type.
-    ///
-    /// # Safety
-    /// The datum must be of this type, and live until the statement has run.
-    pub unsafe fn of_type(type_id: pg_sys::Oid, value: Datum) -> Self {
-        Self { type_id, value: Some(value) }
-    }
-
-    /// A text, made in the current memory context.
-    pub fn text(value: &str) -> Self {
-        Self { type_id: pg_sys::TEXTOID, value: Some(text::to_datum(value)) }
-    }
-
-    /// An integer.
-    pub fn int(value: i32) -> Self {
-        Self { type_id: pg_sys::INT4OID, value: Some(Datum::from(value)) }
-    }
-
-    /// A jsonb.
-    ///
-    /// # Safety
-    /// The datum must be one, and live until the statement has run.
-    pub unsafe fn jsonb(value: Datum) -> Self {
-        Self { type_id: pg_sys::JSONBOID, value: Some(value) }
-    }
-
-    /// A double.
-    pub fn double(value: f64) -> Self {
-        Self { type_id: pg_sys::FLOAT8OID, value: Some(Datum::from(value.to_bits())) }
-    }
-
-    /// A bytea, made in the current memory context.
-    pub fn bytes(value: &[u8]) -> Self {
-        Self { type_id: pg_sys::BYTEAOID, value: Some(text::bytes_to_datum(value)) }
-    }
-
-    /// A boolean.
-    pub fn boolean(value: bool) -> Self {
-        Self { type_id: pg_sys::BOOLOID, value: Some(Datum::from(value)) }
-    }
-
-    /// A big integer.
-    pub fn long(value: i64) -> Self {
-        Self { type_id: pg_sys::INT8OID, value: Some(Datum::from(value)) }
-    }
-
-    /// NULL, of a type.
-    pub fn null(type_id: pg_sys::Oid) -> Self {
-        Self { type_id, value: None }
-    }
-
-    /// An object's id.
-    pub fn oid(value: pg_sys::Oid) -> Self {
-        Self { type_id: pg_sys::OIDOID, value: Some(Datum::from(value)) }
-    }
-}
-
-impl Argument {
-    /// Its type.
-    pub fn type_id(&self) -> pg_sys::Oid {
-        self.type_id
-    }
-
-    /// Gives back its memory before the connection does.
-    ///
-    /// # Safety
-    /// One of those that were made in the current memory context, and no value that is passed by value; it is not used
-    /// any more.
-    pub unsafe fn free(self) {
-        if let Some(value) = self.value {
-            // SAFETY: by the caller's promise.
-            unsafe { pg_sys::pfree(value.cast_mut_ptr()) };
-        }
-    }
-}
 
 /// A row of a result; columns are counted from 1, as in SQL. It lives as long as the connection that gave it.
 #[derive(Clone, Copy)]
@@ -232,12 +155,6 @@ impl Drop for Connection {
     }
 }
 
-fn split(arguments: &[Argument]) -> (Vec<Datum>, Vec<u8>) {
-    let value = |argument: &Argument| argument.value.unwrap_or(Datum::null());
-    let null = |argument: &Argument| if argument.value.is_some() { b' ' } else { b'n' };
-    (arguments.iter().map(value).collect(), arguments.iter().map(null).collect())
-}
-
 /// The rows of the statement that was run last.
 ///
 /// # Safety
@@ -315,68 +232,6 @@ impl Drop for Procedure {
             // SAFETY: closes what `open` opened.
             unsafe { pg_sys::SPI_finish() };
         }
-    }
-}
-
-/// Settings that hold until this is dropped, or until an error ends the transaction.
-pub struct LocalSettings(i32);
-
-impl LocalSettings {
-    /// Nothing set yet.
-    pub fn begin() -> Self {
-        // SAFETY: opens a level, which drop closes.
-        Self(unsafe { pg_sys::NewGUCNestLevel() })
-    }
-
-    /// Names are looked up in `pg_catalog` alone.
-    pub fn with_catalog_only() -> Self {
-        let settings = Self::begin();
-        settings.set(c"search_path", c"pg_catalog, pg_temp");
-        settings
-    }
-
-    /// Sets a setting that every user may set.
-    pub fn set(&self, name: &CStr, value: &CStr) {
-        // SAFETY: the strings are NUL-terminated and copied.
-        unsafe {
-            pg_sys::set_config_option(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
-        }
-    }
-}
-
-impl Drop for LocalSettings {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: closes the level of `begin`. Not as at a commit: what functions of others have set meanwhile goes, too.
-            unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
-        }
-    }
-}
-
-/// Raises where nothing can be written: on a standby, or in a read-only transaction.
-pub fn require_writable(command: &CStr) {
-    // SAFETY: a NUL-terminated name.
-    unsafe {
-        pg_sys::PreventCommandDuringRecovery(command.as_ptr());
-        pg_sys::PreventCommandIfReadOnly(command.as_ptr());
-    }
-}
-
-/// The value of a setting, where there is one of this name.
-pub fn setting(name: &CStr) -> Option<String> {
-    // SAFETY: the name is NUL-terminated; what comes back is NULL or a string that lives until the setting changes.
-    unsafe {
-        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
-        (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
     }
 }
 
