@@ -42,8 +42,6 @@ pub enum Obstacle {
     KeyChanged { table: String },
     #[error("the embedding was not stored")]
     NotStored,
-    #[error("trigger \"{trigger}\" of {table} calls a function of role \"{owner}\"")]
-    StrangersTrigger { table: String, trigger: String, owner: String },
     #[error("{table} is a temporary table")]
     Temporary { table: String },
     #[error("model \"{model}\" gives {found} dimensions, column \"{column}\" has {expected}")]
@@ -70,9 +68,7 @@ impl Obstacle {
             }
             Self::Temporary { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::Generated { .. } => Code::ERRCODE_GENERATED_ALWAYS,
-            Self::Privilege { .. } | Self::MayNotFetch | Self::StrangersTrigger { .. } => {
-                Code::ERRCODE_INSUFFICIENT_PRIVILEGE
-            }
+            Self::Privilege { .. } | Self::MayNotFetch => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::Dimension { .. } => Code::ERRCODE_DATA_EXCEPTION,
         }
     }
@@ -105,9 +101,6 @@ impl Obstacle {
             }
             Self::KeyChanged { .. } => "CALL clip_embed_table finds rows that have no embedding.",
             Self::NotStored => "A trigger of the table has suppressed the update, or changed what it stores.",
-            Self::StrangersTrigger { .. } => {
-                "It would run with the rights of the table's owner. Have the owner create or own it, or drop the trigger."
-            }
             Self::Generated { .. } => "PostgreSQL fills it by itself. Name a plain column.",
             Self::NothingToKeep => "picture_column is for source_kind => 'url'.",
             Self::Privilege { table, column, privilege } => {

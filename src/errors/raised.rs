@@ -25,9 +25,15 @@ impl Raised {
         self.code == Code::ERRCODE_QUERY_CANCELED
     }
 
-    /// Whether it is about a value.
+    /// Whether it is about a value, or a constraint that it breaks.
     pub fn is_about_data(&self) -> bool {
-        self.state().starts_with("22")
+        ["22", "23"].contains(&&self.state()[..2])
+    }
+
+    /// What is the matter with more than a row: the disk is full, memory is short, the database is damaged or shuts down.
+    pub fn is_general(&self) -> bool {
+        let state = self.state();
+        ["53", "57", "58"].contains(&&state[..2]) || ["XX001", "XX002"].contains(&state.as_str())
     }
 
     /// Whether somebody else was in the way: a lock that could not be had, a deadlock, a concurrent update.

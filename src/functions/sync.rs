@@ -8,7 +8,6 @@ use crate::errors::{Obstacle, Result};
 use crate::ingest::{Elevated, Names, Target, check_not_generated};
 use crate::search::Table;
 use crate::spi::{self, Argument, Connection, Row, literal};
-use crate::sync::check_triggers;
 use crate::{settings, text};
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::CStr;
@@ -100,7 +99,7 @@ fn check_queued(connection: &Connection, names: &Names, schema: &str, table: &Ta
     if connection.execute(DEFERRABLE, &[Argument::oid(table.id)]).0 > 0 {
         return Err(Obstacle::DeferrableKey { table: name() }.into());
     }
-    check_triggers(connection, table.id)
+    Ok(())
 }
 
 /// What waits in the queue for a column stays there, where the source is the same; for the model that is asked for now.

@@ -4,7 +4,7 @@ use super::candidate::{Candidate, REQUEST_BYTES};
 use super::failures::{Failures, Fault};
 use super::pipeline::{self, Pace, Rows};
 use super::progress::Progress;
-use super::rows::{Found, Place, Statements};
+use super::rows::{Found, Hash, Place, Statements, hash};
 use super::settle::{Settled, Writer};
 use super::sql;
 use super::target::{Kind, Names, Target};
@@ -15,7 +15,7 @@ use crate::settings;
 use crate::spi::{self, Argument, Connection, Procedure};
 use pgrx::pg_sys;
 use protocol::Embedding;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// A transaction takes no further rows after so long: they are locked until it ends, and vacuum waits for it.
@@ -59,6 +59,9 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
             place: None,
             window: Window::Unknown,
             is_at_end: false,
+            passes: 0,
+            seen: HashSet::new(),
+            is_circular: false,
             target,
         }
     };
@@ -68,8 +71,9 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
     loop {
         let before = backfill.progress.done;
         backfill.pass(&procedure)?;
-        // What others had locked may be left. A pass that finds nothing to do is the last.
-        if backfill.progress.done == before {
+        // What others had locked may be left. A pass that finds nothing to do is the last; and one that finds what was done
+        // already, since somebody takes embeddings away.
+        if backfill.progress.done == before || backfill.is_circular {
             break;
         }
     }
@@ -89,6 +93,10 @@ struct Backfill<'a> {
     /// The row up to which others may be looked at.
     window: Window,
     is_at_end: bool,
+    passes: usize,
+    /// Hashes of keys that were done after the first pass; they are few.
+    seen: HashSet<Hash>,
+    is_circular: bool,
 }
 
 /// Rows in the order of the key, as many as one statement looks at.
@@ -113,6 +121,7 @@ impl Backfill<'_> {
 
     fn pass(&mut self, procedure: &Procedure) -> Result<()> {
         (self.place, self.window, self.is_at_end) = (None, Window::Unknown, false);
+        self.passes += 1;
         while !self.is_at_end {
             {
                 let connection = Connection::open();
@@ -180,12 +189,15 @@ impl Rows for Transaction<'_, '_> {
     }
 
     fn done(&mut self, rows: Vec<(Candidate, Result<Embedding>)>) -> Result<()> {
-        let Backfill { statements, failures, progress, target, .. } = &mut *self.backfill;
+        let Backfill { statements, failures, progress, target, passes, seen, is_circular, .. } = &mut *self.backfill;
         let (connection, clears) = (self.connection, target.provenance.is_some());
-        let mut writer = Writer { connection, target, statements, failures, clears, is_fatal };
+        let mut writer = Writer { connection, target, statements, failures, clears, is_fatal: Raised::is_general };
         for (candidate, settled) in writer.settle(rows)? {
             match settled {
-                Settled::Embedded => progress.done += 1,
+                Settled::Embedded => {
+                    progress.done += 1;
+                    *is_circular |= *passes > 1 && !seen.insert(hash(candidate.key.as_bytes()));
+                }
                 Settled::Failed => progress.failed += 1,
                 Settled::Refused(raised) => {
                     let fault = Fault { raised, is_permanent: false };
@@ -248,12 +260,6 @@ impl Transaction<'_, '_> {
 /// How many pictures are fetched at a time.
 fn fetches() -> usize {
     (FETCHES.1 / settings::max_image_bytes().max(1)).clamp(1, FETCHES.0)
-}
-
-/// What is the matter with more than a row: the disk is full, memory is short, the database is damaged or shuts down.
-fn is_fatal(raised: &Raised) -> bool {
-    let state = raised.state();
-    ["53", "57", "58"].contains(&&state[..2]) || ["XX001", "XX002"].contains(&state.as_str())
 }
 
 /// Fails where transactions cannot be ended.

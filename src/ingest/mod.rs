@@ -32,4 +32,4 @@ pub use pipeline::{Pace, Rows, run as embed};
 pub use rows::{Found, Statements};
 pub use settle::{Settled, Writer};
 pub use sql::as_json;
-pub use target::{Names, Target, check_not_generated};
+pub use target::{Kind, Names, Target, check_not_generated};

@@ -120,12 +120,19 @@ impl Statements {
         Ok(rows.first().map(|row| values(row, 1, target)))
     }
 
-    /// Reads the rows of some keys, a JSON array, each with its key's place in it, from 0. Locks nothing.
+    /// Reads the rows of some keys, a JSON array, each with its key's place in it, from 0. If it locks them, those are
+    /// left out that others have locked.
     ///
     /// # Errors
     /// As [`Statements::read`].
-    pub fn find(&self, connection: &Connection, target: &Target, keys: &str) -> Result<Vec<(usize, Found)>> {
-        let rows = connection.execute(&sql::by_keys(target)?, &[Argument::text(keys)]).1;
+    pub fn find(
+        &self,
+        connection: &Connection,
+        target: &Target,
+        keys: &str,
+        locks: bool,
+    ) -> Result<Vec<(usize, Found)>> {
+        let rows = connection.execute(&sql::by_keys(target, locks)?, &[Argument::text(keys)]).1;
         let ordinal = KEY + 1 + target.key.len() as i32;
         let found = |row: Row| (row.number::<usize>(ordinal).expect("an ordinal") - 1, Found(row));
         Ok(rows.into_iter().map(found).collect())
@@ -137,15 +144,9 @@ impl Statements {
         rows.iter().map(|row| row.number::<usize>(1).expect("an ordinal") - 1).collect()
     }
 
-    /// Locks rows that were read; where those lie that nobody has changed since, or has locked.
-    pub fn lock(&self, connection: &Connection, target: &Target, rows: &[&Found]) -> Vec<String> {
-        let places: Vec<String> = rows.iter().map(|row| format!("\"{}\"", row.ctid())).collect();
-        let places = Argument::text(&format!("{{{}}}", places.join(",")));
-        connection.execute(&sql::lock(target), &[places]).1.iter().filter_map(|row| row.text(1)).collect()
-    }
-
     /// Where a row is in the order of the key.
     pub fn place_of(&self, row: &Found, target: &Target) -> Place {
+        let _settings = LocalSettings::with_keys_as_text();
         values(&row.0, KEY + 1, target)
     }
 
@@ -223,7 +224,7 @@ fn values(row: &Row, first: i32, target: &Target) -> Place {
 /// The primary key's index, whatever the statistics say of how many embeddings are NULL: sorting all rows for each batch
 /// would take for ever.
 fn in_order() -> LocalSettings {
-    let settings = LocalSettings::begin();
+    let settings = LocalSettings::with_keys_as_text();
     for name in [c"enable_seqscan", c"enable_bitmapscan", c"enable_sort"] {
         settings.set(name, c"off");
     }

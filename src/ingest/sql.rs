@@ -97,7 +97,7 @@ pub fn place(target: &Target, has_begin: bool) -> Result<String> {
 }
 
 /// The one table with these rows, joined with keys in a JSON array, `$1`; those keys have an ordinal.
-pub fn by_keys(target: &Target) -> Result<String> {
+pub fn by_keys(target: &Target, locks: bool) -> Result<String> {
     let mut conditions = Vec::new();
     for column in &target.key {
         conditions.push(format!(
@@ -109,10 +109,11 @@ pub fn by_keys(target: &Target) -> Result<String> {
         ));
     }
     Ok(format!(
-        "SELECT {}, k.ordinality FROM {KEYS} JOIN ONLY {} AS t ON {}",
+        "SELECT {}, k.ordinality FROM {KEYS} JOIN ONLY {} AS t ON {}{}",
         columns(target),
         target.table.name,
-        conditions.join(" AND ")
+        conditions.join(" AND "),
+        if locks { " FOR NO KEY UPDATE OF t SKIP LOCKED" } else { "" }
     ))
 }
 
@@ -125,15 +126,6 @@ pub fn strange_keys(target: &Target) -> String {
     format!(
         "SELECT k.ordinality FROM {KEYS} WHERE NOT (k.value OPERATOR(pg_catalog.?&) CAST(ARRAY[{}] AS pg_catalog.text[]))",
         names.join(", ")
-    )
-}
-
-/// Locks rows by where they lie, `$1`; those that were changed since, or that others have locked, are left out.
-pub fn lock(target: &Target) -> String {
-    format!(
-        "SELECT t.ctid FROM ONLY {} AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (CAST($1 AS pg_catalog.tid[])) \
-         FOR NO KEY UPDATE OF t SKIP LOCKED",
-        target.table.name
     )
 }
 

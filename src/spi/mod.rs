@@ -4,7 +4,7 @@ mod argument;
 mod settings;
 
 pub use argument::Argument;
-pub use settings::{LocalSettings, require_writable, setting};
+pub use settings::{KEYS_AS_TEXT, LocalSettings, require_writable, setting};
 
 use crate::errors::Result;
 use crate::functions::Rows;

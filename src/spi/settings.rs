@@ -3,6 +3,15 @@
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
+/// Settings with which keys become text in one way, whoever reads them.
+pub const KEYS_AS_TEXT: [(&CStr, &CStr); 5] = [
+    (c"datestyle", c"ISO, MDY"),
+    (c"intervalstyle", c"postgres"),
+    (c"timezone", c"UTC"),
+    (c"extra_float_digits", c"1"),
+    (c"bytea_output", c"hex"),
+];
+
 /// Settings that hold until this is dropped, or until an error ends the transaction.
 pub struct LocalSettings(i32);
 
@@ -17,6 +26,15 @@ impl LocalSettings {
     pub fn with_catalog_only() -> Self {
         let settings = Self::begin();
         settings.set(c"search_path", c"pg_catalog, pg_temp");
+        settings
+    }
+
+    /// Keys become text, and are read, as by everybody else.
+    pub fn with_keys_as_text() -> Self {
+        let settings = Self::begin();
+        for (name, value) in KEYS_AS_TEXT {
+            settings.set(name, value);
+        }
         settings
     }
 

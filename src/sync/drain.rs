@@ -8,11 +8,13 @@ use super::queue::{Queue, Queued, Task};
 use super::rows::{Group, QueuedRows, Results};
 use super::table;
 use crate::errors::{Error, Obstacle, Raised, Result, or_raise};
-use crate::ingest::{self, Failures, Names, OwnersRights, Pace, Statements, Target};
+use crate::ingest::{self, Failures, Found, OwnersRights, Pace, Statements, Target};
 use crate::memo::Modality;
 use crate::spi::Connection;
+use crate::subtransaction::attempt;
 use protocol::{ErrorClass, Failure};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 
 /// Most entries of one transaction.
 pub const MOST: usize = 32;
@@ -54,6 +56,7 @@ impl AtHand {
     pub fn blame(&self, raised: &Raised) -> Blame {
         match self.blame {
             Some(blame) => blame,
+            None if self.task.is_none() => Blame::Everything,
             None if raised.is_a_lock() || self.entries.is_empty() => Blame::Task,
             // Before a row is on its way, a key that cannot be read is an entry's, and a policy, say, is not.
             None if self.modality.is_none() && !raised.is_about_data() => Blame::Task,
@@ -82,9 +85,15 @@ pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
     let results = work(&connection, &queue, &task, &entries, &mut at_hand.modality);
     at_hand.blame = results.as_ref().err().map(blame);
     let results = or_raise(results);
+    // No row could be written, for want of disk or memory, as all of them say.
+    let is_general = results.written == 0 && results.refused.iter().all(|(_, raised)| raised.is_general());
     for (group, raised) in &results.refused {
         pgrx::log!("clip_search: a queued row was not embedded: {} ({})", raised.message, raised.state());
-        queue.failed(&task, group, raised);
+        if is_general {
+            queue.put_off(&task, &raised.message);
+        } else {
+            queue.failed(&task, group, raised);
+        }
     }
     queue.look_again(&results.again);
     let refused: Vec<i64> = results.refused.iter().flat_map(|(group, _)| group).map(|entry| entry.id).collect();
@@ -105,9 +114,19 @@ pub fn after(at_hand: &AtHand, blame: Blame, raised: &Raised) {
         {
             queue.put_off(task, &raised.message);
         }
-        (Blame::Entry, ..) => queue.failed(task, &at_hand.entries, raised),
+        (Blame::Entry, ours, _) => {
+            let given_up = queue.failed(task, &at_hand.entries, raised);
+            if ours.is_some() && !given_up.is_empty() {
+                // What they have is of another picture. Where that cannot be, they keep it.
+                let _ = attempt(|_| false, || or_raise(clear(&connection, &queue, task, given_up)));
+            }
+            if raised.is_cancel() {
+                // Others do not wait as long for the next of them.
+                queue.put_off(task, &raised.message);
+            }
+        }
         (Blame::Task, ..) => queue.put_off(task, &raised.message),
-        (Blame::Everything, ..) => (),
+        (Blame::Everything, ..) => queue.note(&at_hand.entries, &raised.message),
     }
 }
 
@@ -142,48 +161,56 @@ fn work(
 ) -> Result<Results> {
     // The table is gone, and so is what was to be done.
     let Some(owner) = table::owner(connection, task.table) else { return Ok(Results::default()) };
-    table::check_triggers(connection, task.table)?;
-    let names = Names {
-        source: task.source.clone(),
-        embedding: task.embedding.clone(),
-        kind: None,
-        picture: None,
-        provenance: None,
-        model: task.model.clone(),
-    };
-    let rights = OwnersRights::begin(owner);
-    let target = Target::check(task.table, &names, &queue.schema)?;
+    let _rights = OwnersRights::begin(owner);
+    let target = Target::check(task.table, &task.names(), &queue.schema)?;
     let statements = Statements::default();
     let (keys, groups) = by_key(entries);
     let failures = Failures::begin(connection, &target, &queue.schema);
     let strange = statements.strange_keys(connection, &target, &keys);
     let mut found: Vec<_> = groups.iter().map(|_| None).collect();
-    for (place, row) in statements.find(connection, &target, &keys)? {
+    for (place, row) in statements.find(connection, &target, &keys, false)? {
         found[place] = Some(row);
     }
-    let (mut waiting, mut without) = (Vec::new(), Vec::new());
-    let mut changed = Vec::new();
+    let (mut waiting, mut without) = (Vec::<(Group, Found)>::new(), Vec::new());
+    let (mut places, mut results) = (HashMap::new(), Results::default());
     for (place, (group, row)) in groups.into_iter().zip(found).enumerate() {
         match row {
-            Some(row) if row.source().is_some() => waiting.push((group, row)),
-            Some(row) => without.push((group, row)),
-            None if strange.contains(&place) => changed.push(group),
+            Some(row) if row.source().is_some() => match places.entry(row.ctid()) {
+                Place::Vacant(place) => {
+                    place.insert(waiting.len());
+                    waiting.push((group, row));
+                }
+                // The same key in another spelling.
+                Place::Occupied(place) => waiting[*place.get()].0.extend(group),
+            },
+            Some(_) => without.push(group),
+            None if strange.contains(&place) => {
+                let why = Error::from(Obstacle::KeyChanged { table: target.table.name.clone() });
+                results.refused.push((group, why.into()));
+            }
             // Its row is gone.
             None => failures.forget(connection, task.table, &group[0].key),
         }
     }
-    let results = Results::default();
+    *modality = Some(target.kind.modality());
     let mut rows =
         QueuedRows { connection, target: &target, statements: &statements, failures, waiting: waiting.into(), results };
     rows.clear(without)?;
-    *modality = Some(target.kind.modality());
     ingest::embed(&target.model, target.kind.modality(), &mut Pace::new(), &mut rows)?;
-    drop(rights);
-    let why = Raised::from(Error::from(Obstacle::KeyChanged { table: target.table.name.clone() }));
-    for group in changed {
-        queue.give_up(task, &group[0], &why, 1);
-    }
     Ok(rows.results)
+}
+
+/// Takes away the embeddings of rows that are given up.
+fn clear(connection: &Connection, queue: &Queue, task: &Task, given_up: Vec<Queued>) -> Result<()> {
+    let Some(owner) = table::owner(connection, task.table).filter(|_| table::lock(task.table)) else { return Ok(()) };
+    let _rights = OwnersRights::begin(owner);
+    let target = Target::check(task.table, &task.names(), &queue.schema)?;
+    let statements = Statements::default();
+    let (keys, _) = by_key(&given_up);
+    for (_, row) in statements.find(connection, &target, &keys, true)? {
+        statements.clear(connection, &target, &row)?;
+    }
+    Ok(())
 }
 
 /// The keys as a JSON array, each once, and the entries of each.

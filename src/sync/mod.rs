@@ -5,8 +5,9 @@
 //! worker   its loop: what follows from an error                  → drain
 //! drain    entries of one table → embeddings, as its owner       → all below
 //! queue    the queue's own table
-//! table    the rows' table: locked, and whose triggers run
+//! table    the rows' table: locked, and its owner
 //! probe    does the server embed anything at all?                 → client
+//! timeout  how long it may take
 //! rows     rows on their way to the server and back              → ingest
 //! ```
 
@@ -16,7 +17,7 @@ mod probe;
 mod queue;
 mod rows;
 mod table;
+mod timeout;
 mod worker;
 
 pub use launch::{register_if_preloading, work_at_commit};
-pub use table::check_triggers;

@@ -2,7 +2,7 @@
 //! locked is passed over.
 
 use crate::errors::Raised;
-use crate::ingest::Entry;
+use crate::ingest::{Entry, Names};
 use crate::spi::{self, Argument, Connection};
 use pgrx::pg_sys;
 
@@ -39,6 +39,13 @@ impl Task {
     const COLUMNS: &str = "CAST(q.relid AS pg_catalog.oid), q.source_column, q.embedding_column, q.model";
     const IS_IT: &str = "q.relid OPERATOR(pg_catalog.=) $1 AND q.source_column OPERATOR(pg_catalog.=) $2::pg_catalog.name \
         AND q.embedding_column OPERATOR(pg_catalog.=) $3::pg_catalog.name AND q.model OPERATOR(pg_catalog.=) $4";
+
+    /// Table and columns, as for a backfill.
+    pub fn names(&self) -> Names {
+        let (kind, picture, provenance) = (None, None, None);
+        let (source, embedding, model) = (self.source.clone(), self.embedding.clone(), self.model.clone());
+        Names { source, embedding, kind, picture, provenance, model }
+    }
 
     fn arguments(&self) -> Vec<Argument> {
         let names = [&self.source, &self.embedding, &self.model].map(|name| Argument::text(name));
@@ -125,16 +132,31 @@ impl<'a> Queue<'a> {
     /// Their rows are locked, or were changed a moment ago.
     pub fn look_again(&self, ids: &[i64]) {
         if !ids.is_empty() {
-            let update =
-                format!("UPDATE {} AS q SET due_at = {LATER} interval '1 second' WHERE {}", self.table, Self::IS_ONE);
+            let update = format!(
+                "UPDATE {} AS q SET due_at = {LATER} {AS_LONG_AGAIN}, \
+                 last_error = 'the row is locked by another session, or was changed meanwhile' WHERE {}",
+                self.table,
+                Self::IS_ONE
+            );
             self.connection.execute(&update, &[list(ids)]);
         }
     }
 
+    /// What is in the way of these, and of all others.
+    pub fn note(&self, entries: &[Queued], why: &str) {
+        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let update = format!(
+            "UPDATE {} AS q SET last_error = $2 WHERE {} AND q.last_error IS DISTINCT FROM $2",
+            self.table,
+            Self::IS_ONE
+        );
+        self.connection.execute(&update, &[list(&ids), Argument::text(why)]);
+    }
+
     const IS_ONE: &'static str = "q.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])";
 
-    /// An attempt has failed. They are tried again later, and given up in the end.
-    pub fn failed(&self, task: &Task, entries: &[Queued], raised: &Raised) {
+    /// An attempt has failed. They are tried again later, and given up in the end: which of them now.
+    pub fn failed(&self, task: &Task, entries: &[Queued], raised: &Raised) -> Vec<Queued> {
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         let update = format!(
             "UPDATE {table} AS q SET attempts = q.attempts OPERATOR(pg_catalog.+) 1, last_error = $2, \
@@ -147,17 +169,14 @@ impl<'a> Queue<'a> {
         let rows = self.connection.execute(&update, &[list(&ids), Argument::text(&raised.message)]).1;
         let is_over = |row: &&spi::Row| row.number::<i32>(2).is_some_and(|attempts| attempts >= ATTEMPTS);
         let over: Vec<i64> = rows.iter().filter(is_over).filter_map(|row| row.number(1)).collect();
-        for entry in entries.iter().filter(|entry| over.contains(&entry.id)) {
-            self.give_up(task, entry, raised, ATTEMPTS);
+        let given_up: Vec<Queued> = entries.iter().filter(|entry| over.contains(&entry.id)).cloned().collect();
+        let Task { table, source, embedding, .. } = task;
+        for entry in &given_up {
+            let entry = Entry { table: *table, key: &entry.key, source, embedding, raised };
+            entry.give_up(self.connection, &self.schema, ATTEMPTS);
         }
         self.remove(&over);
-    }
-
-    /// Shows in `clip_embed_errors` that nothing more is tried.
-    pub fn give_up(&self, task: &Task, entry: &Queued, raised: &Raised, attempts: i32) {
-        let Task { table, source, embedding, .. } = task;
-        let given_up = Entry { table: *table, key: &entry.key, source, embedding, raised };
-        given_up.give_up(self.connection, &self.schema, attempts);
+        given_up
     }
 
     /// Whether it is empty, and nobody is writing to it; the lock that tells is held until the transaction ends.

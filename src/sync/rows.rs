@@ -1,13 +1,15 @@
 //! Rows of entries on their way to the server and back. They are not locked while they are embedded: whoever uploads the
-//! next picture does not wait. What was changed meanwhile is left for another look.
+//! next picture does not wait. Where the source was changed meanwhile, it is left for another look.
 
 use super::queue::Queued;
+use super::timeout;
 use crate::embedding::Input;
 use crate::errors::{Raised, Result};
-use crate::ingest::{Candidate, Failures, Found, REQUEST_BYTES, Rows, Settled, Statements, Target, Writer};
+use crate::ingest::{Candidate, Failures, Found, Kind, REQUEST_BYTES, Rows, Settled, Statements, Target, Writer};
 use crate::spi::Connection;
+use crate::subtransaction::attempt;
 use protocol::Embedding;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Entries of one row.
 pub type Group = Vec<Queued>;
@@ -19,6 +21,8 @@ pub struct Results {
     pub again: Vec<i64>,
     /// Their rows could not be written.
     pub refused: Vec<(Group, Raised)>,
+    /// Rows that were written.
+    pub written: usize,
 }
 
 /// The rows of some entries.
@@ -38,27 +42,58 @@ pub struct QueuedRows<'a> {
 }
 
 impl QueuedRows<'_> {
-    /// Keeps those that nobody has changed or locked, and locks them.
-    fn lock<T>(&mut self, rows: Vec<(Group, T)>, found: impl Fn(&T) -> &Found) -> Vec<(Group, T)> {
-        let all: Vec<&Found> = rows.iter().map(|(_, row)| found(row)).collect();
-        let locked: HashSet<String> = self.statements.lock(self.connection, self.target, &all).into_iter().collect();
-        let (locked, others): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|(_, row)| locked.contains(&found(row).ctid()));
-        self.results.again.extend(others.into_iter().flat_map(|(group, _)| group).map(|entry| entry.id));
-        locked
+    /// Locks rows as they are by now; `None` for those that are gone, or that others have locked.
+    fn lock(&self, groups: &[&Group]) -> Result<Vec<Option<Found>>> {
+        let keys: Vec<&str> = groups.iter().map(|group| group[0].key.as_str()).collect();
+        let mut locked: Vec<Option<Found>> = groups.iter().map(|_| None).collect();
+        let keys = format!("[{}]", keys.join(", "));
+        for (place, row) in self.statements.find(self.connection, self.target, &keys, true)? {
+            locked[place] = Some(row);
+        }
+        Ok(locked)
+    }
+
+    fn again(&mut self, group: &Group) {
+        self.results.again.extend(group.iter().map(|entry| entry.id));
+    }
+
+    fn settled(&mut self, group: Group, outcome: Result<(), Raised>) {
+        match outcome {
+            Ok(()) => self.results.written += 1,
+            Err(raised) => self.results.refused.push((group, raised)),
+        }
     }
 
     /// Rows whose source is NULL: what they have is of something else.
     ///
     /// # Errors
     /// None of its own.
-    pub fn clear(&mut self, rows: Vec<(Group, Found)>) -> Result<()> {
-        for (_, row) in self.lock(rows, |row| row) {
-            self.statements.clear(self.connection, self.target, &row)?;
-            self.failures.forget(self.connection, row.table(), &row.key());
+    pub fn clear(&mut self, groups: Vec<Group>) -> Result<()> {
+        let _limit = timeout::Writing::begin();
+        let locked = self.lock(&groups.iter().collect::<Vec<_>>())?;
+        for (group, row) in groups.into_iter().zip(locked) {
+            let Some(row) = row.filter(|row| row.source().is_none()) else {
+                self.again(&group);
+                continue;
+            };
+            let Self { statements, connection, target, failures, .. } = self;
+            let cleared = attempt(
+                |_| false,
+                || {
+                    crate::errors::or_raise(statements.clear(connection, target, &row));
+                    failures.forget(connection, row.table(), &row.key());
+                },
+            );
+            self.settled(group, cleared);
         }
         Ok(())
     }
+}
+
+/// Whether a row still has the source that was embedded.
+fn is_as_it_was(row: &Found, candidate: &Candidate, kind: Kind) -> bool {
+    row.ctid() == candidate.row.ctid()
+        || (row.source().is_some() && Candidate::of(*row, kind).0.source == candidate.source)
 }
 
 impl Rows for QueuedRows<'_> {
@@ -76,9 +111,18 @@ impl Rows for QueuedRows<'_> {
     }
 
     fn done(&mut self, rows: Vec<(Self::Row, Result<Embedding>)>) -> Result<()> {
-        let rows = rows.into_iter().map(|((group, candidate), result)| (group, (candidate, result))).collect();
-        let rows = self.lock(rows, |(candidate, _)| &candidate.row);
-        let (groups, rows): (Vec<Group>, Vec<_>) = rows.into_iter().unzip();
+        let _limit = timeout::Writing::begin();
+        let locked = self.lock(&rows.iter().map(|((group, _), _)| group).collect::<Vec<_>>())?;
+        let (mut groups, mut ready) = (Vec::new(), Vec::new());
+        for (((group, candidate), result), now) in rows.into_iter().zip(locked) {
+            match now.filter(|now| is_as_it_was(now, &candidate, self.target.kind)) {
+                Some(row) => {
+                    groups.push(group);
+                    ready.push((Candidate { row, ..candidate }, result));
+                }
+                None => self.again(&group),
+            }
+        }
         let mut writer = Writer {
             connection: self.connection,
             target: self.target,
@@ -88,14 +132,9 @@ impl Rows for QueuedRows<'_> {
             // A row's trigger may raise what it likes; others go on.
             is_fatal: |_| false,
         };
-        for (group, (_, settled)) in groups.into_iter().zip(writer.settle(rows)?) {
-            match settled {
-                Settled::Embedded | Settled::Failed => (),
-                Settled::Refused(raised) if raised.is_a_lock() => {
-                    self.results.again.extend(group.iter().map(|entry| entry.id));
-                }
-                Settled::Refused(raised) => self.results.refused.push((group, raised)),
-            }
+        for (group, (_, settled)) in groups.into_iter().zip(writer.settle(ready)?) {
+            let outcome = if let Settled::Refused(raised) = settled { Err(raised) } else { Ok(()) };
+            self.settled(group, outcome);
         }
         Ok(())
     }

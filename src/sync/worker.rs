@@ -2,8 +2,10 @@
 
 use super::drain::{self, AtHand, Blame, Outcome};
 use super::launch::Presence;
+use super::timeout;
 use crate::errors::Raised;
-use crate::{settings, wait_event};
+use crate::spi::KEYS_AS_TEXT;
+use crate::wait_event;
 use pgrx::PgTryBuilder;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys::{self, panic::CaughtError};
@@ -23,13 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 unsafe extern "C-unwind" {
     /// Postgres's own handler, which sets flags and the latch; not pgrx's wrapper, which is no handler.
     fn die(signal: i32);
-    /// utils/timeout.h, which pgrx has not; neither raises.
-    fn enable_timeout_after(id: u32, milliseconds: i32);
-    fn disable_timeout(id: u32, keeps_indicator: bool);
 }
-
-/// `STATEMENT_TIMEOUT` of utils/timeout.h: every process with a database has it, and it cancels what runs.
-const TIMEOUT: u32 = 3;
 
 /// Entry point of the background worker. The argument is the database's OID; the static worker's database is named.
 #[pgrx::pg_guard]
@@ -70,7 +66,7 @@ fn run(is_static: bool) {
     loop {
         let most = if alone > 0 { 1 } else { drain::MOST };
         let mut at_hand = AtHand::default();
-        match transaction(Some(longest()), || drain::step(most, &mut at_hand)) {
+        match transaction(Some(timeout::of_a_request()), || drain::step(most, &mut at_hand)) {
             Ok(Outcome::Worked) => {
                 (idle_since, pause) = (Instant::now(), PAUSES.0);
                 alone = alone.saturating_sub(1);
@@ -93,24 +89,20 @@ fn run(is_static: bool) {
                 if blame == Blame::Entry && at_hand.len() > 1 {
                     alone = drain::MOST;
                     sleep(PAUSES.0);
-                } else if blame == Blame::Everything
-                    || transaction(Some(longest()), || drain::after(&at_hand, blame, &raised)).is_err()
+                } else if transaction(Some(timeout::of_a_request()), || drain::after(&at_hand, blame, &raised)).is_err()
+                    || blame == Blame::Everything
                 {
                     failures += 1;
                     sleep((PAUSES.1 * 2_u32.pow(failures.min(6))).min(LONGEST_PAUSE));
                 }
             }
         }
+        take_settings();
         // Whatever a table's trigger has done to it.
         if !transaction(None, Presence::hold).unwrap_or(true) {
             return;
         }
     }
-}
-
-/// One step: a request to the server, and what the triggers of so many rows take.
-fn longest() -> Duration {
-    settings::request_timeout().map_or(Duration::MAX, |timeout| timeout * 2 + Duration::from_secs(60))
 }
 
 /// Whether nobody is writing to the queue, and nothing is in it; then the lock is given back.
@@ -131,11 +123,15 @@ fn prepare_session() {
         (c"statement_timeout", c"0"),
         (c"lock_timeout", c"0"),
         (c"idle_in_transaction_session_timeout", c"0"),
-        // Keys are read as they were written.
-        (c"datestyle", c"ISO, MDY"),
-        (c"intervalstyle", c"postgres"),
-        (c"extra_float_digits", c"1"),
-    ] {
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        (c"transaction_timeout", c"0"),
+        // Whoever may create triggers could have the owner run what they like, who has not asked for these updates. Now
+        // only those are fired that the owner has enabled ALWAYS, as where logical replication applies changes.
+        (c"session_replication_role", c"replica"),
+    ]
+    .into_iter()
+    .chain(KEYS_AS_TEXT)
+    {
         let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
         // SAFETY: NUL-terminated strings, which are copied.
         unsafe { pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), context, source) };
@@ -153,25 +149,23 @@ fn transaction<T>(limit: Option<Duration>, body: impl FnOnce() -> T) -> Result<T
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         }
         if let Some(limit) = limit {
-            // SAFETY: a timeout of this process.
-            unsafe { enable_timeout_after(TIMEOUT, i32::try_from(limit.as_millis()).unwrap_or(i32::MAX)) };
+            timeout::begin(limit);
         }
         let AssertUnwindSafe(body) = body;
         let value = body();
-        // SAFETY: ends what was begun above.
+        timeout::end();
+        // SAFETY: ends what was begun above; and autovacuum gets to know of it.
         unsafe {
-            disable_timeout(TIMEOUT, false);
             pg_sys::PopActiveSnapshot();
             pg_sys::CommitTransactionCommand();
+            pg_sys::pgstat_report_stat(false);
         }
         Ok(value)
     };
     let failed = |error: CaughtError| {
+        timeout::end();
         // SAFETY: as after any error in a backend's main loop.
-        unsafe {
-            disable_timeout(TIMEOUT, false);
-            pg_sys::AbortCurrentTransaction();
-        }
+        unsafe { pg_sys::AbortCurrentTransaction() };
         Err(Raised::from(&error))
     };
     PgTryBuilder::new(AssertUnwindSafe(attempt)).catch_others(failed).execute()
@@ -184,7 +178,13 @@ fn sleep(time: Duration) {
         pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, time.as_millis() as i64, wait_event::worker());
         pg_sys::ResetLatch(pg_sys::MyLatch);
     }
+    // One for what has ended, in time or not, is for nothing else.
+    // SAFETY: a flag of this process.
+    unsafe { pg_sys::QueryCancelPending = 0 };
     pgrx::check_for_interrupts!();
+}
+
+fn take_settings() {
     if BackgroundWorker::sighup_received() {
         // SAFETY: the worker's own reaction to SIGHUP, outside of any transaction.
         unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };

@@ -53,15 +53,6 @@ const PLAIN: [Oid; 7] = [
     pg_sys::UUIDOID,
 ];
 
-/// Values are written as the worker reads them.
-fn readable() -> LocalSettings {
-    let settings = LocalSettings::begin();
-    settings.set(c"datestyle", c"ISO, MDY");
-    settings.set(c"intervalstyle", c"postgres");
-    settings.set(c"extra_float_digits", c"1");
-    settings
-}
-
 fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Result<()> {
     if numbers.is_empty() {
         return Err(Obstacle::NoPrimaryKey { table: row.name() }.into());
@@ -81,7 +72,7 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Resul
          VALUES ($1, $2, CAST($3 AS pg_catalog.name), CAST($4 AS pg_catalog.name), $5)"
     );
     let connection = Connection::open();
-    let settings = (!is_plain).then(readable);
+    let settings = (!is_plain).then(LocalSettings::with_keys_as_text);
     let key = run_kept(&connection, key, &values)[0].datum(1).expect("an object");
     drop(settings);
     let entry = [

@@ -91,3 +91,46 @@ fn a_picture_that_is_too_much() {
     assert_eq!(number_of(&mut client, "clip_embed_queue"), 0);
     cluster.assert_sessions_survived();
 }
+
+/// A row whose source was taken away, and that cannot be written, is not in the way of others.
+#[test]
+fn a_row_that_cannot_be_cleared() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    upload(&mut client, 0..5);
+    wait_for(&mut client, 5);
+    client
+        .batch_execute("ALTER TABLE captions ADD CHECK (id <> 2 OR embedding IS NOT NULL); UPDATE captions SET caption = NULL WHERE id = 2")
+        .unwrap();
+    wait_until("an attempt", LIMIT, || number_of(&mut client, "clip_embed_queue WHERE attempts > 0") == 1);
+    upload(&mut client, 5..10);
+    wait_until("the others", LIMIT, || number(&mut client, DONE) == 9);
+    client.batch_execute("UPDATE clip_embed_queue SET attempts = 9, due_at = now()").unwrap();
+    wait_until("the end of it", LIMIT, || number_of(&mut client, "clip_embed_errors WHERE sqlstate = '23514'") == 1);
+    cluster.assert_sessions_survived();
+}
+
+/// A trigger that takes for ever is ended; other tables do not wait for the next of its rows.
+#[test]
+fn a_trigger_that_sleeps() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    client
+        .batch_execute(
+            "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3600); RETURN NEW; END $$;
+             CREATE TRIGGER sleep BEFORE UPDATE ON captions FOR EACH ROW EXECUTE FUNCTION sleep();
+             ALTER TABLE captions ENABLE ALWAYS TRIGGER sleep;
+             CREATE TABLE other (id integer PRIMARY KEY, caption text, embedding vector);
+             SELECT clip_sync('other', 'caption', mode => 'queued')",
+        )
+        .unwrap();
+    upload(&mut client, 0..2);
+    client.batch_execute("INSERT INTO other VALUES (1, 'another')").unwrap();
+    wait_until("the other table's row", LIMIT * 3, || number(&mut client, "SELECT count(embedding) FROM other") == 1);
+    wait_until("what it says", LIMIT, || {
+        number_of(&mut client, "clip_embed_queue WHERE last_error LIKE 'canceling statement%'") > 0
+    });
+    cluster.assert_sessions_survived();
+}

@@ -101,7 +101,7 @@ fn a_row_that_cannot_be_written_is_not_in_the_way() {
                  IF NEW.id = 7 THEN RAISE 'not this one'; END IF;
                  RETURN NEW;
              END $$;
-             CREATE TRIGGER refuse BEFORE UPDATE ON captions FOR EACH ROW EXECUTE FUNCTION refuse()",
+             CREATE TRIGGER refuse BEFORE UPDATE ON captions FOR EACH ROW EXECUTE FUNCTION refuse(); ALTER TABLE captions ENABLE ALWAYS TRIGGER refuse",
         )
         .unwrap();
     upload(&mut client, 0..40);
@@ -131,7 +131,7 @@ fn the_worker_acts_as_the_owner() {
                  END;
                  RETURN NEW;
              END $$;
-             CREATE TRIGGER writer BEFORE UPDATE ON own.captions FOR EACH ROW EXECUTE FUNCTION own.writer();
+             CREATE TRIGGER writer BEFORE UPDATE ON own.captions FOR EACH ROW EXECUTE FUNCTION own.writer(); ALTER TABLE own.captions ENABLE ALWAYS TRIGGER writer;
              SELECT clip_sync('own.captions', 'caption', mode => 'queued');
              INSERT INTO own.captions VALUES (1, 'a caption')",
         )

@@ -123,7 +123,7 @@ fn given_up_after_ten_attempts() {
         .batch_execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
                  $$ BEGIN RAISE 'not this one' USING HINT = 'Ask the owner.', ERRCODE = 'restrict_violation'; END $$;
-             CREATE TRIGGER refuse BEFORE UPDATE ON captions FOR EACH ROW EXECUTE FUNCTION refuse()",
+             CREATE TRIGGER refuse BEFORE UPDATE ON captions FOR EACH ROW EXECUTE FUNCTION refuse(); ALTER TABLE captions ENABLE ALWAYS TRIGGER refuse",
         )
         .unwrap();
     upload(&mut client, 7..8);
