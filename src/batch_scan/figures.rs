@@ -64,7 +64,8 @@ impl Figures {
         self.all = Some(shared);
     }
 
-    /// Adds those of the workers, before their memory goes.
+    /// Adds those of the workers, before their memory goes. Where a LIMIT ends them, that is a moment before they end: what
+    /// they still count is nowhere.
     pub fn gather(&mut self) {
         if let Some(shared) = self.of_workers.take() {
             // SAFETY: a node is shut down before the memory that it shares.

@@ -132,7 +132,8 @@ fn statements_at_random_do_the_same_with_and_without_batches() {
     let cluster = Cluster::on_demand();
     let mut session = Noticing::connect(&cluster);
     fill(&mut session.client);
-    cluster.reconfigure(&[("max_parallel_workers_per_gather", "0")]);
+    // New statistics between two runs might bring another plan, and another order.
+    cluster.reconfigure(&[("max_parallel_workers_per_gather", "0"), ("autovacuum", "off")]);
     let seed = std::env::var("CLIP_SEARCH_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
     let mut random = Random::new(seed);
     let (mut explained, mut batched, mut failed, mut warned) = (0, 0, 0, 0);

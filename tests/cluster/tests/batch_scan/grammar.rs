@@ -301,14 +301,14 @@ fn condition(random: &mut Random) -> String {
         7 => "t.image IS NOT NULL".to_owned(),
         8 => format!("t.id NOT IN (SELECT id FROM words WHERE id < {})", random.below(50)),
         9 => "t.price > (SELECT avg(price) FROM pictures)".to_owned(),
-        10 => format!("t.id < {} OR t.grp <> (SELECT nextval('counter') % 4)", random.below(100)),
+        10 => format!("(t.id < {} OR t.grp <> (SELECT nextval('counter') % 4))", random.below(100)),
         11 => format!(
-            "t.id < {} OR t.id > 10 / (SELECT count(*) FROM words WHERE id > {})",
+            "(t.id < {} OR t.id > 10 / (SELECT count(*) FROM words WHERE id > {}))",
             random.below(100),
             80 + random.below(20)
         ),
         12 => {
-            format!("t.id < {} OR EXISTS (SELECT FROM words WHERE id > {})", random.below(100), 80 + random.below(20))
+            format!("(t.id < {} OR EXISTS (SELECT FROM words WHERE id > {}))", random.below(100), 80 + random.below(20))
         }
         _ => "true".to_owned(),
     }
