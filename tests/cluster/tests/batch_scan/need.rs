@@ -144,3 +144,43 @@ fn memory_of_statements_that_fail() {
     assert!(grown < 20 << 20, "{sizes:?}");
     cluster.assert_sessions_survived();
 }
+
+/// A batch that is more than the server has memory for is embedded row by row; those after it are small, and grow again.
+#[test]
+fn batches_grow_again() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE TABLE mixed (id integer, image bytea);
+             ALTER TABLE mixed ALTER image SET STORAGE EXTERNAL",
+        )
+        .unwrap();
+    let insert = client.prepare("INSERT INTO mixed VALUES ($1, $2)").unwrap();
+    for id in 0..1272_i32 {
+        let mut image = bits(8, 8, (id % 250) as u8);
+        // What is behind the picture is not looked at, but takes memory: 64 MB for the first 16.
+        image.extend(id.to_be_bytes());
+        image.resize(if id < 16 { 4 << 20 } else { image.len() }, 0);
+        client.execute(&insert, &[&id, &image]).unwrap();
+    }
+    client.batch_execute("ANALYZE mixed; SELECT clip_embed_image(image) FROM mixed LIMIT 1").unwrap();
+    let status = |what: &str| -> i64 {
+        cluster.connect().query_one(&format!("SELECT {what} FROM clip_server_status()"), &[]).unwrap().get(0)
+    };
+    let resident = status("resident_bytes");
+    cluster.reconfigure(&[("clip_search.max_server_memory", &format!("{}MB", (resident >> 20) + 100))]);
+    let (requests, errors) = (status("requests"), status("errors"));
+    client
+        .batch_execute("SET clip_search.batch_memory = '256MB'; CREATE TABLE made AS SELECT id, clip_embed_image(image) AS e FROM mixed")
+        .unwrap();
+    let requests = status("requests") - requests;
+    // Two that are read at once, 16 alone, and from one row on.
+    println!("{requests} requests");
+    assert!((20..90).contains(&requests), "{requests}");
+    assert_eq!(status("errors") - errors, 1, "the first is too much");
+    let sql = "SELECT count(*) FROM made JOIN mixed USING (id) WHERE e <=> clip_embed_image(image) < 0.0001";
+    client.batch_execute("SET clip_search.enable_batch_scan = off").unwrap();
+    assert_eq!(client.query_one(sql, &[]).unwrap().get::<_, i64>(0), 1272);
+    cluster.assert_sessions_survived();
+}
