@@ -2,7 +2,7 @@
 //! plan, those of all processes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What workers add to, in shared memory.
 #[repr(C)]
@@ -74,4 +74,11 @@ impl Figures {
             self.waited += Duration::from_nanos(shared.waited_ns.load(Ordering::Relaxed));
         }
     }
+}
+
+/// What some work gives, and how long it took.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let since = Instant::now();
+    let result = work();
+    (result, since.elapsed())
 }

@@ -1,26 +1,14 @@
 //! Reading ahead: batches of rows, sent to be embedded while the rows before them are handed on.
 
 use super::batch::Batch;
-use super::figures::Figures;
+use super::figures::{Figures, timed};
 use super::limit::Bound;
 use super::pace::Pace;
-use super::request::{Answer, Model, Request};
-use super::slots::{clear, evaluate, fetch, fill};
+use super::request::{Answer, Embedded};
+use super::slots::{clear, fetch, fill};
 use super::source::{place, source};
-use crate::memo::Modality;
-use crate::{client, settings, text};
-use pgrx::pg_sys::{self, ExprContext, ExprState, ItemPointerData, PlanState, ScanState, TupleTableSlot};
-use std::time::{Duration, Instant};
-
-/// A call whose vectors are got in batches.
-pub struct Embedded {
-    /// What is embedded.
-    pub modality: Modality,
-    /// The child's column that has it, counted from 1.
-    pub column: usize,
-    /// The model, if it is not the session's.
-    pub model: Option<*mut ExprState>,
-}
+use crate::{client, settings};
+use pgrx::pg_sys::{self, ExprContext, ItemPointerData, PlanState, ScanState, TupleTableSlot};
 
 /// The rows of a node, in batches.
 pub struct Reader {
@@ -308,29 +296,4 @@ impl Reader {
         }
         self.restart();
     }
-}
-
-impl Embedded {
-    unsafe fn request(&self, context: *mut ExprContext) -> Request {
-        let model = match self.model {
-            None => Model::Session(settings::model()),
-            // SAFETY: an expression without variables, of type text.
-            Some(expression) => match unsafe { evaluate(expression, context) } {
-                None => Model::Null,
-                Some(name) => {
-                    // SAFETY: as above.
-                    let name = text::try_to_utf8(unsafe { crate::functions::bytes_of(name) });
-                    // The server has no model of no name, and the call says what is wrong with the one it was given.
-                    Model::Named(name.and_then(|name| String::from_utf8(name).ok()).unwrap_or_default())
-                }
-            },
-        };
-        Request::new(self.modality, model)
-    }
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let since = Instant::now();
-    let result = work();
-    (result, since.elapsed())
 }

@@ -1,13 +1,47 @@
 //! The requests that embed a batch's items.
 
+use super::slots::evaluate;
 use crate::client::Pending;
 use crate::errors::{Error, Result};
 use crate::memo::{self, Key, Modality};
 use crate::{embedding, settings, text};
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::{self, Datum, ExprContext, ExprState};
 use protocol::{Embedding, ErrorClass, Failure};
 use std::collections::HashMap;
 use std::rc::Rc;
+
+/// A call whose vectors are got in batches.
+pub struct Embedded {
+    /// What is embedded.
+    pub modality: Modality,
+    /// The child's column that has it, counted from 1.
+    pub column: usize,
+    /// The model, if it is not the session's.
+    pub model: Option<*mut ExprState>,
+}
+
+impl Embedded {
+    /// A request of this call, for one batch.
+    ///
+    /// # Safety
+    /// The expression context of the node, whose memory for one row is free to use.
+    pub unsafe fn request(&self, context: *mut ExprContext) -> Request {
+        let model = match self.model {
+            None => Model::Session(settings::model()),
+            // SAFETY: an expression without variables, of type text.
+            Some(expression) => match unsafe { evaluate(expression, context) } {
+                None => Model::Null,
+                Some(name) => {
+                    // SAFETY: as above.
+                    let name = text::try_to_utf8(unsafe { crate::functions::bytes_of(name) });
+                    // The server has no model of no name, and the call says what is wrong with the one it was given.
+                    Model::Named(name.and_then(|name| String::from_utf8(name).ok()).unwrap_or_default())
+                }
+            },
+        };
+        Request::new(self.modality, model)
+    }
+}
 
 /// The items of one call, in one request.
 pub struct Request {
@@ -29,7 +63,7 @@ pub struct Request {
 }
 
 /// The model that a call names.
-pub enum Model {
+enum Model {
     /// None, and so the session's, whatever that is when the row's turn comes. This is its name now.
     Session(String),
     /// This one.
@@ -51,7 +85,7 @@ pub enum Answer {
 
 impl Request {
     /// One without items.
-    pub fn new(modality: Modality, model: Model) -> Self {
+    fn new(modality: Modality, model: Model) -> Self {
         Self {
             modality,
             model,
