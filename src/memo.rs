@@ -2,19 +2,21 @@
 //!
 //! A plan may evaluate `clip_embed_text('…')` once for each row (a sequential scan with a STABLE function in ORDER BY
 //! does). The memo makes that one inference, whatever the plan. It is small: it is not the cache of the server, it only
-//! has to hold what one statement asks again and again.
+//! has to hold what one statement asks again and again, also where batches of some hundred others come in between.
 
 use crate::settings;
 use lru::LruCache;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-/// 64 vectors of 512 dimensions are 128 KiB.
-const ENTRIES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+/// 1024 vectors of 512 dimensions are 2 MiB.
+const ENTRIES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 thread_local! {
     static MEMO: RefCell<LruCache<Key, Rc<[f32]>>> = RefCell::new(LruCache::new(ENTRIES));
+    /// How often everything was forgotten.
+    static GENERATION: Cell<u64> = const { Cell::new(0) };
 }
 
 /// BLAKE3 of everything that decides the vector: settings as of their last reload, model, modality, input.
@@ -53,7 +55,13 @@ pub fn put(key: Key, vector: Rc<[f32]>) {
     MEMO.with_borrow_mut(|memo| memo.put(key, vector));
 }
 
+/// Changes whenever everything is forgotten: what was asked before is not to be remembered then.
+pub fn generation() -> u64 {
+    GENERATION.get()
+}
+
 /// Forgets everything: another server answers, perhaps with other files.
 pub fn clear() {
+    GENERATION.set(GENERATION.get() + 1);
     MEMO.with_borrow_mut(LruCache::clear);
 }

@@ -4,58 +4,31 @@
 //! what is evaluated ahead must have no effects and raise no errors: leakproof functions, which by definition raise none,
 //! and a few more. What is evaluated as a whole for the first row – the input of a sort, a hash table – is free.
 
-use super::nodes::{contains, elements, is_internal, tag};
-use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Oid, Plan};
-
-/// Functions that PostgreSQL does not call leakproof, for they might be slower for some values or speak of them in errors
-/// that no valid value raises. Their OIDs are the same in all versions.
-const HARMLESS: &[&[u32]] = &[
-    // Comparisons of numeric, and of enums
-    &[1718, 1719, 1720, 1721, 1722, 1723],
-    &[3508, 3509, 3510, 3511, 3512, 3513],
-    // Arrays: =, <>, &&, @>, array_length, cardinality, unnest, generate_subscripts
-    &[744, 390, 2747, 2748, 2176, 3179, 2331, 1191, 1192],
-    // Texts: ||, their lengths, lower, upper, initcap
-    &[1258, 1257, 1317, 1381, 1374, 870, 871, 872],
-    // ltrim, rtrim, btrim, translate, left, right, reverse, strpos
-    &[875, 876, 881, 882, 884, 885, 878, 3060, 3061, 3062, 868],
-    // text(char), text(name), text(boolean)
-    &[401, 406, 2971],
-    // Lengths of bytea
-    &[720, 2010],
-    // JSON: ->, ->>, ?, @>
-    &[3478, 3214, 4047, 4046],
-    // generate_series of integers
-    &[1066, 1067, 1068, 1069],
-    // row_number, rank, dense_rank
-    &[3100, 3101, 3102],
-];
-/// textlike, textnlike, texticlike, texticnlike: a pattern may be malformed.
-const LIKE: &[u32] = &[850, 851, 1633, 1634];
-/// Division and remainder of smallint, integer and bigint: the divisor may be 0.
-const DIVISIONS: &[u32] = &[153, 154, 466, 155, 156, 945, 940, 941, 947];
-/// Types whose output function raises nothing and obeys no setting.
-const PRINTABLE: &[Oid] = &[
-    pg_sys::BOOLOID,
-    pg_sys::INT2OID,
-    pg_sys::INT4OID,
-    pg_sys::INT8OID,
-    pg_sys::OIDOID,
-    pg_sys::NUMERICOID,
-    pg_sys::UUIDOID,
-    pg_sys::TEXTOID,
-    pg_sys::VARCHAROID,
-    pg_sys::BPCHAROID,
-    pg_sys::NAMEOID,
-];
+use super::harmless::{PRINTABLE, is_harmless};
+use super::nodes::{contains, elements, integers, is_internal, tag};
+use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan};
 
 /// A statement whose plans are looked at.
 pub struct Ahead {
     /// The plans that `SubPlan` and `CteScan` refer to.
-    pub subplans: *mut List,
+    subplans: *mut List,
+    /// Those that are executed when somebody first asks for their value.
+    init: Vec<*mut pg_sys::SubPlan>,
 }
 
 impl Ahead {
+    /// Of a statement, and all plans in it.
+    ///
+    /// # Safety
+    /// A finished plan.
+    pub unsafe fn new(statement: *mut pg_sys::PlannedStmt, plans: &[*mut Plan]) -> Self {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let init = plans.iter().flat_map(|plan| elements((**plan).initPlan)).collect();
+            Self { subplans: (*statement).subplans, init }
+        }
+    }
+
     /// Whether rows of this node may be read ahead, leaving aside its own target list.
     ///
     /// # Safety
@@ -75,17 +48,17 @@ impl Ahead {
             let item = item.cast::<Node>();
             contains(item, |node: *mut Node| tag(node) == NodeTag::T_Var)
                 && !contains(item, is_internal)
-                && self.expression(item)
+                && self.expression(item, true)
         }
     }
 
     unsafe fn plan(&self, plan: *mut Plan, once: bool) -> bool {
         // SAFETY: as in `rows`.
-        plan.is_null() || unsafe { self.node(plan, once) && self.list((*plan).targetlist) }
+        plan.is_null() || unsafe { self.node(plan, once) && self.list((*plan).targetlist, once) }
     }
 
-    /// `once`: nothing of this plan is evaluated a second time, so what it does before its first row is done before any
-    /// row is handed on.
+    /// `once`: nothing of this plan is evaluated a second time, so what it does for its first row is done before any row is
+    /// handed on: also all of its conditions, which that row meets.
     unsafe fn node(&self, plan: *mut Plan, once: bool) -> bool {
         // SAFETY: casts to the struct that the tag says.
         unsafe {
@@ -94,46 +67,49 @@ impl Ahead {
                 NodeTag::T_SeqScan | NodeTag::T_NamedTuplestoreScan | NodeTag::T_BitmapIndexScan => true,
                 NodeTag::T_SampleScan => {
                     let sample = (*plan.cast::<pg_sys::SampleScan>()).tablesample;
-                    self.list((*sample).args) && self.expression((*sample).repeatable.cast())
+                    self.list((*sample).args, once) && self.expression((*sample).repeatable.cast(), once)
                 }
-                NodeTag::T_IndexScan => self.list((*plan.cast::<pg_sys::IndexScan>()).indexqualorig),
-                NodeTag::T_IndexOnlyScan => self.list((*plan.cast::<pg_sys::IndexOnlyScan>()).indexqual),
-                NodeTag::T_BitmapHeapScan => self.list((*plan.cast::<pg_sys::BitmapHeapScan>()).bitmapqualorig),
-                NodeTag::T_TidScan => self.list((*plan.cast::<pg_sys::TidScan>()).tidquals),
+                NodeTag::T_IndexScan => self.list((*plan.cast::<pg_sys::IndexScan>()).indexqualorig, once),
+                NodeTag::T_IndexOnlyScan => self.list((*plan.cast::<pg_sys::IndexOnlyScan>()).indexqual, once),
+                NodeTag::T_BitmapHeapScan => self.list((*plan.cast::<pg_sys::BitmapHeapScan>()).bitmapqualorig, once),
+                NodeTag::T_TidScan => self.list((*plan.cast::<pg_sys::TidScan>()).tidquals, once),
                 #[cfg(not(feature = "pg13"))]
-                NodeTag::T_TidRangeScan => self.list((*plan.cast::<pg_sys::TidRangeScan>()).tidrangequals),
+                NodeTag::T_TidRangeScan => self.list((*plan.cast::<pg_sys::TidRangeScan>()).tidrangequals, once),
                 NodeTag::T_SubqueryScan => self.plan((*plan.cast::<pg_sys::SubqueryScan>()).subplan, once),
                 // Its functions' results are complete before the first row.
                 NodeTag::T_FunctionScan => {
                     once || elements::<pg_sys::RangeTblFunction>((*plan.cast::<pg_sys::FunctionScan>()).functions)
-                        .all(|function| self.expression((*function).funcexpr))
+                        .all(|function| self.expression((*function).funcexpr, false))
                 }
                 NodeTag::T_ValuesScan => {
-                    elements::<List>((*plan.cast::<pg_sys::ValuesScan>()).values_lists).all(|row| self.list(row))
+                    elements::<List>((*plan.cast::<pg_sys::ValuesScan>()).values_lists).all(|row| self.list(row, false))
                 }
                 NodeTag::T_CteScan => self.subplan((*plan.cast::<pg_sys::CteScan>()).ctePlanId),
                 NodeTag::T_Result => {
-                    self.expression((*plan.cast::<pg_sys::Result>()).resconstantqual) && self.plan(left, once)
+                    self.expression((*plan.cast::<pg_sys::Result>()).resconstantqual, once) && self.plan(left, once)
                 }
                 NodeTag::T_Append | NodeTag::T_MergeAppend => {
                     super::nodes::children(plan).into_iter().all(|child| self.plan(*child, false))
                 }
                 NodeTag::T_NestLoop => {
-                    self.list((*plan.cast::<pg_sys::Join>()).joinqual)
+                    let join = plan.cast::<pg_sys::Join>();
+                    self.list((*join).joinqual, once && is_inner(join))
                         && self.plan(left, once)
                         && self.plan(right, false)
                 }
                 NodeTag::T_MergeJoin => {
                     let join = plan.cast::<pg_sys::MergeJoin>();
-                    self.list((*join).join.joinqual)
-                        && self.list((*join).mergeclauses)
+                    let first = once && is_inner(&raw mut (*join).join);
+                    self.list((*join).join.joinqual, first)
+                        && self.list((*join).mergeclauses, first)
                         && self.plan(left, once)
-                        && self.plan(right, once && (*join).join.jointype == pg_sys::JoinType::JOIN_INNER)
+                        && self.plan(right, first)
                 }
                 NodeTag::T_HashJoin => {
                     let join = plan.cast::<pg_sys::HashJoin>();
-                    self.list((*join).join.joinqual)
-                        && self.list((*join).hashclauses)
+                    let first = once && is_inner(&raw mut (*join).join);
+                    self.list((*join).join.joinqual, first)
+                        && self.list((*join).hashclauses, first)
                         && self.plan(left, once)
                         && self.plan(right, once)
                 }
@@ -146,7 +122,9 @@ impl Ahead {
                 NodeTag::T_Limit => {
                     let limit = plan.cast::<pg_sys::Limit>();
                     self.plan(left, once)
-                        && (once || self.expression((*limit).limitOffset) && self.expression((*limit).limitCount))
+                        && [(*limit).limitOffset, (*limit).limitCount]
+                            .into_iter()
+                            .all(|number| self.expression(number, once))
                 }
                 NodeTag::T_Group
                 | NodeTag::T_Unique
@@ -160,7 +138,7 @@ impl Ahead {
                 // Among others: ModifyTable and LockRows, which have effects, and foreign tables, which may fail.
                 _ => false,
             };
-            kind && self.list((*plan).qual)
+            kind && self.list((*plan).qual, once)
         }
     }
 
@@ -169,76 +147,98 @@ impl Ahead {
         unsafe { elements::<Plan>(self.subplans).nth(number as usize - 1).is_some_and(|plan| self.plan(plan, false)) }
     }
 
-    unsafe fn list(&self, list: *mut List) -> bool {
+    unsafe fn list(&self, list: *mut List, first: bool) -> bool {
         // SAFETY: a list of expressions.
-        unsafe { elements::<Node>(list).all(|node| self.expression(node)) }
+        unsafe { elements::<Node>(list).all(|node| self.expression(node, first)) }
     }
 
-    /// Whether evaluating it has no effect and raises nothing.
-    unsafe fn expression(&self, node: *mut Node) -> bool {
+    /// The same of operands, of which all but the first may be left out.
+    unsafe fn some(&self, list: *mut List, first: bool) -> bool {
+        // SAFETY: a list of expressions.
+        unsafe { elements::<Node>(list).enumerate().all(|(index, node)| self.expression(node, first && index == 0)) }
+    }
+
+    /// Whether evaluating it has no effect and raises nothing. `first`: it is evaluated for the first row, whatever that is.
+    unsafe fn expression(&self, node: *mut Node, first: bool) -> bool {
         if node.is_null() {
             return true;
         }
         // SAFETY: casts to the struct that the tag says.
         unsafe {
             match tag(node) {
-                NodeTag::T_Var | NodeTag::T_Const | NodeTag::T_Param | NodeTag::T_CaseTestExpr => true,
-                NodeTag::T_TargetEntry => self.expression((*node.cast::<pg_sys::TargetEntry>()).expr.cast()),
-                NodeTag::T_List => self.list(node.cast()),
-                NodeTag::T_FuncExpr | NodeTag::T_OpExpr | NodeTag::T_SQLValueFunction if is_constant(node) => true,
+                NodeTag::T_Var | NodeTag::T_Const | NodeTag::T_CaseTestExpr | NodeTag::T_SQLValueFunction => true,
+                NodeTag::T_Param => first || self.value(node.cast()),
+                NodeTag::T_TargetEntry => self.expression((*node.cast::<pg_sys::TargetEntry>()).expr.cast(), first),
+                NodeTag::T_List => self.list(node.cast(), first),
+                NodeTag::T_FuncExpr | NodeTag::T_OpExpr if first && is_constant(node) => true,
                 NodeTag::T_FuncExpr => {
                     let call = node.cast::<pg_sys::FuncExpr>();
-                    is_harmless((*call).funcid, (*call).args) && self.list((*call).args)
+                    is_harmless((*call).funcid, (*call).args) && self.list((*call).args, first)
                 }
                 // DISTINCT and NULLIF are the same struct.
                 NodeTag::T_OpExpr | NodeTag::T_DistinctExpr | NodeTag::T_NullIfExpr => {
                     let operator = node.cast::<pg_sys::OpExpr>();
-                    is_harmless((*operator).opfuncid, (*operator).args) && self.list((*operator).args)
+                    is_harmless((*operator).opfuncid, (*operator).args) && self.list((*operator).args, first)
                 }
                 NodeTag::T_ScalarArrayOpExpr => {
                     let operator = node.cast::<pg_sys::ScalarArrayOpExpr>();
-                    is_harmless((*operator).opfuncid, (*operator).args) && self.list((*operator).args)
+                    is_harmless((*operator).opfuncid, (*operator).args) && self.list((*operator).args, first)
                 }
                 NodeTag::T_WindowFunc => {
                     let function = node.cast::<pg_sys::WindowFunc>();
-                    is_harmless((*function).winfnoid, (*function).args) && self.list((*function).args)
+                    is_harmless((*function).winfnoid, (*function).args) && self.list((*function).args, first)
                 }
-                NodeTag::T_BoolExpr => self.list((*node.cast::<pg_sys::BoolExpr>()).args),
-                NodeTag::T_ArrayExpr => self.list((*node.cast::<pg_sys::ArrayExpr>()).elements),
-                NodeTag::T_RowExpr => self.list((*node.cast::<pg_sys::RowExpr>()).args),
-                NodeTag::T_CoalesceExpr => self.list((*node.cast::<pg_sys::CoalesceExpr>()).args),
-                NodeTag::T_NullTest => self.expression((*node.cast::<pg_sys::NullTest>()).arg.cast()),
-                NodeTag::T_BooleanTest => self.expression((*node.cast::<pg_sys::BooleanTest>()).arg.cast()),
-                NodeTag::T_RelabelType => self.expression((*node.cast::<pg_sys::RelabelType>()).arg.cast()),
-                NodeTag::T_CollateExpr => self.expression((*node.cast::<pg_sys::CollateExpr>()).arg.cast()),
+                NodeTag::T_BoolExpr => self.some((*node.cast::<pg_sys::BoolExpr>()).args, first),
+                NodeTag::T_ArrayExpr => self.list((*node.cast::<pg_sys::ArrayExpr>()).elements, first),
+                NodeTag::T_RowExpr => self.list((*node.cast::<pg_sys::RowExpr>()).args, first),
+                NodeTag::T_CoalesceExpr => self.some((*node.cast::<pg_sys::CoalesceExpr>()).args, first),
+                NodeTag::T_NullTest => self.expression((*node.cast::<pg_sys::NullTest>()).arg.cast(), first),
+                NodeTag::T_BooleanTest => self.expression((*node.cast::<pg_sys::BooleanTest>()).arg.cast(), first),
+                NodeTag::T_RelabelType => self.expression((*node.cast::<pg_sys::RelabelType>()).arg.cast(), first),
+                NodeTag::T_CollateExpr => self.expression((*node.cast::<pg_sys::CollateExpr>()).arg.cast(), first),
                 NodeTag::T_CoerceViaIO => {
                     let coercion = node.cast::<pg_sys::CoerceViaIO>();
                     let from = pg_sys::exprType((*coercion).arg.cast());
                     [pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&(*coercion).resulttype)
                         && PRINTABLE.contains(&from)
-                        && self.expression((*coercion).arg.cast())
+                        && self.expression((*coercion).arg.cast(), first)
                 }
                 NodeTag::T_CaseExpr => {
                     let case = node.cast::<pg_sys::CaseExpr>();
-                    self.expression((*case).arg.cast())
-                        && self.list((*case).args)
-                        && self.expression((*case).defresult.cast())
+                    self.expression((*case).arg.cast(), first)
+                        && self.some((*case).args, first)
+                        && self.expression((*case).defresult.cast(), false)
                 }
                 NodeTag::T_CaseWhen => {
                     let when = node.cast::<pg_sys::CaseWhen>();
-                    self.expression((*when).expr.cast()) && self.expression((*when).result.cast())
+                    self.expression((*when).expr.cast(), first) && self.expression((*when).result.cast(), false)
                 }
                 NodeTag::T_SubPlan => {
                     let subplan = node.cast::<pg_sys::SubPlan>();
                     // Others may find more than one row, which is an error.
                     let kinds = [pg_sys::SubLinkType::EXISTS_SUBLINK, pg_sys::SubLinkType::ANY_SUBLINK];
                     kinds.contains(&(*subplan).subLinkType)
-                        && self.expression((*subplan).testexpr)
-                        && self.list((*subplan).args)
+                        && self.expression((*subplan).testexpr, false)
+                        && self.list((*subplan).args, first)
                         && self.subplan((*subplan).plan_id)
                 }
                 _ => false,
             }
+        }
+    }
+
+    /// Whether a value from elsewhere in the plan is there without effects and errors, whenever it is asked for first.
+    unsafe fn value(&self, param: *mut pg_sys::Param) -> bool {
+        // SAFETY: casts to the struct that the tag says.
+        unsafe {
+            if (*param).paramkind != pg_sys::ParamKind::PARAM_EXEC {
+                return true;
+            }
+            let sets = |subplan: &&*mut pg_sys::SubPlan| integers((***subplan).setParam).contains(&(*param).paramid);
+            self.init.iter().find(sets).is_none_or(|subplan| {
+                // Others may find more than one row.
+                (**subplan).subLinkType == pg_sys::SubLinkType::EXISTS_SUBLINK && self.subplan((**subplan).plan_id)
+            })
         }
     }
 }
@@ -253,45 +253,8 @@ unsafe fn is_constant(node: *mut Node) -> bool {
     }
 }
 
-unsafe fn is_harmless(function: Oid, arguments: *mut List) -> bool {
-    let number = u32::from(function);
-    // SAFETY: a function that the plan calls, and its arguments.
-    unsafe {
-        if LIKE.contains(&number) {
-            return constant(arguments, 1).is_some_and(|pattern| !ends_with_backslash(pattern));
-        }
-        if DIVISIONS.contains(&number) {
-            return constant(arguments, 1).is_some_and(|divisor| is_positive(divisor));
-        }
-        let is_volatile = || pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_VOLATILE;
-        HARMLESS.iter().any(|some| some.contains(&number)) || pg_sys::get_func_leakproof(function) && !is_volatile()
-    }
-}
-
-/// The argument at this position, if it is a constant and not NULL.
-unsafe fn constant(arguments: *mut List, index: usize) -> Option<*mut pg_sys::Const> {
-    // SAFETY: casts to the struct that the tag says.
-    unsafe {
-        let argument = elements::<Node>(arguments).nth(index)?;
-        let constant = argument.cast::<pg_sys::Const>();
-        (tag(argument) == NodeTag::T_Const && !(*constant).constisnull).then_some(constant)
-    }
-}
-
-unsafe fn ends_with_backslash(pattern: *mut pg_sys::Const) -> bool {
-    // SAFETY: a text.
-    unsafe { crate::functions::bytes_of((*pattern).constvalue).last() == Some(&b'\\') }
-}
-
-unsafe fn is_positive(number: *mut pg_sys::Const) -> bool {
-    // SAFETY: a constant.
-    unsafe {
-        let value = (*number).constvalue.value();
-        match (*number).consttype {
-            pg_sys::INT2OID => value as i16 > 0,
-            pg_sys::INT4OID => value as i32 > 0,
-            pg_sys::INT8OID => value as i64 > 0,
-            _ => false,
-        }
-    }
+/// Whether each of its rows meets all its conditions.
+unsafe fn is_inner(join: *mut pg_sys::Join) -> bool {
+    // SAFETY: a join.
+    unsafe { (*join).jointype == pg_sys::JoinType::JOIN_INNER }
 }

@@ -1,12 +1,8 @@
-//! Rows that were read ahead, and the requests that embed their items.
+//! Rows that were read ahead.
 
+use super::request::{Answer, Request};
 use super::slots::{copy, value};
-use crate::client::Pending;
-use crate::memo::{Key, Modality};
-use crate::{embedding, settings, text};
-use pgrx::pg_sys::{self, Datum, MemoryContext, MinimalTuple, TupleTableSlot};
-use protocol::Embedding;
-use std::collections::HashMap;
+use pgrx::pg_sys::{self, MemoryContext, MinimalTuple, TupleTableSlot};
 
 /// A row, as the node below gave it.
 pub struct Row {
@@ -14,89 +10,6 @@ pub struct Row {
     pub tuple: MinimalTuple,
     /// Where it is in its table, for WHERE CURRENT OF.
     pub place: pg_sys::ItemPointerData,
-}
-
-/// The items of one call, in one request.
-pub struct Request {
-    modality: Modality,
-    model: String,
-    /// Whether the call has the session's model, whatever that is when the row's turn comes.
-    is_session_model: bool,
-    loaded_at: i64,
-    /// Each once: a column may have few different values.
-    inputs: Vec<Vec<u8>>,
-    numbers: HashMap<Key, usize>,
-    /// For each row, the number of its input, where it has one.
-    rows: Vec<Option<usize>>,
-    pending: Option<Pending>,
-    /// For each input.
-    vectors: Vec<Option<Embedding>>,
-}
-
-impl Request {
-    /// `None` is the session's model.
-    pub fn new(modality: Modality, model: Option<String>) -> Self {
-        Self {
-            modality,
-            is_session_model: model.is_none(),
-            model: model.unwrap_or_else(settings::model),
-            loaded_at: settings::loaded_at(),
-            inputs: Vec::new(),
-            numbers: HashMap::new(),
-            rows: Vec::new(),
-            pending: None,
-            vectors: Vec::new(),
-        }
-    }
-
-    /// Adds a row, with what is to be embedded of it; how many bytes that takes.
-    fn push(&mut self, input: Option<Vec<u8>>) -> usize {
-        let Some(input) = input else {
-            self.rows.push(None);
-            return 0;
-        };
-        let next = self.inputs.len();
-        let number = *self.numbers.entry(Key::new(&self.model, self.modality, &input)).or_insert(next);
-        self.rows.push(Some(number));
-        if number < next {
-            return 0;
-        }
-        // The message is a copy; its answer takes some thousand bytes.
-        let bytes = 2 * input.len() + 4096;
-        self.inputs.push(input);
-        bytes
-    }
-
-    fn send(&mut self) -> bool {
-        self.numbers = HashMap::new();
-        if self.inputs.is_empty() {
-            return false;
-        }
-        let items = embedding::items(std::mem::take(&mut self.inputs), self.modality);
-        // What goes wrong here goes wrong for each row, too, and is raised there.
-        self.pending = Pending::begin(self.model.clone(), items).ok();
-        true
-    }
-
-    /// Whether there is an answer to each item, be it that it cannot be embedded.
-    fn wait(&mut self) -> bool {
-        if self.rows.iter().all(Option::is_none) {
-            return true;
-        }
-        let Some(Ok(answers)) = self.pending.take().map(Pending::wait) else { return false };
-        self.vectors = answers.into_iter().map(Result::ok).collect();
-        true
-    }
-
-    /// The vector of a row, if there is one that holds.
-    fn vector(&self, row: usize) -> Option<&Embedding> {
-        self.vectors.get(self.rows[row]?)?.as_ref().filter(|_| self.is_current())
-    }
-
-    /// Whether the call would still be made with this model and these settings.
-    fn is_current(&self) -> bool {
-        self.loaded_at == settings::loaded_at() && (!self.is_session_model || self.model == settings::model())
-    }
 }
 
 /// Rows in the order in which they were read.
@@ -110,8 +23,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty one, whose memory belongs to the current context.
-    pub fn new(requests: Vec<Request>) -> Self {
+    /// One without requests and rows, whose memory belongs to the current context.
+    pub fn new() -> Self {
         // SAFETY: makes a context.
         let context = unsafe {
             pg_sys::AllocSetContextCreateInternal(
@@ -122,7 +35,12 @@ impl Batch {
                 pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
             )
         };
-        Self { context, rows: Vec::new(), requests, position: 0, bytes: 0 }
+        Self { context, rows: Vec::new(), requests: Vec::new(), position: 0, bytes: 0 }
+    }
+
+    /// Adds a request, before the first row.
+    pub fn ask(&mut self, request: Request) {
+        self.requests.push(request);
     }
 
     /// Adds a row, of which each request embeds the value of its column.
@@ -139,7 +57,7 @@ impl Batch {
         unsafe {
             for (request, column) in self.requests.iter_mut().zip(columns) {
                 let value = value(slot, column);
-                self.bytes += request.push(value.and_then(|value| input(request.modality, value)));
+                self.bytes += request.push(value);
             }
             let outer = pg_sys::MemoryContextSwitchTo(self.context);
             let tuple = copy(slot);
@@ -170,9 +88,9 @@ impl Batch {
         self.requests.iter_mut().map(Request::send).filter(|sent| *sent).count() > 0
     }
 
-    /// Waits for the answers; whether there are any.
-    pub fn wait(&mut self) -> bool {
-        self.requests.iter_mut().map(Request::wait).filter(|answered| !answered).count() == 0
+    /// Waits for the answers; the worst of what came of them.
+    pub fn wait(&mut self) -> Answer {
+        self.requests.iter_mut().map(Request::wait).max().unwrap_or(Answer::Complete)
     }
 
     /// The next row, with its number.
@@ -184,7 +102,7 @@ impl Batch {
     }
 
     /// The vectors of a row, as far as there are any that hold.
-    pub fn vectors(&self, row: usize) -> impl Iterator<Item = Option<&Embedding>> {
+    pub fn vectors(&self, row: usize) -> impl Iterator<Item = Option<&[f32]>> {
         self.requests.iter().map(move |request| request.vector(row))
     }
 
@@ -195,21 +113,5 @@ impl Batch {
     pub unsafe fn free(self) {
         // SAFETY: made by `new`.
         unsafe { pg_sys::MemoryContextDelete(self.context) };
-    }
-}
-
-/// What is sent of a value; nothing where the call would refuse it, which it shall do itself.
-unsafe fn input(modality: Modality, value: Datum) -> Option<Vec<u8>> {
-    // SAFETY: a bytea or text, of which the length is known before it is read.
-    unsafe {
-        let bytes = pg_sys::toast_raw_datum_size(value) - pg_sys::VARHDRSZ;
-        match modality {
-            Modality::Image => embedding::check_image_size(bytes).ok().map(|()| crate::functions::bytes_of(value)),
-            Modality::Text => {
-                embedding::check_text_size(bytes).ok()?;
-                let text = text::try_to_utf8(crate::functions::bytes_of(value))?;
-                embedding::check_text_size(text.len()).ok().map(|()| text)
-            }
-        }
     }
 }

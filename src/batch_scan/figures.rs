@@ -2,7 +2,7 @@
 //! plan, those of all processes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What workers add to, in shared memory.
 #[repr(C)]
@@ -64,7 +64,8 @@ impl Figures {
         self.all = Some(shared);
     }
 
-    /// Adds those of the workers, before their memory goes.
+    /// Adds those of the workers, before their memory goes. Where a LIMIT ends them, that is a moment before they end: what
+    /// they still count is nowhere.
     pub fn gather(&mut self) {
         if let Some(shared) = self.of_workers.take() {
             // SAFETY: a node is shut down before the memory that it shares.
@@ -73,4 +74,11 @@ impl Figures {
             self.waited += Duration::from_nanos(shared.waited_ns.load(Ordering::Relaxed));
         }
     }
+}
+
+/// What some work gives, and how long it took.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let since = Instant::now();
+    let result = work();
+    (result, since.elapsed())
 }

@@ -2,6 +2,7 @@
 //! custom scan is not told, and so finds out by itself.
 
 use super::nodes::{contains, copy, elements, is_internal, tag};
+use super::slots::evaluate;
 use pgrx::pg_sys::{self, ExprContext, ExprState, List, Node, NodeTag, PlanState};
 
 /// Whether its expressions may be evaluated a second time.
@@ -27,25 +28,42 @@ pub unsafe fn is_known_to_workers(plan: *mut pg_sys::Limit) -> bool {
     unsafe { !contains((*plan).limitCount, is_internal) && !contains((*plan).limitOffset, is_internal) }
 }
 
-/// How many rows it takes, where that is written in the statement.
+/// How many rows it takes at most where so many are asked of it, `None` being any number, and whether that is exact.
 ///
 /// # Safety
 /// A LIMIT that is plain.
-pub unsafe fn constant(plan: *mut pg_sys::Limit) -> Option<u64> {
-    let number = |node: *mut Node| {
-        // SAFETY: casts to the struct that the tag says; the values are of type bigint.
-        unsafe {
-            let constant = node.cast::<pg_sys::Const>();
-            match () {
-                () if node.is_null() => Some(None),
-                () if tag(node) != NodeTag::T_Const => None,
-                () if (*constant).constisnull => Some(None),
-                () => u64::try_from((*constant).constvalue.value() as i64).ok().map(Some),
-            }
-        }
-    };
+pub unsafe fn rows(plan: *mut pg_sys::Limit, asked: Option<u64>) -> (Option<u64>, bool) {
     // SAFETY: its expressions.
-    unsafe { Some(number((*plan).limitCount)??.saturating_add(number((*plan).limitOffset)?.unwrap_or(0))) }
+    let (count, offset) = unsafe { (number((*plan).limitCount), number((*plan).limitOffset)) };
+    let least = match count {
+        Number::Is(count) => Some(asked.map_or(count, |asked| asked.min(count))),
+        Number::None | Number::Unknown => asked,
+    };
+    match offset {
+        Number::Unknown => (None, false),
+        Number::Is(offset) => (least.map(|rows| rows.saturating_add(offset)), !matches!(count, Number::Unknown)),
+        Number::None => (least, !matches!(count, Number::Unknown)),
+    }
+}
+
+/// What is known of an expression before the statement is executed.
+enum Number {
+    None,
+    Is(u64),
+    Unknown,
+}
+
+unsafe fn number(node: *mut Node) -> Number {
+    // SAFETY: casts to the struct that the tag says; the values are of type bigint.
+    unsafe {
+        let constant = node.cast::<pg_sys::Const>();
+        match () {
+            () if node.is_null() => Number::None,
+            () if tag(node) != NodeTag::T_Const => Number::Unknown,
+            () if (*constant).constisnull => Number::None,
+            () => u64::try_from((*constant).constvalue.value() as i64).map_or(Number::Unknown, Number::Is),
+        }
+    }
 }
 
 /// Its expressions, for the node that reads them.
@@ -84,21 +102,21 @@ impl Bound {
         Self { expressions }
     }
 
-    /// The rows that can be asked for, where there is a bound. Tells the nodes below.
+    /// The rows that can be asked for, where there is a bound. Tells the nodes below, also that there is none: a sort would
+    /// keep an earlier one.
     ///
     /// # Safety
-    /// The node's context, and its child before the first row.
+    /// The node's context, and its child before the first row, or before it is told to start again.
     pub unsafe fn find(&self, context: *mut ExprContext, child: *mut PlanState) -> Option<usize> {
-        let value = |state: *mut ExprState| {
-            let mut is_null = false;
-            // SAFETY: an expression of type bigint, which the LIMIT has evaluated before.
-            let value = unsafe { (*state).evalfunc.expect("prepared")(state, context, &raw mut is_null) };
-            (!is_null).then_some(value.value() as i64)
-        };
+        // SAFETY: expressions of type bigint, which the LIMIT has evaluated before.
+        let value = |state| unsafe { evaluate(state, context) }.map(|value| value.value() as i64);
         let [count, offset] = self.expressions;
-        let rows = count.and_then(value)?.checked_add(offset.and_then(value).unwrap_or(0)).filter(|rows| *rows >= 0)?;
+        let rows = count
+            .and_then(value)
+            .and_then(|count| count.checked_add(offset.and_then(value).unwrap_or(0)))
+            .filter(|rows| *rows >= 0);
         // SAFETY: as promised.
-        unsafe { pg_sys::ExecSetTupleBound(rows, child) };
-        usize::try_from(rows).ok()
+        unsafe { pg_sys::ExecSetTupleBound(rows.unwrap_or(-1), child) };
+        rows.and_then(|rows| usize::try_from(rows).ok())
     }
 }

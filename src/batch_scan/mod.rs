@@ -3,15 +3,20 @@
 //! ```text
 //! calls      is it one of our functions, and may it be answered ahead
 //! ahead      may rows of a plan be read before they are asked for
+//! harmless   which functions have no effects and raise no errors
+//! demand     how the rows of a node are asked for
 //! transform  plan → plan with `Custom Scan (ClipEmbed)` above the nodes whose target list has such calls
 //! node       the custom scan's callbacks
 //! reader     batches of rows, read ahead and handed on in order
-//! batch      rows and the requests that embed their items
+//! pace       how many rows a batch has
+//! batch      rows that were read
+//! request    what is embedded of them
 //! limit      how many rows the LIMIT above takes
 //! explain    what EXPLAIN says
 //! figures    what EXPLAIN ANALYZE counts, also in parallel workers
 //! columns    what the node below gives, and what the node above has
 //! slots      rows in the executor's slots
+//! source     where a row is in its table
 //! nodes      lists and trees of Postgres's
 //! ```
 //!
@@ -25,13 +30,18 @@ mod ahead;
 mod batch;
 mod calls;
 mod columns;
+mod demand;
 mod explain;
 mod figures;
+mod harmless;
 mod limit;
 mod node;
 mod nodes;
+mod pace;
 mod reader;
+mod request;
 mod slots;
+mod source;
 mod transform;
 
 use crate::settings;

@@ -5,7 +5,8 @@ use super::explain;
 use super::figures::Shared;
 use super::limit::Bound;
 use super::nodes::{elements, integers};
-use super::reader::{Embedded, Reader};
+use super::reader::Reader;
+use super::request::Embedded;
 use super::slots::{clear, project};
 use crate::memo::Modality;
 use pgrx::pg_sys::{self, CustomScan, CustomScanState, List, Node, NodeTag, PlanState, TupleTableSlot};
@@ -146,7 +147,10 @@ unsafe extern "C-unwind" fn rescan(node: *mut CustomScanState) {
     // SAFETY: our node.
     unsafe {
         clear((*node).ss.ss_ScanTupleSlot);
-        State::reader(node).forget();
+        let reader = State::reader(node);
+        reader.forget();
+        // A sort below keeps its rows if it is told so, before it starts again, that as many are asked for.
+        reader.start((*node).ss.ps.ps_ExprContext);
         // Otherwise its first row is what makes it start again.
         if (*child(node)).chgParam.is_null() {
             pg_sys::ExecReScan(child(node));

@@ -1,25 +1,14 @@
 //! Reading ahead: batches of rows, sent to be embedded while the rows before them are handed on.
 
-use super::MOST_ROWS;
-use super::batch::{Batch, Request};
-use super::figures::Figures;
+use super::batch::Batch;
+use super::figures::{Figures, timed};
 use super::limit::Bound;
-use super::nodes::tag;
-use super::slots::{clear, fetch, fill, source};
-use crate::memo::Modality;
-use crate::{settings, text};
-use pgrx::pg_sys::{self, ExprContext, ExprState, NodeTag, PlanState, ScanState, TupleTableSlot};
-use std::time::{Duration, Instant};
-
-/// A call whose vectors are got in batches.
-pub struct Embedded {
-    /// What is embedded.
-    pub modality: Modality,
-    /// The child's column that has it, counted from 1.
-    pub column: usize,
-    /// The model, if it is not the session's.
-    pub model: Option<*mut ExprState>,
-}
+use super::pace::Pace;
+use super::request::{Answer, Embedded};
+use super::slots::{clear, fetch, fill};
+use super::source::{place, source};
+use crate::{client, settings};
+use pgrx::pg_sys::{self, ExprContext, ItemPointerData, PlanState, ScanState, TupleTableSlot};
 
 /// The rows of a node, in batches.
 pub struct Reader {
@@ -29,6 +18,8 @@ pub struct Reader {
     source: Option<*mut ScanState>,
     /// One of the batch's rows.
     slot: *mut TupleTableSlot,
+    /// The one that is being read. Here, and not in a frame of a function: an ERROR of the child frees no frames.
+    filling: Option<Batch>,
     current: Option<Batch>,
     /// Sent while the current one is handed on.
     ahead: Option<Batch>,
@@ -36,16 +27,15 @@ pub struct Reader {
     is_at_end: bool,
     /// Whether this node has said so.
     is_done: bool,
-    /// Rows of the next batch.
-    size: usize,
+    pace: Pace,
     limit: Bound,
     /// Rows that the node above can ask for, once that is known.
     bound: Option<usize>,
     /// Whether it will ask for all of them.
     at_once: bool,
-    /// Most rows of a batch: as EXPLAIN shows it, and at the moment.
-    shown: usize,
+    /// Most rows of a batch, by the plan.
     most: usize,
+    /// Rows of all batches.
     rows_read: usize,
     memory: usize,
     figures: Figures,
@@ -59,7 +49,7 @@ impl Reader {
     pub unsafe fn new(
         embedded: Vec<Embedded>,
         limit: Bound,
-        shown: usize,
+        most: usize,
         at_once: bool,
         child: *mut PlanState,
     ) -> Self {
@@ -73,29 +63,31 @@ impl Reader {
             child,
             source,
             slot,
+            filling: None,
             current: None,
             ahead: None,
             is_at_end: false,
             is_done: false,
-            size: 0,
+            pace: Pace::new(),
             limit,
             bound: None,
             at_once,
-            shown,
-            most: MOST_ROWS,
+            most,
             rows_read: 0,
             memory: settings::batch_memory(),
             figures: Figures::default(),
         }
     }
 
-    /// Before the first row.
-    unsafe fn start(&mut self, context: *mut ExprContext) {
-        // SAFETY: as in `next`.
+    /// Before the first row, and before the child is told to start again.
+    ///
+    /// # Safety
+    /// As [`Reader::next`].
+    pub unsafe fn start(&mut self, context: *mut ExprContext) {
+        // SAFETY: by the caller's promise.
         let bound = unsafe { self.limit.find(context, self.child) };
         self.bound = Some(bound.unwrap_or(usize::MAX));
-        // Who asks for few rows causes few to be read: never more than twice as many as were handed on, and one.
-        self.size = if self.at_once || bound.is_some() { self.most } else { 1 };
+        self.pace.start(if self.at_once { self.most } else { 1 });
     }
 
     fn restart(&mut self) {
@@ -112,7 +104,7 @@ impl Reader {
 
     /// Most rows in a batch.
     pub fn most_rows(&self) -> usize {
-        self.shown
+        self.most
     }
 
     /// Most memory of its batches in bytes, of which there are two at a time.
@@ -191,7 +183,7 @@ impl Reader {
         }
         self.is_at_end = false;
         self.is_done = false;
-        self.size = 1;
+        self.pace.start(1);
     }
 
     /// The next batch, with its vectors; whether there is one.
@@ -201,49 +193,47 @@ impl Reader {
             self.free_current();
             self.current = match self.ahead.take() {
                 Some(batch) => Some(batch),
-                None => self.read(context, self.size),
+                None => self.read_next(context),
             };
-            if self.current.is_none() {
+            let rows = self.current.as_ref().map_or(0, Batch::len);
+            if rows == 0 {
                 return false;
             }
-            if self.size == self.most && self.wanted() > 0 {
-                self.ahead = self.read(context, self.size);
+            let handed_on = self.rows_read - rows;
+            // Never more than twice as many as were handed on, and one, unless all are asked for.
+            if self.wanted() > 0 && self.pace.full().is_some_and(|next| self.at_once || rows + next <= handed_on + 1) {
+                self.ahead = self.read_next(context);
             }
         }
         let batch = self.current.as_mut().expect("there is one");
-        let (answered, waited) = timed(|| batch.wait());
+        let (answer, waited) = timed(|| batch.wait());
         self.figures.add(0, waited);
-        if !answered {
-            // Too much for the time that a request may take, perhaps; rows have a request each, now.
-            self.most = (batch.len() / 2).max(1);
-            self.size = 1;
+        match answer {
+            Answer::Complete => self.pace.answered(batch.len()),
+            // Each row has a request of its own, now.
+            Answer::TooMuch => self.pace.too_much(batch.len()),
+            Answer::Missing => {}
         }
         true
     }
 
+    unsafe fn read_next(&mut self, context: *mut ExprContext) -> Option<Batch> {
+        let rows = self.pace.step();
+        // SAFETY: as in `next`.
+        unsafe { self.read(context, rows) }
+    }
+
     /// Reads a batch of so many rows at most, and sends it.
     unsafe fn read(&mut self, context: *mut ExprContext, most: usize) -> Option<Batch> {
-        // SAFETY: as in `next`. Rows are read and copied one by one; memory for one row is freed after each.
+        if self.is_at_end {
+            return None;
+        }
+        // Those that are remembered must be of the server that is there.
+        client::forget_if_lost();
+        // SAFETY: as in `next`.
         unsafe {
-            if self.is_at_end {
-                return None;
-            }
-            let most = most.min(self.wanted().max(1));
-            let requests: Vec<Request> = self.embedded.iter().map(|call| call.request(context)).collect();
-            let outer = pg_sys::MemoryContextSwitchTo((*(*self.child).state).es_query_cxt);
-            let mut batch = Batch::new(requests);
-            pg_sys::MemoryContextSwitchTo(outer);
-            while batch.len() < most && batch.bytes() < self.memory / 2 {
-                let slot = fetch(self.child);
-                if slot.is_null() || (*slot).tts_flags & pg_sys::TTS_FLAG_EMPTY as u16 != 0 {
-                    self.is_at_end = true;
-                    break;
-                }
-                let outer = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
-                batch.push(slot, self.embedded.iter().map(|call| call.column), self.place());
-                pg_sys::MemoryContextSwitchTo(outer);
-                pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
-            }
+            self.fill(context, most.min(self.wanted().max(1)));
+            let mut batch = self.filling.take()?;
             if batch.len() == 0 {
                 batch.free();
                 return None;
@@ -251,22 +241,34 @@ impl Reader {
             if (*(*self.child).state).es_direction == pg_sys::ScanDirection::ForwardScanDirection {
                 self.rows_read += batch.len();
             }
-            self.size = (self.size * 2).min(self.most);
             let (sent, waited) = timed(|| batch.send());
             self.figures.add(u64::from(sent), waited);
             Some(batch)
         }
     }
 
-    /// Where the row that was just read is in its table.
-    unsafe fn place(&self) -> pg_sys::ItemPointerData {
-        let Some(source) = self.source else { return pg_sys::ItemPointerData::default() };
-        // SAFETY: a scan that has just given a row.
+    /// Rows are read and copied one by one; memory for one row is freed after each. Owns nothing itself.
+    unsafe fn fill(&mut self, context: *mut ExprContext, most: usize) {
+        // SAFETY: as in `next`.
         unsafe {
-            if tag(source) == NodeTag::T_IndexOnlyScanState {
-                return (*(*source.cast::<pg_sys::IndexOnlyScanState>()).ioss_ScanDesc).xs_heaptid;
+            let outer = pg_sys::MemoryContextSwitchTo((*(*self.child).state).es_query_cxt);
+            let batch = self.filling.insert(Batch::new());
+            pg_sys::MemoryContextSwitchTo(outer);
+            for call in &self.embedded {
+                batch.ask(call.request(context));
             }
-            (*(*source).ss_ScanTupleSlot).tts_tid
+            while batch.len() < most && batch.bytes() < self.memory / 2 {
+                let slot = fetch(self.child);
+                if slot.is_null() || (*slot).tts_flags & pg_sys::TTS_FLAG_EMPTY as u16 != 0 {
+                    self.is_at_end = true;
+                    break;
+                }
+                let place = self.source.map_or_else(ItemPointerData::default, |source| place(source));
+                let outer = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
+                batch.push(slot, self.embedded.iter().map(|call| call.column), place);
+                pg_sys::MemoryContextSwitchTo(outer);
+                pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
+            }
         }
     }
 
@@ -294,26 +296,4 @@ impl Reader {
         }
         self.restart();
     }
-}
-
-impl Embedded {
-    unsafe fn request(&self, context: *mut ExprContext) -> Request {
-        let model = self.model.map(|expression| {
-            let mut is_null = false;
-            // SAFETY: an expression without variables, of type text.
-            unsafe {
-                let name = (*expression).evalfunc.expect("prepared")(expression, context, &raw mut is_null);
-                let name = if is_null { None } else { text::try_to_utf8(crate::functions::bytes_of(name)) };
-                // The server has no model of no name, and the call says what is wrong with the one it was given.
-                name.and_then(|name| String::from_utf8(name).ok()).unwrap_or_default()
-            }
-        });
-        Request::new(self.modality, model)
-    }
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let since = Instant::now();
-    let result = work();
-    (result, since.elapsed())
 }

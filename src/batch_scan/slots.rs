@@ -1,8 +1,11 @@
 //! Rows in the executor's slots. Some of it is inline functions of C, which a library in Rust has to have once more.
+//!
+//! They call Postgres's functions by their addresses, without pgrx's guard, which would take from an ERROR its context, the
+//! position in the statement and the names of tables and constraints. It jumps over the frames of Rust above, then, so
+//! none of them may own anything while it calls one of these.
 
-use super::nodes::tag;
 use crate::vector;
-use pgrx::pg_sys::{self, Datum, MinimalTuple, NodeTag, PlanState, ScanState, TupleTableSlot};
+use pgrx::pg_sys::{self, Datum, ExprContext, ExprState, MinimalTuple, PlanState, TupleTableSlot};
 
 /// ExecClearTuple, which is an inline function of C.
 ///
@@ -31,6 +34,21 @@ pub unsafe fn project(projection: *mut pg_sys::ProjectionInfo) -> *mut TupleTabl
         (*slot).tts_flags &= !(pg_sys::TTS_FLAG_EMPTY as u16);
         (*slot).tts_nvalid = (*(*slot).tts_tupleDescriptor).natts as pg_sys::AttrNumber;
         slot
+    }
+}
+
+/// ExecEvalExprSwitchContext, which is an inline function of C.
+///
+/// # Safety
+/// An expression that is initialised for a node with this context.
+pub unsafe fn evaluate(state: *mut ExprState, context: *mut ExprContext) -> Option<Datum> {
+    // SAFETY: as in executor.h.
+    unsafe {
+        let outer = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
+        let mut is_null = false;
+        let value = (*state).evalfunc.expect("prepared")(state, context, &raw mut is_null);
+        pg_sys::MemoryContextSwitchTo(outer);
+        (!is_null).then_some(value)
     }
 }
 
@@ -77,29 +95,6 @@ pub unsafe fn fetch(node: *mut PlanState) -> *mut TupleTableSlot {
     }
 }
 
-/// The scan that WHERE CURRENT OF would find below the node.
-///
-/// # Safety
-/// An initialised node.
-pub unsafe fn source(node: *mut PlanState) -> Option<*mut ScanState> {
-    // SAFETY: casts to the struct that the tag says.
-    unsafe {
-        match tag(node) {
-            NodeTag::T_SeqScanState
-            | NodeTag::T_SampleScanState
-            | NodeTag::T_IndexScanState
-            | NodeTag::T_IndexOnlyScanState
-            | NodeTag::T_BitmapHeapScanState
-            | NodeTag::T_TidScanState => Some(node.cast()),
-            #[cfg(not(feature = "pg13"))]
-            NodeTag::T_TidRangeScanState => Some(node.cast()),
-            NodeTag::T_ResultState | NodeTag::T_LimitState if !(*node).lefttree.is_null() => source((*node).lefttree),
-            NodeTag::T_SubqueryScanState => source((*node.cast::<pg_sys::SubqueryScanState>()).subplan),
-            _ => None,
-        }
-    }
-}
-
 /// Makes a scan tuple of vectors and a row; the vectors are made in `memory`.
 ///
 /// # Safety
@@ -107,7 +102,7 @@ pub unsafe fn source(node: *mut PlanState) -> Option<*mut ScanState> {
 pub unsafe fn fill<'a>(
     scan: *mut TupleTableSlot,
     row: *mut TupleTableSlot,
-    vectors: impl Iterator<Item = Option<&'a protocol::Embedding>>,
+    vectors: impl Iterator<Item = Option<&'a [f32]>>,
     memory: pg_sys::MemoryContext,
 ) {
     // SAFETY: the scan tuple has a column for each vector, and then the row's.

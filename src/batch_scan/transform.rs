@@ -3,31 +3,13 @@
 use super::ahead::Ahead;
 use super::calls::{self, Call};
 use super::columns::Columns;
+use super::demand::Demand;
 use super::nodes::{append_target, cells, children, copy, elements, integer_list, make, tag, variable};
 use super::{MOST_ROWS, limit, node};
 use pgrx::pg_sys::{self, CustomScan, FuncExpr, List, MemoryContext, Node, NodeTag, Plan};
 
 /// Rows up to which it is not worth a node.
 const HANDFUL: f64 = 4.0;
-
-/// How the rows of a node are asked for.
-#[derive(Clone, Copy)]
-struct Demand {
-    /// To the last one, unless an error ends it all.
-    complete: bool,
-    /// By a LIMIT, which tells all nodes in between.
-    limit: Option<*mut pg_sys::Limit>,
-    /// In several processes.
-    parallel: bool,
-    /// By someone who wants a node that can do more than ours.
-    fixed: bool,
-}
-
-impl Demand {
-    fn new(complete: bool) -> Self {
-        Self { complete, limit: None, parallel: false, fixed: false }
-    }
-}
 
 /// Replaces the plan of a query that is about to start, where that is worth while, and gives the memory context of the new
 /// one, which must live as long as the query is executed.
@@ -50,15 +32,15 @@ pub unsafe fn transform(query: *mut pg_sys::QueryDesc) -> Option<MemoryContext> 
         );
         let outer = pg_sys::MemoryContextSwitchTo(context);
         let statement = copy(original);
+        let plans = plans(statement);
         let mut transformer = Transformer {
-            ahead: Ahead { subplans: (*statement).subplans },
-            last_id: last_id(statement),
+            ahead: Ahead::new(statement, &plans),
+            last_id: plans.iter().map(|plan| (**plan).plan_node_id).max().unwrap_or(0),
             changed: false,
         };
-        let complete = is_read_to_its_end(query);
-        transformer.visit(&raw mut (*statement).planTree, Demand::new(complete));
+        transformer.visit(&raw mut (*statement).planTree, Demand::of_query(query));
         for subplan in cells::<Plan>((*statement).subplans).filter(|cell| !(**cell).is_null()) {
-            transformer.visit(subplan, Demand::new(false));
+            transformer.visit(subplan, Demand::unknown());
         }
         pg_sys::MemoryContextSwitchTo(outer);
         if !transformer.changed {
@@ -67,17 +49,6 @@ pub unsafe fn transform(query: *mut pg_sys::QueryDesc) -> Option<MemoryContext> 
         }
         (*query).plannedstmt = statement;
         Some(context)
-    }
-}
-
-/// A client may stop reading; what fills a table does not.
-unsafe fn is_read_to_its_end(query: *mut pg_sys::QueryDesc) -> bool {
-    // SAFETY: the query has a destination, if any.
-    unsafe {
-        let destination = (*query).dest;
-        !destination.is_null()
-            && [pg_sys::CommandDest::DestIntoRel, pg_sys::CommandDest::DestTransientRel]
-                .contains(&(*destination).mydest)
     }
 }
 
@@ -99,16 +70,10 @@ unsafe fn plans(statement: *mut pg_sys::PlannedStmt) -> Vec<*mut Plan> {
 unsafe fn has_calls(statement: *mut pg_sys::PlannedStmt) -> bool {
     // SAFETY: a statement's plans.
     unsafe {
-        let ahead = Ahead { subplans: (*statement).subplans };
-        plans(statement)
-            .into_iter()
-            .any(|plan| is_candidate(plan) && !calls::find((*plan).targetlist, &ahead).is_empty())
+        let plans = plans(statement);
+        let ahead = Ahead::new(statement, &plans);
+        plans.into_iter().any(|plan| is_candidate(plan) && !calls::find((*plan).targetlist, &ahead).is_empty())
     }
-}
-
-unsafe fn last_id(statement: *mut pg_sys::PlannedStmt) -> i32 {
-    // SAFETY: a statement's plans.
-    unsafe { plans(statement).into_iter().map(|plan| (*plan).plan_node_id).max().unwrap_or(0) }
 }
 
 /// Nodes that evaluate a target list for each row, and do nothing else with it.
@@ -141,6 +106,22 @@ unsafe fn is_candidate(plan: *mut Plan) -> bool {
     }
 }
 
+/// Whether rows are of the tables below an Append, each from one of them.
+unsafe fn has_parts(plan: *mut Plan) -> bool {
+    // SAFETY: a plan; casts to the struct that the tag says.
+    unsafe {
+        match tag(plan) {
+            NodeTag::T_Append | NodeTag::T_MergeAppend => true,
+            NodeTag::T_Result | NodeTag::T_Limit => {
+                let left = (*plan).lefttree;
+                !left.is_null() && has_parts(left)
+            }
+            NodeTag::T_SubqueryScan => has_parts((*plan.cast::<pg_sys::SubqueryScan>()).subplan),
+            _ => false,
+        }
+    }
+}
+
 struct Transformer {
     ahead: Ahead,
     /// The highest `plan_node_id`.
@@ -154,13 +135,14 @@ impl Transformer {
         unsafe {
             let plan = *cell;
             for child in children(plan) {
-                if let Some(demand) = of_child(plan, *child, demand) {
+                if let Some(demand) = demand.of_child(plan, *child) {
                     self.visit(child, demand);
                 }
             }
-            let is_few =
-                demand.limit.and_then(|limit| limit::constant(limit)).is_some_and(|rows| rows as f64 <= HANDFUL);
-            if is_candidate(plan) && !demand.fixed && !is_few {
+            let is_few = demand.most.is_some_and(|rows| rows as f64 <= HANDFUL);
+            // The node is of one table, if any, where a cursor's row may be of several.
+            let is_in_the_way = demand.is_updatable && has_parts(plan);
+            if is_candidate(plan) && !demand.fixed && !is_few && !is_in_the_way {
                 let calls = calls::find((*plan).targetlist, &self.ahead);
                 if !calls.is_empty() && self.ahead.rows(plan) {
                     self.last_id += 1;
@@ -169,50 +151,6 @@ impl Transformer {
                 }
             }
         }
-    }
-}
-
-/// What a node asks of its child; `None` where the child is to stay as it is.
-unsafe fn of_child(plan: *mut Plan, child: *mut Plan, demand: Demand) -> Option<Demand> {
-    let same = Demand { limit: None, fixed: false, ..demand };
-    let some = Demand { complete: false, ..same };
-    let all = Demand { complete: true, ..same };
-    // SAFETY: casts to the struct that the tag says.
-    unsafe {
-        Some(match tag(plan) {
-            // Others' nodes may want children of their kind.
-            NodeTag::T_CustomScan | NodeTag::T_ForeignScan => return None,
-            NodeTag::T_ModifyTable | NodeTag::T_Sort | NodeTag::T_Hash => all,
-            NodeTag::T_Agg => match (*plan.cast::<pg_sys::Agg>()).aggstrategy {
-                pg_sys::AggStrategy::AGG_PLAIN | pg_sys::AggStrategy::AGG_HASHED => all,
-                _ => same,
-            },
-            NodeTag::T_Limit => {
-                let limit = plan.cast::<pg_sys::Limit>();
-                match (*limit).limitOption {
-                    pg_sys::LimitOption::LIMIT_OPTION_COUNT if limit::is_plain(limit) => {
-                        Demand { limit: Some(limit), ..some }
-                    }
-                    // It would have to be evaluated twice.
-                    pg_sys::LimitOption::LIMIT_OPTION_COUNT => Demand { fixed: true, ..some },
-                    _ => some,
-                }
-            }
-            // Those that pass on what a LIMIT says, and marks.
-            NodeTag::T_Result | NodeTag::T_SubqueryScan if (*plan).qual.is_null() => demand,
-            NodeTag::T_Append | NodeTag::T_MergeAppend => demand,
-            NodeTag::T_Gather | NodeTag::T_GatherMerge => {
-                let is_hidden = demand.limit.is_some_and(|limit| !limit::is_known_to_workers(limit));
-                Demand { fixed: demand.fixed || is_hidden, parallel: true, ..demand }
-            }
-            NodeTag::T_MergeJoin => Demand { fixed: child == (*plan).righttree, ..some },
-            // They may find out that they need no more rows: an empty hash table, a row_number that is too high.
-            NodeTag::T_HashJoin | NodeTag::T_WindowAgg => some,
-            NodeTag::T_NestLoop if child == (*plan).righttree => some,
-            #[cfg(not(feature = "pg13"))]
-            NodeTag::T_Memoize => some,
-            _ => same,
-        })
     }
 }
 
@@ -248,7 +186,7 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
         }
         let limit = demand.limit.map_or(std::ptr::null_mut(), |limit| limit::expressions(limit));
         (*scan).custom_private = pg_sys::lappend((*scan).custom_private, limit.cast());
-        let rows = demand.limit.and_then(|limit| limit::constant(limit)).unwrap_or(u64::MAX).min(MOST_ROWS as u64);
+        let rows = demand.most.unwrap_or(u64::MAX).min(MOST_ROWS as u64);
         let flags = integer_list(&[rows as i32, i32::from(demand.complete)]);
         (*scan).custom_private = pg_sys::lappend((*scan).custom_private, flags.cast());
         (*scan).methods = node::methods();

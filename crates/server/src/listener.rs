@@ -155,8 +155,8 @@ async fn converse(stream: &mut UnixStream, service: &Service, place: &Place) -> 
             // Another one needs the place; whoever has this one does nothing with it.
             () = place.wanted() => return Ok(()),
         };
-        let (request, admitted, began) = match request {
-            Received::Request(request, admitted, began) => (request, admitted, began),
+        let (request, mut admitted, began) = match request {
+            Received::Request(request, admitted, began) => (request, Some(admitted), began),
             Received::End => return Ok(()),
             Received::Refused(failure) => {
                 service.stats.errors.fetch_add(1, Relaxed);
@@ -177,7 +177,10 @@ async fn converse(stream: &mut UnixStream, service: &Service, place: &Place) -> 
             };
             let Some(response) = response else { break };
             if has_one_response {
-                // Before the client knows.
+                // Before the client knows. And nothing of the request is left: a client that sends the next one, on another
+                // connection, before it reads this response must find the room of this one free. Responses that nobody reads
+                // yet are bounded by the connections, which have one each.
+                admitted = None;
                 place.rest();
             }
             send(stream, Kind::Response, &response).await?;

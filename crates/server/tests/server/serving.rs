@@ -82,6 +82,18 @@ fn bulk_is_not_starved() {
     });
 }
 
+/// A client that sends its next request before it reads the last response, which is more than a socket holds, does not wait
+/// for itself.
+#[test]
+fn an_answer_that_nobody_reads_yet_takes_no_room() {
+    let server = Server::start(&Config { max_queue_bytes: 64 << 10, ..config() });
+    let (mut one, mut two) = (server.connect(), server.connect());
+    send(&mut one, &texts(&["a dog"; 10_000]));
+    assert_eq!(embeddings(ask(&mut two, &texts(&["a cat"; 2_000]))).len(), 2_000);
+    assert_eq!(statistics(&mut two).queue_bytes, 0);
+    assert_eq!(embeddings(receive(&mut one, Kind::Response)).len(), 10_000, "it was not given up");
+}
+
 /// More jobs than fit into what may be decoded at a time, which they share.
 #[test]
 fn many_large_jobs_at_once_all_end() {

@@ -35,7 +35,7 @@ pub struct Statement {
 
 pub fn statement(random: &mut Random) -> Statement {
     let one = |sql: String| Statement { parts: vec![sql], is_explainable: true };
-    match random.below(12) {
+    match random.below(15) {
         0..=4 => one(query(random)),
         5 => one(format!("INSERT INTO sink (a, b, c) {}", three(random))),
         6 => Statement {
@@ -52,6 +52,9 @@ pub fn statement(random: &mut Random) -> Statement {
         },
         9 => one(format!("WITH q AS MATERIALIZED ({}) SELECT * FROM q LIMIT {}", query(random), random.below(30))),
         10 => cursor(random),
+        11 => generic(random),
+        12 => stepwise(random),
+        13 => one(alike(random)),
         _ => looped(random),
     }
 }
@@ -65,7 +68,11 @@ fn query(random: &mut Random) -> String {
     } else if random.one_in(2) {
         sql += random.of(&[" ORDER BY t.id", " ORDER BY t.grp, t.id DESC", " ORDER BY t.caption, t.id"]);
     }
-    sql + &limit(random)
+    sql += &limit(random);
+    if random.one_in(6) {
+        sql = format!("SELECT * FROM ({sql}) AS inner_one{}", limit(random));
+    }
+    sql
 }
 
 fn three(random: &mut Random) -> String {
@@ -118,6 +125,69 @@ fn looped(random: &mut Random) -> Statement {
     Statement { parts: vec![body], is_explainable: false }
 }
 
+/// A plan that does not know its parameters.
+fn generic(random: &mut Random) -> Statement {
+    let statement = format!(
+        "PREPARE p(integer, integer) AS SELECT t.id, {} FROM pictures t WHERE {} LIMIT $1",
+        call(random),
+        with_parameter(random, "$2")
+    );
+    let execute = format!("EXECUTE p({}, {})", 1 + random.below(60), random.below(3));
+    let parts = vec![
+        "DEALLOCATE ALL".to_owned(),
+        "SET LOCAL plan_cache_mode = force_generic_plan".to_owned(),
+        statement,
+        execute,
+    ];
+    Statement { parts, is_explainable: false }
+}
+
+/// The same, asked for row by row.
+fn stepwise(random: &mut Random) -> Statement {
+    let body = format!(
+        "DO $$ DECLARE
+             z integer := {};
+             c CURSOR FOR SELECT t.id, {} AS made FROM pictures t WHERE {};
+             r record;
+         BEGIN
+             SET LOCAL plan_cache_mode = force_generic_plan;
+             OPEN c;
+             FOR i IN 1..{} LOOP
+                 FETCH c INTO r;
+                 EXIT WHEN NOT FOUND;
+                 RAISE NOTICE '% %', r.id, r.made IS NULL;
+             END LOOP;
+         END $$",
+        random.below(3),
+        call(random),
+        with_parameter(random, "z"),
+        1 + random.below(70)
+    );
+    Statement { parts: vec![body], is_explainable: false }
+}
+
+fn with_parameter(random: &mut Random, parameter: &str) -> String {
+    let id = random.below(100);
+    match random.below(4) {
+        0 => format!("t.id < {id} OR t.id > 100 / {parameter}"),
+        1 => format!("t.id < {id} OR t.grp = {parameter}"),
+        2 => format!("CASE WHEN t.id < {id} THEN true ELSE t.id % 7 > 6 / {parameter} END"),
+        _ => format!("t.id <> 100 / {parameter}"),
+    }
+}
+
+/// Equal pictures and texts have equal vectors.
+fn alike(random: &mut Random) -> String {
+    let tail = format!("{} AS e {}", call(random), from_where(random));
+    match random.below(3) {
+        0 => format!("SELECT count(*) FROM (SELECT DISTINCT {tail}) s"),
+        1 => {
+            format!("SELECT count(*), sum(n) FROM (SELECT e, count(*) n FROM (SELECT {tail} OFFSET 0) s GROUP BY e) s")
+        }
+        _ => format!("SELECT count(*) FROM (SELECT {tail} UNION SELECT {tail}) s"),
+    }
+}
+
 fn limit(random: &mut Random) -> String {
     match random.below(6) {
         0 => format!(" LIMIT {}", random.below(40)),
@@ -164,7 +234,7 @@ fn picture(random: &mut Random) -> &'static str {
 }
 
 fn expression(random: &mut Random) -> String {
-    match random.below(16) {
+    match random.below(18) {
         0 => format!("vector_dims({})", call(random)),
         1 => format!("{0} <=> {0}", call(random)),
         2 => format!("CASE WHEN t.id % 3 = 0 THEN {} END", call(random)),
@@ -179,12 +249,19 @@ fn expression(random: &mut Random) -> String {
         12 => "(SELECT count(*) FROM words w WHERE w.id < t.id)".to_owned(),
         13 => "t.image".to_owned(),
         14 => "t".to_owned(),
+        15 => "(SELECT count(e) FROM (SELECT clip_embed_text(w.word) e FROM words w ORDER BY w.word LIMIT nullif(t.grp, 2)) s)"
+            .to_owned(),
+        16 => format!(
+            "(SELECT count(e) FROM words v LEFT JOIN (SELECT clip_embed_text(w.word) e FROM words w ORDER BY w.word LIMIT t.grp + {}) s
+              ON true WHERE v.id < 3)",
+            random.below(3)
+        ),
         _ => call(random),
     }
 }
 
 fn from_where(random: &mut Random) -> String {
-    let from = match random.below(14) {
+    let from = match random.below(17) {
         0 => "FROM parts t".to_owned(),
         1 => "FROM shown t".to_owned(),
         2 => format!("FROM (SELECT *, ctid FROM pictures WHERE id > {} OFFSET 0) t", random.below(20)),
@@ -199,6 +276,13 @@ fn from_where(random: &mut Random) -> String {
             random.below(40)
         ),
         9 | 12 => "FROM (SELECT *, ctid FROM broken) t".to_owned(),
+        13 => "FROM words w JOIN LATERAL (SELECT *, ctid FROM pictures p WHERE p.id > w.id ORDER BY p.price, p.id LIMIT nullif(w.id % 4, 3)) t
+             ON w.id > 70"
+            .to_owned(),
+        14 => format!(
+            "FROM (SELECT *, ctid, generate_series(1, 2, CASE WHEN id = {} THEN 0 ELSE 1 END) n FROM pictures) t",
+            random.below(250)
+        ),
         10 => "FROM (SELECT DISTINCT ON (id) *, ctid FROM pictures ORDER BY id, grp) t".to_owned(),
         _ => "FROM pictures t".to_owned(),
     };
@@ -206,7 +290,7 @@ fn from_where(random: &mut Random) -> String {
 }
 
 fn condition(random: &mut Random) -> String {
-    match random.below(14) {
+    match random.below(17) {
         0 => format!("t.id > {}", random.below(100)),
         1 => format!("t.caption LIKE '%{}%'", random.below(10)),
         2 => "t.grp IN (1, 2)".to_owned(),
@@ -217,6 +301,15 @@ fn condition(random: &mut Random) -> String {
         7 => "t.image IS NOT NULL".to_owned(),
         8 => format!("t.id NOT IN (SELECT id FROM words WHERE id < {})", random.below(50)),
         9 => "t.price > (SELECT avg(price) FROM pictures)".to_owned(),
+        10 => format!("(t.id < {} OR t.grp <> (SELECT nextval('counter') % 4))", random.below(100)),
+        11 => format!(
+            "(t.id < {} OR t.id > 10 / (SELECT count(*) FROM words WHERE id > {}))",
+            random.below(100),
+            80 + random.below(20)
+        ),
+        12 => {
+            format!("(t.id < {} OR EXISTS (SELECT FROM words WHERE id > {}))", random.below(100), 80 + random.below(20))
+        }
         _ => "true".to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod fuzz;
 mod grammar;
+mod need;
 mod trouble;
 
 use cluster_tests::Cluster;
