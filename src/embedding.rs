@@ -27,9 +27,10 @@ pub fn of_one(model: &str, modality: Modality, input: Input) -> Result<Rc<[f32]>
     if let Some(known) = memo::get(&key) {
         return Ok(known);
     }
+    let is_memorable = !settings::may_be_on_its_way();
     let mut answers = client::embed(model.to_owned(), items(vec![input], modality))?;
     let embedding: Rc<[f32]> = answers.pop().expect("one answer for one item").map_err(Error::Server)?.into();
-    if !settings::may_be_on_its_way() {
+    if is_memorable {
         memo::put(key, Rc::clone(&embedding));
     }
     Ok(embedding)

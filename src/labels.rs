@@ -44,6 +44,8 @@ struct Known {
     arguments: RawArguments,
     model: String,
     loaded_at: i64,
+    /// Whether it was made under the settings as of then.
+    is_lasting: bool,
     statement: i64,
     set: Rc<LabelSet>,
 }
@@ -59,10 +61,10 @@ pub fn known(same: impl Fn(&RawArguments) -> bool) -> Option<Rc<LabelSet>> {
     KNOWN.with_borrow_mut(|all| {
         // Within one statement nothing changes; a later one may see another server or other settings.
         if all.front().is_some_and(|known| known.statement != statement) {
-            if !client::is_connected() || settings::may_be_on_its_way() {
+            if !client::is_connected() {
                 all.clear();
             }
-            all.retain(|known| known.loaded_at == settings::loaded_at());
+            all.retain(|known| known.is_lasting && known.loaded_at == settings::loaded_at());
             all.iter_mut().for_each(|known| known.statement = statement);
         }
         let model = || settings::model();
@@ -85,14 +87,14 @@ pub fn known(same: impl Fn(&RawArguments) -> bool) -> Option<Rc<LabelSet>> {
 pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>> {
     check_size(&question)?;
     let Question { model, labels, templates } = question;
+    let (loaded_at, is_lasting) = (settings::loaded_at(), !settings::may_be_on_its_way());
     let prompts = labels.iter().flat_map(|label| templates.iter().map(move |template| template.replace(PLACE, label)));
     let embeddings = embedding::of_texts(&model, prompts)?;
     let scale = client::logit_scale(&model)?;
     let labels_embedded = Labels::new(&embeddings, templates.len(), scale).ok_or(Misuse::BadLabels)?;
     let names = labels.iter().map(|label| text::to_c(label).into_bytes()).collect();
     let set = Rc::new(LabelSet { names, labels: labels_embedded, model: model.clone() });
-    let known =
-        Known { arguments, model, loaded_at: settings::loaded_at(), statement: statement(), set: Rc::clone(&set) };
+    let known = Known { arguments, model, loaded_at, is_lasting, statement: statement(), set: Rc::clone(&set) };
     KNOWN.with_borrow_mut(|all| {
         all.truncate(SETS - 1);
         all.push_front(known);

@@ -173,20 +173,23 @@ impl Ahead {
                 NodeTag::T_FuncExpr | NodeTag::T_OpExpr if first && is_constant(node) => true,
                 NodeTag::T_FuncExpr => {
                     let call = node.cast::<pg_sys::FuncExpr>();
-                    is_harmless((*call).funcid, (*call).args) && self.list((*call).args, first)
+                    is_harmless((*call).funcid, (*call).args, (*call).inputcollid) && self.list((*call).args, first)
                 }
                 // DISTINCT and NULLIF are the same struct.
                 NodeTag::T_OpExpr | NodeTag::T_DistinctExpr | NodeTag::T_NullIfExpr => {
                     let operator = node.cast::<pg_sys::OpExpr>();
-                    is_harmless((*operator).opfuncid, (*operator).args) && self.list((*operator).args, first)
+                    is_harmless((*operator).opfuncid, (*operator).args, (*operator).inputcollid)
+                        && self.list((*operator).args, first)
                 }
                 NodeTag::T_ScalarArrayOpExpr => {
                     let operator = node.cast::<pg_sys::ScalarArrayOpExpr>();
-                    is_harmless((*operator).opfuncid, (*operator).args) && self.list((*operator).args, first)
+                    is_harmless((*operator).opfuncid, (*operator).args, (*operator).inputcollid)
+                        && self.list((*operator).args, first)
                 }
                 NodeTag::T_WindowFunc => {
                     let function = node.cast::<pg_sys::WindowFunc>();
-                    is_harmless((*function).winfnoid, (*function).args) && self.list((*function).args, first)
+                    is_harmless((*function).winfnoid, (*function).args, (*function).inputcollid)
+                        && self.list((*function).args, first)
                 }
                 NodeTag::T_BoolExpr => self.some((*node.cast::<pg_sys::BoolExpr>()).args, first),
                 NodeTag::T_ArrayExpr => self.list((*node.cast::<pg_sys::ArrayExpr>()).elements, first),
@@ -247,9 +250,22 @@ impl Ahead {
 unsafe fn is_constant(node: *mut Node) -> bool {
     // SAFETY: an expression, of which `contains` passes each node.
     unsafe {
-        let varies =
-            |node: *mut Node| matches!(tag(node), NodeTag::T_Var | NodeTag::T_CaseTestExpr) || is_internal(node);
+        let varies = |node: *mut Node| {
+            matches!(tag(node), NodeTag::T_Var | NodeTag::T_CaseTestExpr) || is_internal(node) || gives_rows(node)
+        };
         !contains(node, varies) && !pg_sys::contain_volatile_functions(node)
+    }
+}
+
+/// Whether it gives one value after the other, of which a later one may be an error.
+unsafe fn gives_rows(node: *mut Node) -> bool {
+    // SAFETY: casts to the struct that the tag says.
+    unsafe {
+        match tag(node) {
+            NodeTag::T_FuncExpr => (*node.cast::<pg_sys::FuncExpr>()).funcretset,
+            NodeTag::T_OpExpr => (*node.cast::<pg_sys::OpExpr>()).opretset,
+            _ => false,
+        }
     }
 }
 

@@ -108,7 +108,9 @@ impl Demand {
                 NodeTag::T_MergeAppend => self.of_part(false),
                 NodeTag::T_Gather | NodeTag::T_GatherMerge => {
                     let is_hidden = self.limit.is_some_and(|limit| !limit::is_known_to_workers(limit));
-                    Self { fixed: self.fixed || is_hidden, parallel: true, is_updatable: false, ..self }
+                    // What a LIMIT takes is shared by the processes; each alone could give all of it.
+                    let part = self.of_part(false);
+                    Self { fixed: self.fixed || is_hidden, parallel: true, is_updatable: false, ..part }
                 }
                 NodeTag::T_MergeJoin => Self { fixed: child == (*plan).righttree, ..some },
                 // They may find out that they need no more rows: an empty hash table, a row_number that is too high.
@@ -131,7 +133,7 @@ impl Demand {
         Self { whole: complete, complete, limit: Some(plan), most, fixed: false, ..self }
     }
 
-    /// What earlier parts have given, later ones need not.
+    /// What other parts have given, this one need not.
     fn of_part(self, is_first: bool) -> Self {
         let is_open = self.limit.is_some() && !is_first;
         Self { whole: self.whole && !is_open, complete: self.complete && !is_open, ..self }

@@ -9,12 +9,12 @@ const HARMLESS: &[&[u32]] = &[
     // Comparisons of numeric, and of enums
     &[1718, 1719, 1720, 1721, 1722, 1723],
     &[3508, 3509, 3510, 3511, 3512, 3513],
-    // Arrays: =, <>, &&, @>, array_length, cardinality, unnest, generate_subscripts
-    &[744, 390, 2747, 2748, 2176, 3179, 2331, 1191, 1192],
+    // Arrays: array_length, cardinality, unnest, generate_subscripts
+    &[2176, 3179, 2331, 1191, 1192],
     // Texts: ||, their lengths, lower, upper, initcap
     &[1258, 1257, 1317, 1381, 1374, 870, 871, 872],
-    // ltrim, rtrim, btrim, translate, left, right, reverse, strpos
-    &[875, 876, 881, 882, 884, 885, 878, 3060, 3061, 3062, 868],
+    // ltrim, rtrim, btrim, translate, left, right, reverse
+    &[875, 876, 881, 882, 884, 885, 878, 3060, 3061, 3062],
     // text(char), text(name), text(boolean)
     &[401, 406, 2971],
     // Lengths of bytea
@@ -26,8 +26,12 @@ const HARMLESS: &[&[u32]] = &[
     // row_number, rank, dense_rank
     &[3100, 3101, 3102],
 ];
-/// textlike, textnlike, texticlike, texticnlike: a pattern may be malformed.
+/// textlike, textnlike, texticlike, texticnlike: a pattern may be malformed, and a collation unfit.
 const LIKE: &[u32] = &[850, 851, 1633, 1634];
+/// strpos: a collation may be unfit.
+const STRPOS: u32 = 868;
+/// =, <>, &&, @> of arrays, which call the `=` of their elements' type.
+const OF_ELEMENTS: &[u32] = &[744, 390, 2747, 2748];
 /// Division and remainder of smallint, integer and bigint: the divisor may be 0.
 const DIVISIONS: &[u32] = &[153, 154, 466, 155, 156, 945, 940, 941, 947];
 /// Types whose output function raises nothing and obeys no setting.
@@ -45,22 +49,57 @@ pub const PRINTABLE: &[Oid] = &[
     pg_sys::NAMEOID,
 ];
 
-/// Whether a call of a function with these arguments has no effect and raises nothing.
+/// Whether a call of a function with these arguments and this collation, if any, has no effect and raises nothing.
 ///
 /// # Safety
 /// A function that a plan calls, and its arguments.
-pub unsafe fn is_harmless(function: Oid, arguments: *mut List) -> bool {
+pub unsafe fn is_harmless(function: Oid, arguments: *mut List, collation: Oid) -> bool {
     let number = u32::from(function);
     // SAFETY: a function that the plan calls, and its arguments.
     unsafe {
+        // Of arguments that have one each, which contradict each other.
+        if collation == Oid::INVALID
+            && elements::<Node>(arguments).any(|argument| pg_sys::exprCollation(argument) != Oid::INVALID)
+        {
+            return false;
+        }
         if LIKE.contains(&number) {
-            return constant(arguments, 1).is_some_and(|pattern| !ends_with_backslash(pattern));
+            return pg_sys::get_collation_isdeterministic(collation)
+                && constant(arguments, 1).is_some_and(|pattern| is_well_formed(pattern));
+        }
+        if number == STRPOS {
+            return pg_sys::get_collation_isdeterministic(collation);
         }
         if DIVISIONS.contains(&number) {
             return constant(arguments, 1).is_some_and(|divisor| is_positive(divisor));
         }
+        if OF_ELEMENTS.contains(&number) {
+            return elements::<Node>(arguments).all(|array| has_harmless_elements(array));
+        }
+        is_always_harmless(function)
+    }
+}
+
+/// Whether that is so whatever its arguments are, as long as their collation is known.
+unsafe fn is_always_harmless(function: Oid) -> bool {
+    // SAFETY: a function that there is.
+    unsafe {
         let is_volatile = || pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_VOLATILE;
-        HARMLESS.iter().any(|some| some.contains(&number)) || pg_sys::get_func_leakproof(function) && !is_volatile()
+        HARMLESS.iter().any(|some| some.contains(&u32::from(function)))
+            || pg_sys::get_func_leakproof(function) && !is_volatile()
+    }
+}
+
+/// Whether the elements of an array are of a type whose `=` is harmless.
+unsafe fn has_harmless_elements(array: *mut Node) -> bool {
+    // SAFETY: an expression; the cache has an entry for each type.
+    unsafe {
+        let element = pg_sys::get_base_element_type(pg_sys::exprType(array));
+        if element == Oid::INVALID {
+            return false;
+        }
+        let equals = (*pg_sys::lookup_type_cache(element, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr;
+        equals != Oid::INVALID && is_always_harmless(pg_sys::get_opcode(equals))
     }
 }
 
@@ -74,9 +113,13 @@ unsafe fn constant(arguments: *mut List, index: usize) -> Option<*mut pg_sys::Co
     }
 }
 
-unsafe fn ends_with_backslash(pattern: *mut pg_sys::Const) -> bool {
-    // SAFETY: a text.
-    unsafe { crate::functions::bytes_of((*pattern).constvalue).last() == Some(&b'\\') }
+/// Of one pattern. An array of them, for LIKE ANY, is not looked into.
+unsafe fn is_well_formed(pattern: *mut pg_sys::Const) -> bool {
+    // SAFETY: a text, where the type says so.
+    unsafe {
+        (*pattern).consttype == pg_sys::TEXTOID
+            && crate::functions::bytes_of((*pattern).constvalue).last() != Some(&b'\\')
+    }
 }
 
 unsafe fn is_positive(number: *mut pg_sys::Const) -> bool {

@@ -5,7 +5,7 @@ use super::nodes::{contains, copy, elements, is_internal, tag};
 use super::slots::evaluate;
 use pgrx::pg_sys::{self, ExprContext, ExprState, List, Node, NodeTag, PlanState};
 
-/// Whether its expressions may be evaluated a second time.
+/// Whether its expressions may be evaluated a second time, later and in other processes: a setting may have changed.
 ///
 /// # Safety
 /// A LIMIT of a finished plan.
@@ -14,7 +14,7 @@ pub unsafe fn is_plain(plan: *mut pg_sys::Limit) -> bool {
     unsafe {
         [(*plan).limitCount, (*plan).limitOffset].into_iter().all(|node| {
             !contains(node, |node: *mut Node| tag(node) == NodeTag::T_SubPlan)
-                && !pg_sys::contain_volatile_functions(node)
+                && !pg_sys::contain_mutable_functions(node)
         })
     }
 }

@@ -102,7 +102,8 @@ unsafe extern "C-unwind" fn begin(node: *mut CustomScanState, state: *mut pg_sys
                 model: (!model.is_null()).then(|| pg_sys::ExecInitExpr(model.cast(), &raw mut (*node).ss.ps)),
             }
         });
-        let reader = Reader::new(embedded.collect(), bound, flags[0] as usize, flags[1] != 0, child);
+        let most = usize::try_from(flags[0]).unwrap_or(usize::MAX);
+        let reader = Reader::new(embedded.collect(), bound, most, flags[1] != 0, child);
         if let Some(source) = reader.source() {
             // WHERE CURRENT OF looks for a scan of the table, and takes the place of its scan tuple.
             (*node).ss.ss_currentRelation = (*source).ss_currentRelation;

@@ -1,5 +1,6 @@
 //! Reading ahead: batches of rows, sent to be embedded while the rows before them are handed on.
 
+use super::MOST_ROWS;
 use super::batch::Batch;
 use super::figures::{Figures, timed};
 use super::limit::Bound;
@@ -33,7 +34,7 @@ pub struct Reader {
     bound: Option<usize>,
     /// Whether it will ask for all of them.
     at_once: bool,
-    /// Most rows of a batch, by the plan.
+    /// Most rows that it will ask for, by the plan.
     most: usize,
     /// Rows of all batches.
     rows_read: usize,
@@ -86,8 +87,8 @@ impl Reader {
     pub unsafe fn start(&mut self, context: *mut ExprContext) {
         // SAFETY: by the caller's promise.
         let bound = unsafe { self.limit.find(context, self.child) };
-        self.bound = Some(bound.unwrap_or(usize::MAX));
-        self.pace.start(if self.at_once { self.most } else { 1 });
+        self.bound = Some(bound.map_or(self.most, |bound| bound.min(self.most)));
+        self.pace.start(if self.at_once { self.most_rows() } else { 1 });
     }
 
     fn restart(&mut self) {
@@ -104,7 +105,7 @@ impl Reader {
 
     /// Most rows in a batch.
     pub fn most_rows(&self) -> usize {
-        self.most
+        self.most.min(MOST_ROWS)
     }
 
     /// Most memory of its batches in bytes, of which there are two at a time.

@@ -50,6 +50,8 @@ pub struct Request {
     loaded_at: i64,
     /// As of when it is sent.
     generation: u64,
+    /// Whether its vectors may be remembered, as far as was known when it was sent.
+    is_memorable: bool,
     /// Items by their number: each once, for a column may have few different values.
     numbers: HashMap<Key, usize>,
     /// For each row, the number of its item, where it has one.
@@ -91,6 +93,7 @@ impl Request {
             model,
             loaded_at: settings::loaded_at(),
             generation: 0,
+            is_memorable: false,
             numbers: HashMap::new(),
             rows: Vec::new(),
             vectors: Vec::new(),
@@ -135,6 +138,7 @@ impl Request {
         self.numbers = HashMap::new();
         let Some(model) = self.model.name().filter(|_| !self.inputs.is_empty()) else { return false };
         let items = embedding::items(std::mem::take(&mut self.inputs), self.modality);
+        self.is_memorable = !settings::may_be_on_its_way();
         // What goes wrong here goes wrong for each row, too, and is raised there.
         self.pending = Some(Pending::begin(model.to_owned(), items));
         self.generation = memo::generation();
@@ -151,7 +155,7 @@ impl Request {
             Some(Err(_)) => return Answer::Missing,
         };
         // Another server, or other settings, might give other vectors.
-        let is_memorable = self.generation == memo::generation() && !settings::may_be_on_its_way();
+        let is_memorable = self.is_memorable && self.generation == memo::generation();
         let mut answer = Answer::Complete;
         for ((number, key), result) in std::mem::take(&mut self.asked).into_iter().zip(answers) {
             match result {

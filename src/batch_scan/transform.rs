@@ -5,7 +5,7 @@ use super::calls::{self, Call};
 use super::columns::Columns;
 use super::demand::Demand;
 use super::nodes::{append_target, cells, children, copy, elements, integer_list, make, tag, variable};
-use super::{MOST_ROWS, limit, node};
+use super::{limit, node};
 use pgrx::pg_sys::{self, CustomScan, FuncExpr, List, MemoryContext, Node, NodeTag, Plan};
 
 /// Rows up to which it is not worth a node.
@@ -186,8 +186,9 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
         }
         let limit = demand.limit.map_or(std::ptr::null_mut(), |limit| limit::expressions(limit));
         (*scan).custom_private = pg_sys::lappend((*scan).custom_private, limit.cast());
-        let rows = demand.most.unwrap_or(u64::MAX).min(MOST_ROWS as u64);
-        let flags = integer_list(&[rows as i32, i32::from(demand.complete)]);
+        // That of a LIMIT further out, which is not told to the node.
+        let most = demand.most.and_then(|rows| i32::try_from(rows).ok()).unwrap_or(-1);
+        let flags = integer_list(&[most, i32::from(demand.complete)]);
         (*scan).custom_private = pg_sys::lappend((*scan).custom_private, flags.cast());
         (*scan).methods = node::methods();
         (*scan).flags = pg_sys::CUSTOMPATH_SUPPORT_BACKWARD_SCAN;

@@ -6,7 +6,7 @@ use pgrx::pg_sys;
 use protocol::{FrameError, HEADER_LEN, Header, Hello, Kind, Response, SocketPaths};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,13 @@ pub fn wait(socket: Option<(&UnixStream, u32)>, deadline: &Deadline, most: Durat
     }
     pgrx::check_for_interrupts!();
     Ok(())
+}
+
+/// Whether the server still holds its end of a connection, on which an answer may be waiting to be read.
+pub fn is_open(descriptor: RawFd) -> bool {
+    let mut asked = libc::pollfd { fd: descriptor, events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one descriptor, which is only looked at.
+    unsafe { libc::poll(&raw mut asked, 1, 0) == 0 }
 }
 
 /// An open connection that has seen the server's greeting.
@@ -110,6 +117,11 @@ impl Connection {
     pub fn is_alive(&self) -> bool {
         let mut byte = [0];
         matches!((&self.stream).read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Its descriptor, for [`is_open`].
+    pub fn descriptor(&self) -> RawFd {
+        self.stream.as_raw_fd()
     }
 
     /// Waits for a response.

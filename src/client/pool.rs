@@ -1,26 +1,31 @@
 //! The session's open connections: usually one; more while requests are under way side by side.
 
-use super::connection::{Connection, Deadline};
+use super::connection::{Connection, Deadline, is_open};
 use super::startup;
 use crate::errors::Result;
 use crate::memo;
 use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
+use std::os::fd::RawFd;
 
 /// Connections that are kept while nothing is asked: one for requests, and one for a batch that is sent ahead.
 const MOST_IDLE: usize = 2;
 
 thread_local! {
     static IDLE: RefCell<Vec<Connection>> = const { RefCell::new(Vec::new()) };
-    /// Connections of requests under way.
-    static LENT: Cell<usize> = const { Cell::new(0) };
+    /// Descriptors of the connections of requests under way.
+    static LENT: RefCell<Vec<RawFd>> = const { RefCell::new(Vec::new()) };
     /// Process id of the server that gave what the memo remembers.
     static SERVER: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// A connection for one request. Dropped without [`Lent::give_back`], as by an ERROR in the middle, it is closed, and
 /// the server drops what it still does.
-pub struct Lent(Option<Connection>);
+pub struct Lent {
+    /// Until it is given back.
+    connection: Option<Connection>,
+    descriptor: RawFd,
+}
 
 impl Lent {
     fn of(connection: Connection) -> Self {
@@ -29,13 +34,14 @@ impl Lent {
         if SERVER.replace(server) != server {
             memo::clear();
         }
-        LENT.set(LENT.get() + 1);
-        Self(Some(connection))
+        let descriptor = connection.descriptor();
+        LENT.with_borrow_mut(|lent| lent.push(descriptor));
+        Self { connection: Some(connection), descriptor }
     }
 
     /// Keeps the connection for the next request.
     pub fn give_back(mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
             IDLE.with_borrow_mut(|idle| {
                 if idle.len() < MOST_IDLE {
                     idle.push(connection);
@@ -47,7 +53,11 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        LENT.set(LENT.get() - 1);
+        LENT.with_borrow_mut(|lent| {
+            if let Some(index) = lent.iter().position(|descriptor| *descriptor == self.descriptor) {
+                lent.swap_remove(index);
+            }
+        });
     }
 }
 
@@ -55,13 +65,13 @@ impl Deref for Lent {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.0.as_ref().expect("there until it is given back")
+        self.connection.as_ref().expect("there until it is given back")
     }
 }
 
 impl DerefMut for Lent {
     fn deref_mut(&mut self) -> &mut Connection {
-        self.0.as_mut().expect("there until it is given back")
+        self.connection.as_mut().expect("there until it is given back")
     }
 }
 
@@ -92,10 +102,11 @@ fn take_idle() -> Option<Lent> {
     IDLE.with_borrow_mut(Vec::pop).map(Lent::of)
 }
 
-/// Whether a connection is open, and so the server that answered last is there.
+/// Whether a connection is open, and none was closed by the server, so that the one that answered last is there to stay.
 pub fn is_connected() -> bool {
-    keep_alive_ones();
-    LENT.get() > 0 || IDLE.with_borrow(|idle| !idle.is_empty())
+    let was_closed = keep_alive_ones() || LENT.with_borrow(|lent| lent.iter().any(|descriptor| !is_open(*descriptor)));
+    let has_any = LENT.with_borrow(|lent| !lent.is_empty()) || IDLE.with_borrow(|idle| !idle.is_empty());
+    has_any && !was_closed
 }
 
 /// Closes the connections that rest. Where one broke, the server is going: another may look alive a moment longer.
@@ -103,6 +114,11 @@ pub fn close_idle() {
     IDLE.with_borrow_mut(Vec::clear);
 }
 
-fn keep_alive_ones() {
-    IDLE.with_borrow_mut(|idle| idle.retain(Connection::is_alive));
+/// Whether there were others.
+fn keep_alive_ones() -> bool {
+    IDLE.with_borrow_mut(|idle| {
+        let before = idle.len();
+        idle.retain(Connection::is_alive);
+        idle.len() < before
+    })
 }

@@ -121,10 +121,12 @@ pub fn loaded_at() -> i64 {
     unsafe { pgrx::pg_sys::PgReloadTime }
 }
 
-/// Whether the configuration was reloaded under this session so short a time ago that the server may not know it yet.
+/// Whether the configuration was read so short a time ago that the server may not know it yet. What is asked for then
+/// must not be remembered as made under these settings, whenever it is answered.
 pub fn may_be_on_its_way() -> bool {
-    // SAFETY: a number that is set once, when the process starts, and the time.
-    let (started, now) = unsafe { (pgrx::pg_sys::MyStartTimestamp, pgrx::pg_sys::GetCurrentTimestamp()) };
+    // SAFETY: a number that is set once, before any process of the cluster is started, and the time.
+    let (started, now) = unsafe { (pgrx::pg_sys::PgStartTime, pgrx::pg_sys::GetCurrentTimestamp()) };
+    // What the postmaster read before it started is what the server was started with.
     loaded_at() > started && now - loaded_at() < 1_000_000
 }
 

@@ -95,6 +95,15 @@ BEGIN
 END $$;
 SELECT four(0);
 RESET plan_cache_mode;
+-- A LIMIT that would be another if it was looked at later
+BEGIN;
+SET LOCAL my.most = 20;
+DECLARE c NO SCROLL CURSOR FOR SELECT clip_embed_text(word) IS NULL FROM words UNION ALL
+    (SELECT clip_embed_text(caption) IS NULL FROM uploads ORDER BY caption OFFSET 0) LIMIT current_setting('my.most')::int;
+MOVE 2 FROM c;
+SET LOCAL my.most = 5;
+FETCH ALL FROM c;
+COMMIT;
 
 -- A picture that is none: its error when its turn comes, after what stands before it
 UPDATE uploads SET image = 'no picture' WHERE id IN (50, 60);

@@ -58,6 +58,20 @@ SELECT plan('SELECT clip_embed_text(caption) FROM uploads WHERE caption <> (SELE
 SELECT plan('SELECT clip_embed_text(caption) FROM uploads WHERE id < 5 OR EXISTS (SELECT FROM photos)');
 SELECT plan('SELECT clip_embed_text(caption || n) FROM (SELECT caption, generate_series(1, 3, id) n FROM uploads) s');
 SELECT plan('SELECT clip_embed_text(caption || n) FROM (SELECT caption, generate_series(1, id) n FROM uploads) s');
+-- ... and what may be an error for a value, a collation or a type that a later row has
+CREATE FUNCTION falling(int) RETURNS SETOF int LANGUAGE sql STABLE AS 'SELECT 1 / ($1 - i) FROM generate_series(0, $1) i';
+SELECT plan('SELECT clip_embed_text(caption || n) FROM (SELECT caption, falling(300) n FROM uploads OFFSET 0) s');
+CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
+CREATE TABLE odd AS SELECT id, caption COLLATE blind AS blind, caption COLLATE "C" AS plain, ARRAY[id] AS ids, ARRAY[u] AS pairs FROM uploads u;
+ANALYZE odd;
+SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR strpos(blind, ''n'') > 0');
+SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR plain LIKE ''n%'' AND strpos(plain, ''n'') > 0');
+SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR plain LIKE ANY (ARRAY[''n%'', ''a\''])');
+SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR lower(plain || blind) = ''n''');
+SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR pairs = pairs');
+SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR ids = ids AND ARRAY[plain] && ARRAY[''n'']');
+-- A LIMIT that may be another when it is looked at later
+SELECT plan('SELECT clip_embed_text(caption) FROM uploads LIMIT current_setting(''geqo_threshold'')::int');
 -- A LIMIT within a LIMIT, and one that is not read to its end
 SELECT plan('SELECT * FROM (SELECT clip_embed_text(caption || ''!'') FROM uploads LIMIT 200) s LIMIT 5 OFFSET 2', 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF');
 -- Parameters
@@ -87,6 +101,7 @@ SELECT plan('SELECT id, clip_embed_text(caption) FROM uploads');
 RESET min_parallel_table_scan_size; RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET max_parallel_workers_per_gather;
 
 DROP VIEW shown;
-DROP TABLE uploads, photos, parts;
+DROP TABLE uploads, photos, parts, odd;
+DROP COLLATION blind;
 DROP SCHEMA other CASCADE;
-DROP FUNCTION plan;
+DROP FUNCTION plan, falling;

@@ -1,8 +1,8 @@
 //! One inference for each query, whatever the plan: counted by the server.
 
-use cluster_tests::{Cluster, counters, embed_text, explain, refusal, wait_until};
+use cluster_tests::{Cluster, Request, counters, embed_text, explain, refusal, wait_until};
 use postgres::Client;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SEARCH: &str = "SELECT id FROM items ORDER BY embedding <=> clip_embed_text('a red apple') LIMIT 10";
 
@@ -118,4 +118,55 @@ fn changed_settings_hold_for_texts_that_were_embedded_before() {
         client.query_one("SHOW clip_search.on_long_text", &[]).unwrap().get::<_, String>(0) == "error"
     });
     assert_eq!(refusal(embed_text(&mut client, &long)).code().code(), "54000");
+}
+
+/// What a session asks for before the server knows of new settings is not remembered as made under them, however late the
+/// answer is; nor where the session is a new one.
+#[test]
+fn vectors_made_before_the_server_knew_of_new_settings() {
+    let cluster = Cluster::on_demand();
+    let long = "apple ".repeat(2000);
+    let mut others = ["of one that was there", "of a new one"].map(|name| format!("{long} {name}"));
+    let is_quick = (0..20).any(|_| {
+        cluster.reconfigure(&[("clip_search.on_long_text", "truncate")]);
+        wait_until("the server takes long texts", Duration::from_secs(10), || {
+            embed_text(&mut cluster.connect(), &long).is_ok()
+        });
+        let first = cluster.connect();
+        let (supervisor, server) = (cluster.supervisor(), cluster.server());
+        supervisor.freeze();
+        let start = Instant::now();
+        cluster.reconfigure(&[("clip_search.on_long_text", "error")]);
+        let mut sessions = [first, cluster.connect()];
+        for session in &mut sessions {
+            wait_until("the session has the new setting", Duration::from_secs(10), || {
+                session.query_one("SHOW clip_search.on_long_text", &[]).unwrap().get::<_, String>(0) == "error"
+            });
+        }
+        server.freeze();
+        // Not the same text: the server gives those that it knows without a look at them.
+        others.iter_mut().for_each(|text| text.push('.'));
+        let mut texts = others.iter();
+        let requests = sessions.map(|session| Request::waiting(&cluster, session, texts.next().expect("two")));
+        let is_quick = start.elapsed() < Duration::from_millis(900);
+        // Until the settings are no longer new.
+        std::thread::sleep(Duration::from_millis(1200));
+        server.thaw();
+        let mut sessions = requests.map(|request| {
+            let (client, result) = request.join();
+            result.expect("under the old settings");
+            client
+        });
+        supervisor.thaw();
+        wait_until("the server has the new setting", Duration::from_secs(10), || {
+            embed_text(&mut cluster.connect(), &format!("{long} of somebody else")).is_err()
+        });
+        if is_quick {
+            for (session, text) in sessions.iter_mut().zip(&others) {
+                assert_eq!(refusal(embed_text(session, text)).code().code(), "54000");
+            }
+        }
+        is_quick
+    });
+    assert!(is_quick, "asked within a second, once in twenty attempts");
 }

@@ -42,6 +42,13 @@ fn texts_and_requests_are_few() {
          EXECUTE inner_one(6)",
     );
     assert!((6..=13).contains(&texts), "{texts}");
+    // Also where it is more than one batch
+    assert_eq!(
+        spent(
+            "SELECT * FROM (SELECT clip_embed_text('p ' || t.id || w.word) e FROM pictures t, words w LIMIT 1000) s LIMIT 300"
+        ),
+        (300, 2)
+    );
     // Both have 60 rows.
     let (texts, _) = spent("SELECT clip_embed_text('m ' || id) FROM parts LIMIT 70");
     assert!((70..=91).contains(&texts), "{texts}");
@@ -66,6 +73,31 @@ fn texts_and_requests_are_few() {
         FOR r IN SELECT clip_embed_text('g ' || id) FROM pictures LOOP END LOOP; END $$",
     );
     assert!(texts == 120 && requests < 10, "{texts} {requests}");
+}
+
+/// Several processes share a LIMIT: none is to take all of it at once.
+#[test]
+fn limit_above_parallel_workers() {
+    let cluster = cluster_with_pictures();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE TABLE many AS SELECT i AS id, repeat(md5(i::text), 60) AS filler FROM generate_series(1, 2000) i;
+             ALTER TABLE many SET (parallel_workers = 4);
+             ANALYZE many;
+             SET max_parallel_workers_per_gather = 4; SET min_parallel_table_scan_size = 0;
+             SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET parallel_leader_participation = off",
+        )
+        .unwrap();
+    // Wide rows: a worker that is ahead of the leader waits for it.
+    let query = "SELECT clip_embed_text('a ' || id), repeat(filler, 20) FROM many LIMIT 64";
+    let plan = explain(&mut client, query);
+    assert!(plan.contains("Workers Planned: 4") && plan.contains("ClipEmbed"), "{plan}");
+    let mut witness = cluster.connect();
+    let before = counters(&mut witness).texts;
+    assert_eq!(client.query(query, &[]).unwrap().len(), 64);
+    let texts = counters(&mut witness).texts - before;
+    assert!((64..200).contains(&texts), "{texts}");
 }
 
 /// Bytes of memory that a process has: "VmRSS:", or had at most: "VmHWM:".

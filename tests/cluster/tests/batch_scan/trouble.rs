@@ -1,7 +1,7 @@
 //! Rows that others update, statements that are cancelled, servers that are killed, and parallel workers.
 
 use super::fuzz::{difference, fill, rows};
-use cluster_tests::{Cluster, backend_pid, explain, refusal, wait_until};
+use cluster_tests::{Cluster, backend_pid, counters, explain, refusal, wait_until};
 use postgres::NoTls;
 use std::thread;
 use std::time::Duration;
@@ -106,6 +106,25 @@ fn server_killed_while_batches_are_under_way() {
     update.join().unwrap().unwrap();
     assert_eq!(wrong(&cluster), 0);
     cluster.assert_sessions_survived();
+}
+
+/// What the old server gave is forgotten, also while an answer of it waits to be read.
+#[test]
+fn server_restarted_while_a_batch_waits() {
+    let cluster = cluster_with_pictures();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text(t.id || w.word) FROM pictures t, words w; MOVE 1100 FROM c",
+        )
+        .unwrap();
+    cluster_tests::embed_text(&mut client, "before").unwrap();
+    let mut witness = cluster.connect();
+    witness.batch_execute("SELECT clip_restart_server()").unwrap();
+    assert_eq!(counters(&mut witness).texts, 0);
+    cluster_tests::embed_text(&mut client, "before").unwrap();
+    assert_eq!(counters(&mut witness).texts, 1);
+    client.batch_execute("MOVE 2000 FROM c; COMMIT").unwrap();
 }
 
 /// Where a batch takes longer than a request may, rows have a request each, as without batches.
