@@ -70,7 +70,9 @@ fn sync(call: Arguments) -> Result<Datum> {
 fn check_may_create(table: &Table) {
     // SAFETY: a table that exists, and its name, NUL-terminated and palloc'd.
     unsafe {
-        let result = pg_sys::pg_class_aclcheck(table.id, pg_sys::GetUserId(), pg_sys::ACL_TRIGGER);
+        // Of another width from 16 on
+        let right = pg_sys::ACL_TRIGGER as pg_sys::AclMode;
+        let result = pg_sys::pg_class_aclcheck(table.id, pg_sys::GetUserId(), right);
         if result != pg_sys::AclResult::ACLCHECK_OK {
             pg_sys::aclcheck_error(result, pg_sys::ObjectType::OBJECT_TABLE, pg_sys::get_rel_name(table.id));
         }
