@@ -1,6 +1,6 @@
 //! Something that may fail without ending the transaction.
 
-use crate::errors::Raised;
+use crate::errors::{Raised, Watch};
 use pgrx::{PgTryBuilder, pg_sys};
 use std::panic::AssertUnwindSafe;
 
@@ -20,6 +20,7 @@ pub fn attempt<T>(is_fatal: fn(&Raised) -> bool, body: impl FnOnce() -> T) -> Re
     let body = AssertUnwindSafe(body);
     let run = || {
         let AssertUnwindSafe(body) = body;
+        let _watch = Watch::begin();
         let value = body();
         // SAFETY: the one begun above.
         unsafe { pg_sys::ReleaseCurrentSubTransaction() };

@@ -3,10 +3,12 @@
 mod misuse;
 mod obstacle;
 mod raised;
+mod watch;
 
 pub use misuse::Misuse;
 pub use obstacle::Obstacle;
 pub use raised::Raised;
+pub use watch::Watch;
 
 use crate::text;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -179,10 +181,10 @@ pub fn is_the_pictures_fault(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::BadImage | ErrorClass::UnsupportedImage | ErrorClass::LimitExceeded)
 }
 
-/// The five characters of a SQLSTATE.
-pub fn sqlstate_text(code: Code) -> String {
+/// The five characters of a SQLSTATE, which Postgres packs into a number.
+pub fn sqlstate_text(code: i32) -> String {
     // SAFETY: what comes back is a NUL-terminated string in a static buffer.
-    unsafe { CStr::from_ptr(pgrx::pg_sys::unpack_sql_state(code as i32)).to_string_lossy().into_owned() }
+    unsafe { CStr::from_ptr(pgrx::pg_sys::unpack_sql_state(code)).to_string_lossy().into_owned() }
 }
 
 fn sqlstate(class: ErrorClass) -> Code {

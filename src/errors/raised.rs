@@ -1,13 +1,14 @@
 //! What Postgres, or somebody's function, has raised, kept beyond the transaction that it ended.
 
-use super::sqlstate_text;
+use super::{sqlstate_text, watch};
 use pgrx::PgSqlErrorCode as Code;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 
 /// An error that was caught.
 #[derive(Clone, Debug)]
 pub struct Raised {
-    code: Code,
+    /// The SQLSTATE, packed as Postgres does.
+    code: i32,
     /// The fact.
     pub message: String,
     /// What to do.
@@ -15,14 +16,14 @@ pub struct Raised {
 }
 
 impl Raised {
-    /// The five characters of its SQLSTATE; XX000 for one that PostgreSQL's own list has not.
+    /// The five characters of its SQLSTATE.
     pub fn state(&self) -> String {
         sqlstate_text(self.code)
     }
 
     /// Whether the statement was cancelled, or took longer than it may.
     pub fn is_cancel(&self) -> bool {
-        self.code == Code::ERRCODE_QUERY_CANCELED
+        self.code == Code::ERRCODE_QUERY_CANCELED as i32
     }
 
     /// Whether it is about a value, or a constraint that it breaks.
@@ -38,7 +39,7 @@ impl Raised {
 
     /// Whether somebody else was in the way: a lock that could not be had, a deadlock, a concurrent update.
     pub fn is_a_lock(&self) -> bool {
-        self.code == Code::ERRCODE_LOCK_NOT_AVAILABLE || self.state().starts_with("40")
+        self.code == Code::ERRCODE_LOCK_NOT_AVAILABLE as i32 || self.state().starts_with("40")
     }
 }
 
@@ -47,14 +48,19 @@ impl From<&CaughtError> for Raised {
         let (CaughtError::PostgresError(report)
         | CaughtError::ErrorReport(report)
         | CaughtError::RustPanic { ereport: report, .. }) = error;
+        let code = match (error, report.sql_error_code()) {
+            (CaughtError::PostgresError(_), Code::ERRCODE_INTERNAL_ERROR) => watch::latest(),
+            _ => None,
+        };
+        let code = code.unwrap_or(report.sql_error_code() as i32);
         let hint = report.hint().map(str::to_owned);
-        Self { code: report.sql_error_code(), message: report.message().to_owned(), hint }
+        Self { code, message: report.message().to_owned(), hint }
     }
 }
 
 impl From<super::Error> for Raised {
     fn from(error: super::Error) -> Self {
-        let code = error.code();
+        let code = error.code() as i32;
         let report = ErrorReport::from(error);
         Self { code, message: report.message().to_owned(), hint: report.hint().map(str::to_owned) }
     }

@@ -3,7 +3,7 @@
 use super::drain::{self, AtHand, Blame, Outcome};
 use super::launch::Presence;
 use super::timeout;
-use crate::errors::Raised;
+use crate::errors::{Raised, Watch};
 use crate::spi::KEYS_AS_TEXT;
 use crate::wait_event;
 use pgrx::PgTryBuilder;
@@ -142,6 +142,7 @@ fn prepare_session() {
 fn transaction<T>(limit: Option<Duration>, body: impl FnOnce() -> T) -> Result<T, Raised> {
     let body = AssertUnwindSafe(body);
     let attempt = || {
+        let _watch = Watch::begin();
         // SAFETY: a transaction of this worker's own, with a snapshot for what is read in it.
         unsafe {
             pg_sys::SetCurrentStatementStartTimestamp();

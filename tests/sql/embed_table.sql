@@ -153,7 +153,7 @@ INSERT INTO guarded SELECT n, 'caption ' || n FROM generate_series(1, 30) AS n;
 CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF NEW.id = 5 THEN RETURN NULL; END IF;
     IF NEW.id = 6 THEN NEW.embedding := OLD.embedding; END IF;
-    IF NEW.id = 7 THEN RAISE 'row % is not to be touched', NEW.id USING HINT = 'Leave it.'; END IF;
+    IF NEW.id = 7 THEN RAISE 'row % is not to be touched', NEW.id USING HINT = 'Leave it.', ERRCODE = 'SH007'; END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER guard BEFORE UPDATE ON guarded FOR EACH ROW EXECUTE FUNCTION guard();

@@ -122,7 +122,7 @@ fn given_up_after_ten_attempts() {
     client
         .batch_execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN RAISE 'not this one' USING HINT = 'Ask the owner.', ERRCODE = 'restrict_violation'; END $$;
+                 $$ BEGIN RAISE 'not this one' USING HINT = 'Ask the owner.', ERRCODE = 'OWN01'; END $$;
              CREATE TRIGGER refuse BEFORE UPDATE ON captions FOR EACH ROW EXECUTE FUNCTION refuse(); ALTER TABLE captions ENABLE ALWAYS TRIGGER refuse",
         )
         .unwrap();
@@ -134,7 +134,7 @@ fn given_up_after_ten_attempts() {
         number_of(&mut client, "clip_embed_queue") == 0
     });
     let row = client.query_one("SELECT sqlstate, message, hint, attempts FROM clip_embed_errors", &[]).unwrap();
-    assert_eq!(row.get::<_, String>(0), "23001");
+    assert_eq!(row.get::<_, String>(0), "OWN01");
     assert_eq!(row.get::<_, String>(1), "not this one");
     assert_eq!(row.get::<_, String>(2), "Ask the owner.");
     assert_eq!(row.get::<_, i32>(3), 10);
