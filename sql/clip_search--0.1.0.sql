@@ -537,7 +537,7 @@ COMMENT ON FUNCTION clip_enqueue_trigger() IS
 
 -- Written by the trigger and the worker alone.
 CREATE TABLE clip_embed_queue (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),   -- unlike a number, new also where others are restored
     relid regclass NOT NULL,                        -- the table, or the partition that the row lies in
     key jsonb NOT NULL,                             -- of the row: columns and values
     source_column name NOT NULL,
@@ -545,7 +545,8 @@ CREATE TABLE clip_embed_queue (
     model text NOT NULL,
     enqueued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    attempts integer NOT NULL DEFAULT 0,
+    attempts integer NOT NULL DEFAULT 0,            -- that failed for reasons of its own
+    deferrals integer NOT NULL DEFAULT 0,           -- for reasons of others
     last_error text);                               -- what was in the way
 CREATE INDEX clip_embed_queue_due_at ON clip_embed_queue (due_at);
 COMMENT ON TABLE clip_embed_queue IS
@@ -553,7 +554,20 @@ COMMENT ON TABLE clip_embed_queue IS
 -- Those of tables that are gone could not be restored.
 SELECT pg_catalog.pg_extension_config_dump('clip_embed_queue',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relid)');
-SELECT pg_catalog.pg_extension_config_dump('clip_embed_queue_id_seq', '');
+
+-- Each server has its own queue and its own failures: what a publication FOR ALL TABLES brings is passed over.
+CREATE FUNCTION clip_skip_replicated() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'clip_skip_replicated'
+    LANGUAGE C;
+COMMENT ON FUNCTION clip_skip_replicated() IS
+    'of the extension''s own tables: passes over what logical replication brings';
+REVOKE ALL ON FUNCTION clip_skip_replicated() FROM PUBLIC;
+CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_embed_queue
+    FOR EACH ROW EXECUTE FUNCTION clip_skip_replicated();
+ALTER TABLE clip_embed_queue ENABLE REPLICA TRIGGER skip_replicated;
+CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_embed_errors_data
+    FOR EACH ROW EXECUTE FUNCTION clip_skip_replicated();
+ALTER TABLE clip_embed_errors_data ENABLE REPLICA TRIGGER skip_replicated;
 
 CREATE FUNCTION clip_sync(
         tbl regclass,

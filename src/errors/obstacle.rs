@@ -32,6 +32,8 @@ pub enum Obstacle {
     SyncOption { name: &'static str, value: String, values: &'static str },
     #[error("column \"{column}\" of {table} is not kept in step by clip_sync")]
     NotInStep { table: String, column: String },
+    #[error("partition {partition} has a trigger {trigger} of its own")]
+    PartitionInStep { partition: String, trigger: String, column: String },
     #[error("on_error => 'null' is not for queued uploads")]
     NullQueued,
     #[error("the primary key of {table} is deferrable")]
@@ -63,6 +65,7 @@ impl Obstacle {
             Self::ColumnType { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::QueueTriggerEvent => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::NotInStep { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::PartitionInStep { .. } => Code::ERRCODE_DUPLICATE_OBJECT,
             Self::QueueTriggerArguments | Self::SyncOption { .. } | Self::NullQueued => {
                 Code::ERRCODE_INVALID_PARAMETER_VALUE
             }
@@ -92,6 +95,11 @@ impl Obstacle {
             Self::SyncOption { values, .. } => return format!("It is {values}."),
             Self::NullQueued => "Nobody waits for them: what cannot be embedded is in clip_embed_errors.",
             Self::NotInStep { .. } => "SELECT * FROM clip_sync_status() lists what is.",
+            Self::PartitionInStep { partition, column, .. } => {
+                return format!(
+                    "The table's is for all partitions. First SELECT clip_unsync('{partition}', '{column}')."
+                );
+            }
             Self::Temporary { .. } => {
                 "A background worker does not see it. Use clip_embed_trigger, which embeds at once."
             }

@@ -8,7 +8,7 @@ use crate::errors::{Obstacle, Result};
 use crate::ingest::{Elevated, Names, Target, check_not_generated};
 use crate::search::Table;
 use crate::spi::{self, Argument, Connection, Row, literal};
-use crate::{settings, text};
+use crate::{settings, sync, text};
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::CStr;
 
@@ -44,7 +44,8 @@ fn sync(call: Arguments) -> Result<Datum> {
     } else {
         check_immediate(&names, &schema, &table)
     }?;
-    drop_triggers(&connection, &schema, &table, &embedding);
+    drop_triggers(&connection, &schema, &table, &embedding, Some(&source));
+    check_partitions(&connection, &table, &embedding)?;
     let name = trigger_name(&embedding);
     let (time, function) = if is_queued { ("AFTER", "clip_enqueue_trigger") } else { ("BEFORE", "clip_embed_trigger") };
     let mut arguments = vec![literal(&source), literal(&embedding), literal(&model)];
@@ -104,27 +105,36 @@ fn check_queued(connection: &Connection, names: &Names, schema: &str, table: &Ta
     Ok(())
 }
 
-/// What waits in the queue for a column stays there, where the source is the same; for the model that is asked for now.
+/// What waits in the queue for a column waits for what is asked for now, and so does what waits for one that was renamed.
 fn adopt(connection: &Connection, schema: &str, table: &Table, names: &Names) {
     let adopt = format!(
-        "UPDATE {schema}.clip_embed_queue AS q SET model = $3 WHERE {IS_OF_COLUMN} \
-         AND q.model OPERATOR(pg_catalog.<>) $3"
+        "UPDATE {schema}.clip_embed_queue AS q SET source_column = $3, embedding_column = $2, model = $4, \
+         due_at = pg_catalog.clock_timestamp(), attempts = 0, deferrals = 0 WHERE {IS_OF_TABLE} AND ({IS_OF_COLUMN} \
+         OR {} AND (q.source_column OPERATOR(pg_catalog.=) $3 OR {}))",
+        is_gone("q.embedding_column"),
+        is_gone("q.source_column")
     );
-    let forget = format!(
-        "DELETE FROM {schema}.clip_embed_queue AS q WHERE {IS_OF_COLUMN} \
-         AND q.source_column OPERATOR(pg_catalog.<>) CAST($3 AS pg_catalog.name)"
-    );
+    let [source, embedding] = [&names.source, &names.embedding].map(|name| Argument::text(name));
+    let arguments = [Argument::oid(table.id), embedding, source, Argument::text(&names.model)];
     let _elevated = Elevated::begin();
-    for (statement, value) in [(forget, &names.source), (adopt, &names.model)] {
-        connection
-            .execute(&statement, &[Argument::oid(table.id), Argument::text(&names.embedding), Argument::text(value)]);
+    if connection.execute(&adopt, &arguments).0 > 0 {
+        sync::work_at_commit();
     }
 }
 
-/// Entries of a table, `$1`, and its partitions, for a column of embeddings, `$2`.
-const IS_OF_COLUMN: &str = "(q.relid OPERATOR(pg_catalog.=) $1 OR CAST(q.relid AS pg_catalog.oid) OPERATOR(pg_catalog.=) \
-    ANY (SELECT CAST(i.relid AS pg_catalog.oid) FROM pg_catalog.pg_partition_tree($1) AS i)) \
-    AND q.embedding_column OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name)";
+/// Whether the table, `$1`, has no column of this name.
+fn is_gone(column: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) $1 \
+         AND a.attname OPERATOR(pg_catalog.=) {column} AND NOT a.attisdropped)"
+    )
+}
+
+/// Entries of a table, `$1`, and its partitions.
+const IS_OF_TABLE: &str = "(q.relid OPERATOR(pg_catalog.=) $1 OR CAST(q.relid AS pg_catalog.oid) OPERATOR(pg_catalog.=) \
+    ANY (SELECT CAST(i.relid AS pg_catalog.oid) FROM pg_catalog.pg_partition_tree($1) AS i))";
+/// Those for a column of embeddings, `$2`.
+const IS_OF_COLUMN: &str = "q.embedding_column OPERATOR(pg_catalog.=) $2";
 
 /// Whether it is the second of two values.
 fn chosen(name: &'static str, value: String, first: &str, second: &str, values: &'static str) -> Result<bool> {
@@ -141,7 +151,7 @@ fn unsync(call: Arguments) -> Result<Datum> {
     let embedding = required(call.name(1), "embedding_column")?;
     let connection = Connection::open();
     let schema = schema(call);
-    let dropped = drop_triggers(&connection, &schema, &table, &embedding);
+    let dropped = drop_triggers(&connection, &schema, &table, &embedding, None);
     if dropped == 0 {
         return Err(Obstacle::NotInStep { table: table.name, column: embedding }.into());
     }
@@ -149,15 +159,32 @@ fn unsync(call: Arguments) -> Result<Datum> {
     Ok(Datum::from(dropped as i32))
 }
 
-/// Drops the triggers for a column. How many there were.
-fn drop_triggers(connection: &Connection, schema: &str, table: &Table, embedding: &str) -> usize {
+/// Drops the triggers for a column; where a source is named, also those of it for a column that is gone, or was renamed: no
+/// upload gets past them. How many there were.
+fn drop_triggers(
+    connection: &Connection,
+    schema: &str,
+    table: &Table,
+    embedding: &str,
+    source: Option<&String>,
+) -> usize {
     let query = format!(
         "SELECT pg_catalog.quote_ident(t.trigger) FROM {schema}.clip_sync_triggers AS t \
-         WHERE t.\"table\" OPERATOR(pg_catalog.=) $1 AND t.embedding_column OPERATOR(pg_catalog.=) $2"
+         WHERE t.\"table\" OPERATOR(pg_catalog.=) $1 AND (t.embedding_column OPERATOR(pg_catalog.=) $2 \
+         OR {} AND (t.source_column OPERATOR(pg_catalog.=) $3 OR $3 IS NOT NULL AND {}))",
+        is_gone("CAST(t.embedding_column AS pg_catalog.name)"),
+        is_gone("CAST(t.source_column AS pg_catalog.name)")
     );
-    let arguments = [Argument::oid(table.id), Argument::text(embedding)];
-    let triggers: Vec<String> =
-        connection.execute(&query, &arguments).1.iter().filter_map(|row: &Row| row.text(1)).collect();
+    let source = source.map_or_else(|| Argument::null(pg_sys::TEXTOID), |source| Argument::text(source));
+    let arguments = [Argument::oid(table.id), Argument::text(embedding), source];
+    let triggers: Vec<String> = {
+        // Also where one may not read the table: dropping one says who may.
+        let _elevated = Elevated::begin();
+        connection.execute(&query, &arguments).1.iter().filter_map(|row: &Row| row.text(1)).collect()
+    };
+    if !triggers.is_empty() {
+        lock(connection, table);
+    }
     for trigger in &triggers {
         // Postgres raises where the table is not the caller's.
         connection.execute(&format!("DROP TRIGGER {trigger} ON {}", table.name), &[]);
@@ -165,11 +192,45 @@ fn drop_triggers(connection: &Connection, schema: &str, table: &Table, embedding
     triggers.len()
 }
 
+/// Locks a table of the caller's as DROP TRIGGER does, before its partitions, as whoever uploads: it would lock them first.
+fn lock(connection: &Connection, table: &Table) {
+    const IS_OWNER: &str = "SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1 \
+        AND pg_catalog.pg_has_role(c.relowner, 'USAGE')";
+    const PARTITIONS: &str = "SELECT CAST(i.relid AS pg_catalog.oid) FROM pg_catalog.pg_partition_tree($1) AS i \
+        WHERE i.level OPERATOR(pg_catalog.>) 0";
+    if connection.execute(IS_OWNER, &[Argument::oid(table.id)]).0 == 0 {
+        return;
+    }
+    // SAFETY: a table, which the caller may drop; what is locked is unlocked by the transaction's end.
+    let lock = |id| unsafe { pg_sys::LockRelationOid(id, pg_sys::AccessExclusiveLock as i32) };
+    lock(table.id);
+    for row in connection.execute(PARTITIONS, &[Argument::oid(table.id)]).1 {
+        row.number::<u32>(1).map(pg_sys::Oid::from).into_iter().for_each(lock);
+    }
+}
+
+/// A partition that is kept in step by itself is in the way of a trigger of the whole table.
+fn check_partitions(connection: &Connection, table: &Table, embedding: &str) -> Result<()> {
+    const OWN: &str = "SELECT CAST(CAST(t.tgrelid AS pg_catalog.regclass) AS pg_catalog.text) \
+        FROM pg_catalog.pg_partition_tree($1) AS i JOIN pg_catalog.pg_trigger AS t \
+        ON t.tgrelid OPERATOR(pg_catalog.=) CAST(i.relid AS pg_catalog.oid) \
+        WHERE i.level OPERATOR(pg_catalog.>) 0 AND t.tgparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid \
+        AND pg_catalog.quote_ident(t.tgname) OPERATOR(pg_catalog.=) $2 LIMIT 1";
+    let name = trigger_name(embedding);
+    let rows = connection.execute(OWN, &[Argument::oid(table.id), Argument::text(&name)]).1;
+    match rows.first().and_then(|row| row.text(1)) {
+        Some(partition) => {
+            Err(Obstacle::PartitionInStep { partition, trigger: name, column: embedding.to_owned() }.into())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Removes what waits for a column, and what is known of its failures.
 fn forget(connection: &Connection, schema: &str, table: &Table, embedding: &str) {
     let _elevated = Elevated::begin();
     for name in ["clip_embed_queue", "clip_embed_errors_data"] {
-        let forget = format!("DELETE FROM {schema}.{name} AS q WHERE {IS_OF_COLUMN}");
+        let forget = format!("DELETE FROM {schema}.{name} AS q WHERE {IS_OF_TABLE} AND {IS_OF_COLUMN}");
         connection.execute(&forget, &[Argument::oid(table.id), Argument::text(embedding)]);
     }
 }

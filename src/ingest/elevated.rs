@@ -2,6 +2,11 @@
 
 use crate::spi::LocalSettings;
 use pgrx::pg_sys;
+use std::cell::Cell;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
 
 /// Statements run as the bootstrap superuser until this is dropped, or until an error ends the transaction. They have to
 /// name everything with its schema, and to touch nothing that a user could have defined.
@@ -20,12 +25,19 @@ impl Elevated {
             let local = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
             pg_sys::SetUserIdAndSecContext(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), local);
         }
+        DEPTH.set(DEPTH.get() + 1);
         Self { user, context }
+    }
+
+    /// Whether the extension writes to its own tables right now.
+    pub fn is_active() -> bool {
+        DEPTH.get() > 0
     }
 }
 
 impl Drop for Elevated {
     fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
         // SAFETY: puts back what `begin` found.
         unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
     }

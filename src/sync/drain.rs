@@ -80,6 +80,8 @@ pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
         queue.put_off(&task, "the table is locked by another session");
         return Outcome::Worked;
     }
+    // Later, within the commit, it would be the error of all entries.
+    connection.execute("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     let entries = queue.entries(&task, most);
     at_hand.entries.clone_from(&entries);
     let results = work(&connection, &queue, &task, &entries, &mut at_hand.modality);
@@ -96,9 +98,9 @@ pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
         }
     }
     queue.look_again(&results.again);
-    let refused: Vec<i64> = results.refused.iter().flat_map(|(group, _)| group).map(|entry| entry.id).collect();
-    let is_done = |id: &i64| !results.again.contains(id) && !refused.contains(id);
-    let done: Vec<i64> = entries.iter().map(|entry| entry.id).filter(is_done).collect();
+    let refused: Vec<&String> = results.refused.iter().flat_map(|(group, _)| group).map(|entry| &entry.id).collect();
+    let is_done = |id: &String| !results.again.contains(id) && !refused.contains(&id);
+    let done: Vec<String> = entries.into_iter().map(|entry| entry.id).filter(is_done).collect();
     queue.remove(&done);
     Outcome::Worked
 }

@@ -2,21 +2,22 @@
 //! the queue (see [`super::worker`]). Who has written looks for that lock before committing.
 
 use crate::settings;
-use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
-use pgrx::pg_sys;
-use std::cell::Cell;
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker};
+use pgrx::{PgMemoryContexts, pg_sys};
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 /// What `pg_stat_activity.backend_type` shows.
 const WORKER_TYPE: &str = "clip_search worker";
 
-/// A worker that was asked for takes a moment to come; uploads meanwhile ask for no other.
+/// A worker that was asked for takes a moment to come; uploads meanwhile ask for no other. Shorter than one lingers: it
+/// cannot have found nothing to do.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
     static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
     static HAS_WRITTEN: Cell<bool> = const { Cell::new(false) };
-    static LAUNCHED: Cell<Option<Instant>> = const { Cell::new(None) };
+    static LAUNCHED: RefCell<Option<(Instant, DynamicBackgroundWorker)>> = const { RefCell::new(None) };
 }
 
 /// The transaction at hand has written to the queue.
@@ -39,20 +40,31 @@ unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _argu
 
 /// Starts a worker where there is none. An upload does not fail for want of one: the entries wait for the next.
 fn launch() {
-    if LAUNCHED.get().is_some_and(|since| since.elapsed() < PATIENCE) || Presence::is_held() {
+    if is_coming() || Presence::is_held() {
         return;
     }
-    LAUNCHED.set(Some(Instant::now()));
     // SAFETY: the database of this process.
     let database = unsafe { pg_sys::MyDatabaseId };
     let worker = builder().set_restart_time(None).set_argument(Some(database.into()));
-    if worker.load_dynamic().is_err() {
-        LAUNCHED.set(None);
+    // SAFETY: the handle, which outlives the transaction, is made in memory that does.
+    let launched = unsafe { PgMemoryContexts::TopMemoryContext.switch_to(|_| worker.load_dynamic()) }.ok();
+    let is_launched = launched.is_some();
+    LAUNCHED.set(launched.map(|worker| (Instant::now(), worker)));
+    if !is_launched {
         pgrx::warning!(
             "clip_search: no background worker slot is free to embed what is queued; raise max_worker_processes. It is \
              kept, and the next upload tries again."
         );
     }
+}
+
+/// Whether one was asked for a moment ago, and has not been terminated since.
+fn is_coming() -> bool {
+    LAUNCHED.with_borrow(|launched| {
+        launched.as_ref().is_some_and(|(since, worker)| {
+            since.elapsed() < PATIENCE && !matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped))
+        })
+    })
 }
 
 fn builder() -> BackgroundWorkerBuilder {

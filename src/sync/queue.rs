@@ -18,9 +18,9 @@ const IS_DUE: &str = "q.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestam
 /// From now.
 const LATER: &str = "pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)";
 
-/// As long as it has waited already, so that the times between attempts double; ten minutes at most.
-const AS_LONG_AGAIN: &str = "LEAST(GREATEST(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) q.enqueued_at, \
-    interval '1 second'), interval '10 minutes')";
+/// Twice as long as the last time; ten minutes at most.
+const TWICE_AS_LONG: &str = "pg_catalog.make_interval(secs => LEAST(pg_catalog.power(2, LEAST(q.deferrals, 10)), 600)), \
+    deferrals = q.deferrals OPERATOR(pg_catalog.+) 1";
 
 /// What an entry asks for, but for the key: one table and its columns.
 #[derive(Clone)]
@@ -56,8 +56,8 @@ impl Task {
 /// An entry that this transaction has locked.
 #[derive(Clone)]
 pub struct Queued {
-    /// Its number.
-    pub id: i64,
+    /// A uuid.
+    pub id: String,
     /// The row's key as JSON.
     pub key: String,
 }
@@ -98,19 +98,19 @@ impl<'a> Queue<'a> {
     /// The oldest entries of a task that are due.
     pub fn entries(&self, task: &Task, most: usize) -> Vec<Queued> {
         let query = format!(
-            "SELECT q.id, q.key FROM {} AS q WHERE {} AND {IS_DUE} ORDER BY q.due_at LIMIT {most} \
+            "SELECT CAST(q.id AS pg_catalog.text), q.key FROM {} AS q WHERE {} AND {IS_DUE} ORDER BY q.due_at LIMIT {most} \
              FOR UPDATE OF q SKIP LOCKED",
             self.table,
             Task::IS_IT
         );
-        let entry = |row: &spi::Row| Some(Queued { id: row.number(1)?, key: row.text(2)? });
+        let entry = |row: &spi::Row| Some(Queued { id: row.text(1)?, key: row.text(2)? });
         self.connection.execute(&query, &task.arguments()).1.iter().filter_map(entry).collect()
     }
 
     /// All that is due of a task waits, and no entry is the worse for it: what was in the way is not theirs.
     pub fn put_off(&self, task: &Task, why: &str) {
         let update = format!(
-            "UPDATE {table} AS q SET due_at = {LATER} {AS_LONG_AGAIN}, last_error = $5 \
+            "UPDATE {table} AS q SET due_at = {LATER} {TWICE_AS_LONG}, last_error = $5 \
              WHERE q.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
              SELECT q.id FROM {table} AS q WHERE {} AND {IS_DUE} FOR UPDATE OF q SKIP LOCKED))",
             Task::IS_IT,
@@ -122,7 +122,7 @@ impl<'a> Queue<'a> {
     }
 
     /// Done with.
-    pub fn remove(&self, ids: &[i64]) {
+    pub fn remove(&self, ids: &[String]) {
         if !ids.is_empty() {
             let delete = format!("DELETE FROM {} AS q WHERE {}", self.table, Self::IS_ONE);
             self.connection.execute(&delete, &[list(ids)]);
@@ -130,10 +130,10 @@ impl<'a> Queue<'a> {
     }
 
     /// Their rows are locked, or were changed a moment ago.
-    pub fn look_again(&self, ids: &[i64]) {
+    pub fn look_again(&self, ids: &[String]) {
         if !ids.is_empty() {
             let update = format!(
-                "UPDATE {} AS q SET due_at = {LATER} {AS_LONG_AGAIN}, \
+                "UPDATE {} AS q SET due_at = {LATER} {TWICE_AS_LONG}, \
                  last_error = 'the row is locked by another session, or was changed meanwhile' WHERE {}",
                 self.table,
                 Self::IS_ONE
@@ -144,7 +144,7 @@ impl<'a> Queue<'a> {
 
     /// What is in the way of these, and of all others.
     pub fn note(&self, entries: &[Queued], why: &str) {
-        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let ids: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let update = format!(
             "UPDATE {} AS q SET last_error = $2 WHERE {} AND q.last_error IS DISTINCT FROM $2",
             self.table,
@@ -153,22 +153,22 @@ impl<'a> Queue<'a> {
         self.connection.execute(&update, &[list(&ids), Argument::text(why)]);
     }
 
-    const IS_ONE: &'static str = "q.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])";
+    const IS_ONE: &'static str = "q.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.uuid[])";
 
     /// An attempt has failed. They are tried again later, and given up in the end: which of them now.
     pub fn failed(&self, task: &Task, entries: &[Queued], raised: &Raised) -> Vec<Queued> {
-        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let ids: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let update = format!(
             "UPDATE {table} AS q SET attempts = q.attempts OPERATOR(pg_catalog.+) 1, last_error = $2, \
              due_at = {LATER} pg_catalog.make_interval(secs => LEAST(pg_catalog.power(2, q.attempts), 600)) \
              WHERE q.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
-             SELECT q.id FROM {table} AS q WHERE {} FOR UPDATE OF q SKIP LOCKED)) RETURNING q.id, q.attempts",
+             SELECT q.id FROM {table} AS q WHERE {} FOR UPDATE OF q SKIP LOCKED)) RETURNING CAST(q.id AS pg_catalog.text), q.attempts",
             Self::IS_ONE,
             table = self.table
         );
         let rows = self.connection.execute(&update, &[list(&ids), Argument::text(&raised.message)]).1;
         let is_over = |row: &&spi::Row| row.number::<i32>(2).is_some_and(|attempts| attempts >= ATTEMPTS);
-        let over: Vec<i64> = rows.iter().filter(is_over).filter_map(|row| row.number(1)).collect();
+        let over: Vec<String> = rows.iter().filter(is_over).filter_map(|row| row.text(1)).collect();
         let given_up: Vec<Queued> = entries.iter().filter(|entry| over.contains(&entry.id)).cloned().collect();
         let Task { table, source, embedding, .. } = task;
         for entry in &given_up {
@@ -191,7 +191,6 @@ impl<'a> Queue<'a> {
     }
 }
 
-fn list(ids: &[i64]) -> Argument {
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+fn list(ids: &[String]) -> Argument {
     Argument::text(&format!("{{{}}}", ids.join(",")))
 }

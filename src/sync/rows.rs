@@ -18,7 +18,7 @@ pub type Group = Vec<Queued>;
 #[derive(Default)]
 pub struct Results {
     /// Their rows are locked, or have changed.
-    pub again: Vec<i64>,
+    pub again: Vec<String>,
     /// Their rows could not be written.
     pub refused: Vec<(Group, Raised)>,
     /// Rows that were written.
@@ -54,7 +54,7 @@ impl QueuedRows<'_> {
     }
 
     fn again(&mut self, group: &Group) {
-        self.results.again.extend(group.iter().map(|entry| entry.id));
+        self.results.again.extend(group.iter().map(|entry| entry.id.clone()));
     }
 
     fn settled(&mut self, group: Group, outcome: Result<(), Raised>) {

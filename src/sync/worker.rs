@@ -80,7 +80,7 @@ fn run(is_static: bool) {
                 sleep(pause);
                 pause = (pause * 2).min(PAUSES.1);
             }
-            Ok(Outcome::NoExtension) if is_static => sleep(LONGEST_PAUSE),
+            Ok(Outcome::NoExtension) if is_static => sleep(PAUSES.1),
             Ok(Outcome::NoExtension) => return,
             Err(raised) => {
                 idle_since = Instant::now();

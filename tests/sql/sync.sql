@@ -97,12 +97,26 @@ BEGIN;
 SELECT clip_sync('odd', 'caption', 'half', mode => 'queued');
 INSERT INTO odd (id, title) VALUES (1, 'dog');
 SELECT key, source_column, embedding_column FROM clip_embed_queue;
--- Said again, what waits is kept: for the model that is asked for now, and if the source is the same.
+-- Said again, what waits is kept, for what is asked for now.
 UPDATE clip_embed_queue SET model = 'another/model';
 SELECT clip_sync('odd', 'caption', 'half', mode => 'queued', always => true);
 SELECT key, model FROM clip_embed_queue;
 SELECT clip_sync('odd', 'title', 'half', mode => 'queued');
-SELECT count(*) FROM clip_embed_queue;
+SELECT key, source_column, embedding_column FROM clip_embed_queue;
+-- Also where columns were renamed meanwhile; no upload gets past the old trigger.
+ALTER TABLE odd RENAME title TO heading;
+SAVEPOINT renamed;
+INSERT INTO odd (id, heading) VALUES (5, 'bird');
+ROLLBACK TO renamed;
+SELECT clip_sync('odd', 'heading', 'half', mode => 'queued');
+SELECT key, source_column, embedding_column FROM clip_embed_queue;
+ALTER TABLE odd RENAME half TO short;
+ALTER TABLE odd RENAME heading TO title;
+SELECT clip_sync('odd', 'title', 'short', mode => 'queued');
+SELECT key, source_column, embedding_column FROM clip_embed_queue;
+ALTER TABLE odd RENAME short TO half;
+SELECT clip_sync('odd', 'title', 'half', mode => 'queued');
+SELECT trigger, source_column, embedding_column, queued FROM clip_sync_status() WHERE "table" = 'odd'::regclass;
 -- Another key, and what changes neither
 INSERT INTO odd (id, title) VALUES (2, 'cat');
 DELETE FROM clip_embed_queue;
@@ -118,6 +132,29 @@ CREATE PUBLICATION clip_search_all FOR ALL TABLES;
 RESET client_min_messages;
 UPDATE clip_embed_queue SET due_at = now();
 DELETE FROM clip_embed_queue;
+ROLLBACK;
+-- A partition with a trigger of its own, and a table that the caller may not read
+BEGIN;
+CREATE TABLE whole (id int PRIMARY KEY, caption text, "its vector" vector) PARTITION BY RANGE (id);
+CREATE TABLE "the part" PARTITION OF whole DEFAULT;
+SELECT clip_sync('"the part"', 'caption', 'its vector');
+SAVEPOINT in_step;
+SELECT clip_sync('whole', 'caption', 'its vector');
+ROLLBACK TO in_step;
+GRANT CREATE ON SCHEMA public TO clip_search_other;
+ALTER TABLE whole OWNER TO clip_search_other;
+SELECT clip_unsync('"the part"', 'its vector');
+SELECT clip_sync('whole', 'caption', 'its vector');
+REVOKE ALL ON whole FROM clip_search_other;
+SET LOCAL ROLE clip_search_other;
+SELECT clip_unsync('whole', 'its vector');
+SAVEPOINT out_of_step;
+SELECT clip_unsync('shop');
+ROLLBACK TO out_of_step;
+RESET ROLE;
+SELECT clip_sync('shop', 'image');
+SET LOCAL ROLE clip_search_other;
+SELECT clip_unsync('shop');
 ROLLBACK;
 DROP VIEW shop_view;
 DROP TABLE shop, nokey, passing, odd;

@@ -1,6 +1,7 @@
 //! `clip_embed_trigger`: keeps an embedding in step with its picture or text, in the manner of `tsvector_update_trigger`.
 
 mod queued;
+mod replicated;
 mod row;
 
 use super::arguments::{bytes_of, text_of};

@@ -55,7 +55,8 @@ impl Row {
         }
     }
 
-    fn of(call: pg_sys::FunctionCallInfo) -> Option<Self> {
+    /// The row of a call, whenever it is fired; `None` where the function was not called as a trigger.
+    pub fn of(call: pg_sys::FunctionCallInfo) -> Option<Self> {
         // SAFETY: the call at hand; the context of a trigger is a TriggerData, of any other call something else or none.
         unsafe {
             let context = (*call).context;

@@ -50,6 +50,7 @@ fn a_server_without_memory() {
     });
     assert_eq!(number_of(&mut client, "clip_embed_queue WHERE attempts = 0"), 3);
     cluster.reconfigure(&[("clip_search.max_server_memory", "0")]);
+    cluster.wait_for_log("took new settings");
     wait_until("all", LIMIT, || {
         due_now(&mut client);
         number(&mut client, DONE) == 3

@@ -1,7 +1,7 @@
 //! What is queued in a dump, on a subscriber, on a standby.
 
-use super::{number_of, one, table, upload, wait_for, worker};
-use cluster_tests::{Cluster, refusal};
+use super::{LIMIT, number_of, one, table, upload, wait_for, worker};
+use cluster_tests::{Cluster, refusal, wait_until};
 use postgres::{Client, error::SqlState};
 use std::process::Stdio;
 
@@ -114,6 +114,88 @@ fn logical_replication() {
     assert_eq!(number_of(&mut client, "captions WHERE never IS NOT NULL"), 0);
     assert_eq!(number_of(&mut client, "captions WHERE caption = 'another'"), 1);
     client.batch_execute("DROP SUBSCRIPTION captions").unwrap();
+    cluster.assert_sessions_survived();
+}
+
+/// Where all tables are published, the queue and the failures of each server are its own.
+#[test]
+fn everything_is_replicated() {
+    let cluster = Cluster::builder().set("wal_level", "logical").start();
+    let mut client = cluster.connect();
+    client.batch_execute("CREATE DATABASE origin").unwrap();
+    let mut origin = cluster.connect_to("origin", "postgres");
+    let tables = "CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector);
+         CREATE TABLE pictures (id integer PRIMARY KEY, image bytea, embedding vector);";
+    origin
+        .batch_execute(&format!(
+            "CREATE EXTENSION clip_search CASCADE; {tables}
+             SELECT clip_sync('captions', 'caption', mode => 'queued'), clip_sync('pictures', 'image', mode => 'queued');
+             SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TABLES"
+        ))
+        .unwrap();
+    upload(&mut origin, 0..3);
+    wait_for(&mut origin, 3);
+    origin.query("SELECT pg_create_logical_replication_slot('everything', 'pgoutput')", &[]).unwrap();
+    hold_back(&mut origin);
+    let folder: String = one(&mut client, "SHOW unix_socket_directories");
+    let port: String = one(&mut client, "SHOW port");
+    client
+        .batch_execute(&format!(
+            "{tables}
+             SELECT clip_sync('captions', 'caption', mode => 'queued', always => true),
+                    clip_sync('pictures', 'image', mode => 'queued', always => true)"
+        ))
+        .unwrap();
+    client
+        .batch_execute(&format!(
+            "CREATE SUBSCRIPTION everything CONNECTION 'host={folder} port={port} dbname=origin user=postgres'
+                 PUBLICATION everything WITH (create_slot = false, slot_name = 'everything')"
+        ))
+        .unwrap();
+    wait_for(&mut client, 3);
+    // Each of them finds out that it is none, the subscriber first.
+    origin.batch_execute("INSERT INTO pictures VALUES (1, 'no picture')").unwrap();
+    let failed = "clip_embed_errors WHERE \"table\" = 'pictures'::regclass";
+    wait_until("the subscriber's failure", LIMIT, || number_of(&mut client, failed) == 1);
+    let_go(&mut origin);
+    wait_until("the publisher's failure", LIMIT, || number_of(&mut origin, failed) == 1);
+    upload(&mut origin, 3..6);
+    wait_for(&mut origin, 6);
+    wait_for(&mut client, 6);
+    // What one server forgets, the other still knows.
+    origin.batch_execute("SELECT clip_unsync('pictures')").unwrap();
+    upload(&mut origin, 6..7);
+    wait_for(&mut client, 7);
+    assert_eq!((number_of(&mut origin, failed), number_of(&mut client, failed)), (0, 1));
+    client.batch_execute("DROP SUBSCRIPTION everything").unwrap();
+    cluster.assert_sessions_survived();
+}
+
+/// The rows of one database are loaded into the tables of another, which have triggers by then.
+#[test]
+fn data_alone_restored() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    hold_back(&mut client);
+    upload(&mut client, 0..5);
+    client.batch_execute("DROP TRIGGER hold_back ON clip_embed_queue").unwrap();
+    client.batch_execute("CREATE DATABASE copy TEMPLATE template0").unwrap();
+    for part in ["--schema-only", "--data-only"] {
+        let mut dump = cluster.client("pg_dump").arg(part).stdout(Stdio::piped()).spawn().unwrap();
+        let restore = cluster
+            .psql()
+            .args(["--set=ON_ERROR_STOP=1", "--quiet", "--single-transaction", "--dbname=copy"])
+            .stdin(dump.stdout.take().unwrap())
+            .stdout(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(restore.status.success(), "{}", String::from_utf8_lossy(&restore.stderr));
+        assert!(dump.wait().unwrap().success());
+    }
+    let mut copy = cluster.connect_to("copy", "postgres");
+    copy.batch_execute("UPDATE clip_embed_queue SET due_at = now()").unwrap();
+    wait_for(&mut copy, 5);
     cluster.assert_sessions_survived();
 }
 

@@ -157,3 +157,26 @@ fn no_free_worker_slot() {
     wait_for(&mut client, 4);
     cluster.assert_sessions_survived();
 }
+
+/// A worker that was terminated is replaced by the next upload, however soon.
+#[test]
+fn worker_terminated_a_moment_ago() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    cluster_tests::embed_text(&mut client, "connect").unwrap();
+    let server = cluster.server();
+    server.freeze();
+    upload(&mut client, 0..1);
+    wait_until("a worker", LIMIT, || worker(&mut client).is_some());
+    client
+        .batch_execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'clip_search worker'",
+        )
+        .unwrap();
+    wait_until("its end", LIMIT, || worker(&mut client).is_none());
+    upload(&mut client, 1..2);
+    server.thaw();
+    wait_for(&mut client, 2);
+    cluster.assert_sessions_survived();
+}

@@ -3,6 +3,7 @@
 mod blame;
 mod elsewhere;
 mod faults;
+mod locks;
 mod rights;
 mod tables;
 
@@ -92,17 +93,27 @@ fn uploads_are_embedded_and_the_worker_ends() {
 /// A trigger of the table that raises: tried again, not in the way of others, and nothing of it lasts.
 #[test]
 fn a_row_that_cannot_be_written_is_not_in_the_way() {
+    refuses_one("CREATE TRIGGER refuse BEFORE UPDATE ON captions");
+}
+
+/// Nor is one that would raise within the commit.
+#[test]
+fn a_deferred_trigger_that_raises_is_not_in_the_way() {
+    refuses_one("CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON captions DEFERRABLE INITIALLY DEFERRED");
+}
+
+fn refuses_one(trigger: &str) {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     table(&mut client);
     client
-        .batch_execute(
+        .batch_execute(&format!(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  IF NEW.id = 7 THEN RAISE 'not this one'; END IF;
                  RETURN NEW;
              END $$;
-             CREATE TRIGGER refuse BEFORE UPDATE ON captions FOR EACH ROW EXECUTE FUNCTION refuse(); ALTER TABLE captions ENABLE ALWAYS TRIGGER refuse",
-        )
+             {trigger} FOR EACH ROW EXECUTE FUNCTION refuse(); ALTER TABLE captions ENABLE ALWAYS TRIGGER refuse"
+        ))
         .unwrap();
     upload(&mut client, 0..40);
     wait_until("the others to be embedded", LIMIT, || number(&mut client, DONE) == 39);

@@ -1,0 +1,18 @@
+//! `clip_skip_replicated`: keeps a publisher's queue and failures out of a subscriber's.
+
+use super::super::sql_function;
+use super::row::Row;
+use crate::errors::{Misuse, Result};
+use crate::ingest::Elevated;
+use pgrx::pg_sys::{self, Datum};
+
+sql_function!(clip_skip_replicated, pg_finfo_clip_skip_replicated, |call| {
+    Row::of(call.0).ok_or(Misuse::NotFiredAsTrigger.into()).and_then(|row| run(&row))
+});
+
+/// What the process that applies changes notes itself, for a table that it writes to, is kept.
+fn run(row: &Row) -> Result<Datum> {
+    // SAFETY: reads a variable of this process.
+    let is_replicated = unsafe { pg_sys::IsLogicalWorker() } && !Elevated::is_active();
+    Ok(if is_replicated { Datum::null() } else { row.unchanged() })
+}
