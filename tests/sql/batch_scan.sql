@@ -95,6 +95,35 @@ BEGIN
 END $$;
 SELECT four(0);
 RESET plan_cache_mode;
+-- What a node evaluates anew for each row of another: a LIMIT, a sample, a frame
+CREATE TABLE starts AS SELECT i AS id, CASE i WHEN 4 THEN -1 ELSE 3 END::bigint AS n, CASE i WHEN 4 THEN 200 ELSE 100 END::real AS percent,
+    CASE WHEN i <> 4 THEN 1.0 END::float8 AS seed FROM generate_series(1, 60) i;
+ANALYZE starts;
+CREATE FUNCTION first(n int, query text) RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE c refcursor; r record; found int[];
+BEGIN
+    OPEN c NO SCROLL FOR EXECUTE query;
+    FOR i IN 1..n LOOP FETCH c INTO r; found := found || r.id; END LOOP;
+    RETURN found;
+END $$;
+CREATE FUNCTION each(words text, condition text DEFAULT 'true') RETURNS text LANGUAGE sql AS $$
+    SELECT format('SELECT s.id, clip_embed_text(w.word || s.id) FROM starts s, LATERAL (%s) w WHERE %s', words, condition) $$;
+SELECT first(8, each('SELECT word FROM words LIMIT s.n'));
+SELECT first(9, each('SELECT word FROM words LIMIT s.n'));
+SELECT first(10, each('SELECT word FROM words LIMIT s.n'));
+SELECT first(8, each('SELECT word FROM words, generate_series(1, 2) OFFSET s.n'));
+SELECT first(8, each('SELECT word FROM words TABLESAMPLE bernoulli (s.percent)'));
+SELECT first(8, each('SELECT word FROM words TABLESAMPLE bernoulli (100) REPEATABLE (s.seed)'));
+SELECT first(8, each('SELECT word, row_number() OVER (ORDER BY word ROWS s.n PRECEDING) r FROM words OFFSET 0', 'r > 0'));
+SELECT first(8, each('SELECT * FROM (SELECT word, row_number() OVER (ORDER BY word) n FROM words) w WHERE n <= 10 / (4 - s.id) OFFSET 0'));
+SELECT first(2, 'SELECT id, clip_embed_text(''n '' || id) FROM starts WHERE id > 1 AND (id < 4 OR EXISTS (SELECT FROM words WHERE word < ''w'' LIMIT n))');
+-- ... and what it compares while it gives rows: columns of a type that cannot be compared
+CREATE TABLE inc AS SELECT i / 8 AS g, i AS id, 'cap ' || i AS caption, to_json(i) AS j FROM generate_series(1, 20000) i;
+CREATE INDEX ON inc (g);
+ANALYZE inc;
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET cursor_tuple_fraction = 0.001; SET max_parallel_workers_per_gather = 0;
+SELECT (first(64, 'SELECT id, clip_embed_text(caption) FROM (SELECT id, caption FROM inc ORDER BY g, CASE WHEN g < 12 THEN ROW(caption) ELSE ROW(j) END OFFSET 0) s'))[64];
+RESET enable_seqscan; RESET enable_bitmapscan; RESET cursor_tuple_fraction; RESET max_parallel_workers_per_gather;
 -- A LIMIT that would be another if it was looked at later
 BEGIN;
 SET LOCAL my.most = 20;
@@ -207,6 +236,6 @@ SELECT differ('SELECT * FROM (SELECT id, clip_embed_text(caption || '' at last''
 RESET min_parallel_table_scan_size; RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET max_parallel_workers_per_gather;
 
 DROP VIEW shown;
-DROP TABLE uploads, photos, long, parts, words;
+DROP TABLE uploads, photos, long, parts, words, starts, inc;
 DROP SEQUENCE counter;
-DROP FUNCTION differ, same, note, eight, four;
+DROP FUNCTION differ, same, note, eight, four, first, each;

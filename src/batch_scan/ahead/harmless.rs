@@ -1,6 +1,6 @@
 //! Functions that have no effects and raise no errors.
 
-use super::nodes::{elements, tag};
+use crate::batch_scan::nodes::{elements, tag};
 use pgrx::pg_sys::{self, List, Node, NodeTag, Oid};
 
 /// Functions that PostgreSQL does not call leakproof, for they might be slower for some values or speak of them in errors
@@ -81,7 +81,10 @@ pub unsafe fn is_harmless(function: Oid, arguments: *mut List, collation: Oid) -
 }
 
 /// Whether that is so whatever its arguments are, as long as their collation is known.
-unsafe fn is_always_harmless(function: Oid) -> bool {
+///
+/// # Safety
+/// A function that there is.
+pub unsafe fn is_always_harmless(function: Oid) -> bool {
     // SAFETY: a function that there is.
     unsafe {
         let is_volatile = || pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_VOLATILE;
