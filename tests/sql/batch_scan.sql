@@ -45,6 +45,15 @@ SELECT u.id, n FROM uploads u, LATERAL (SELECT count(e) n FROM words w LEFT JOIN
     SELECT clip_embed_text(x.caption) e FROM uploads x WHERE x.caption IS NOT NULL ORDER BY x.caption LIMIT u.id) s ON true) x WHERE u.id IN (6, 8) ORDER BY 1;
 RESET enable_material; RESET enable_memoize; RESET enable_hashjoin; RESET enable_mergejoin;
 
+-- Two tables that have more columns than a row may have
+DO $$ BEGIN
+    EXECUTE (SELECT 'CREATE TABLE wide AS SELECT i AS id, ''cap '' || i AS caption, ' || string_agg('i AS c' || n, ', ') || ' FROM generate_series(1, 50) i' FROM generate_series(1, 900) n);
+END $$;
+CREATE TABLE wider AS SELECT * FROM wide;
+SELECT count(*), bool_or(e IS NULL OR a IS NULL OR b IS NULL) FROM (SELECT ROW(a.*) a, ROW(b.*) b, clip_embed_text(a.caption) e FROM wide a JOIN wider b ON a.id = b.id OFFSET 0) s;
+SELECT count(*), bool_or(e IS NULL OR a IS NULL) FROM (SELECT ROW(a.*) a, clip_embed_text(a.caption) e FROM wide a JOIN wider b ON a.id = b.id OFFSET 0) s;
+DROP TABLE wide, wider;
+
 -- Inserts, updates, triggers, RETURNING
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := nextval('counter'); RETURN NEW; END $$;
 CREATE TRIGGER note BEFORE INSERT OR UPDATE ON photos FOR EACH ROW EXECUTE FUNCTION note();
