@@ -66,6 +66,15 @@ impl Columns {
         unsafe { variable(pg_sys::INDEX_VAR, self.first + number + 1, self.expression(number)).cast() }
     }
 
+    /// Adds the variables of an expression, which stays as it is.
+    ///
+    /// # Safety
+    /// Expressions of our copy of the plan.
+    pub unsafe fn add(&mut self, node: *mut Node) {
+        // SAFETY: `self` lives until the walk is over.
+        unsafe { add(node, (&raw mut *self).cast()) };
+    }
+
     /// Makes the variables of an expression those of the node above.
     ///
     /// # Safety
@@ -73,6 +82,21 @@ impl Columns {
     pub unsafe fn rename(&mut self, node: *mut Node) {
         // SAFETY: `self` lives until the walk is over.
         unsafe { rename(node, (&raw mut *self).cast()) };
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn add(node: *mut Node, columns: *mut c_void) -> bool {
+    if node.is_null() {
+        return false;
+    }
+    // SAFETY: an expression of our copy, and what `Columns::add` passes.
+    unsafe {
+        if tag(node) == NodeTag::T_Var {
+            (*columns.cast::<Columns>()).number(node.cast());
+            return false;
+        }
+        pg_sys::expression_tree_walker(node, Some(add), columns)
     }
 }
 

@@ -3,7 +3,6 @@
 //! ```text
 //! calls      is it one of our functions, and may it be answered ahead
 //! ahead      may rows of a plan be read before they are asked for
-//! harmless   which functions have no effects and raise no errors
 //! demand     how the rows of a node are asked for
 //! transform  plan → plan with `Custom Scan (ClipEmbed)` above the nodes whose target list has such calls
 //! node       the custom scan's callbacks
@@ -33,7 +32,6 @@ mod columns;
 mod demand;
 mod explain;
 mod figures;
-mod harmless;
 mod limit;
 mod node;
 mod nodes;

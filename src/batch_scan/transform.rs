@@ -144,13 +144,28 @@ impl Transformer {
             let is_in_the_way = demand.is_updatable && has_parts(plan);
             if is_candidate(plan) && !demand.fixed && !is_few && !is_in_the_way {
                 let calls = calls::find((*plan).targetlist, &self.ahead);
-                if !calls.is_empty() && self.ahead.rows(plan) {
+                if !calls.is_empty() && self.ahead.rows(plan) && fits(plan, &calls) {
                     self.last_id += 1;
                     *cell = above(plan, &calls, self.last_id, demand);
                     self.changed = true;
                 }
             }
         }
+    }
+}
+
+/// Whether the node's rows have no more columns than a row may have. What `plan` evaluates may be of more: the two rows of
+/// a join are nowhere one.
+unsafe fn fits(plan: *mut Plan, calls: &[Call]) -> bool {
+    // SAFETY: expressions of our copy, which are not changed here.
+    unsafe {
+        let (_, count) = vectors(calls);
+        let mut columns = Columns::behind(count);
+        for call in calls {
+            columns.number(*call.argument());
+        }
+        columns.add((*plan).targetlist.cast());
+        count + columns.len() <= pg_sys::MaxTupleAttributeNumber as usize
     }
 }
 

@@ -45,6 +45,15 @@ SELECT u.id, n FROM uploads u, LATERAL (SELECT count(e) n FROM words w LEFT JOIN
     SELECT clip_embed_text(x.caption) e FROM uploads x WHERE x.caption IS NOT NULL ORDER BY x.caption LIMIT u.id) s ON true) x WHERE u.id IN (6, 8) ORDER BY 1;
 RESET enable_material; RESET enable_memoize; RESET enable_hashjoin; RESET enable_mergejoin;
 
+-- Two tables that have more columns than a row may have
+DO $$ BEGIN
+    EXECUTE (SELECT 'CREATE TABLE wide AS SELECT i AS id, ''cap '' || i AS caption, ' || string_agg('i AS c' || n, ', ') || ' FROM generate_series(1, 50) i' FROM generate_series(1, 900) n);
+END $$;
+CREATE TABLE wider AS SELECT * FROM wide;
+SELECT count(*), bool_or(e IS NULL OR a IS NULL OR b IS NULL) FROM (SELECT ROW(a.*) a, ROW(b.*) b, clip_embed_text(a.caption) e FROM wide a JOIN wider b ON a.id = b.id OFFSET 0) s;
+SELECT count(*), bool_or(e IS NULL OR a IS NULL) FROM (SELECT ROW(a.*) a, clip_embed_text(a.caption) e FROM wide a JOIN wider b ON a.id = b.id OFFSET 0) s;
+DROP TABLE wide, wider;
+
 -- Inserts, updates, triggers, RETURNING
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := nextval('counter'); RETURN NEW; END $$;
 CREATE TRIGGER note BEFORE INSERT OR UPDATE ON photos FOR EACH ROW EXECUTE FUNCTION note();
@@ -95,6 +104,35 @@ BEGIN
 END $$;
 SELECT four(0);
 RESET plan_cache_mode;
+-- What a node evaluates anew for each row of another: a LIMIT, a sample, a frame
+CREATE TABLE starts AS SELECT i AS id, CASE i WHEN 4 THEN -1 ELSE 3 END::bigint AS n, CASE i WHEN 4 THEN 200 ELSE 100 END::real AS percent,
+    CASE WHEN i <> 4 THEN 1.0 END::float8 AS seed FROM generate_series(1, 60) i;
+ANALYZE starts;
+CREATE FUNCTION first(n int, query text) RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE c refcursor; r record; found int[];
+BEGIN
+    OPEN c NO SCROLL FOR EXECUTE query;
+    FOR i IN 1..n LOOP FETCH c INTO r; found := found || r.id; END LOOP;
+    RETURN found;
+END $$;
+CREATE FUNCTION each(words text, condition text DEFAULT 'true') RETURNS text LANGUAGE sql AS $$
+    SELECT format('SELECT s.id, clip_embed_text(w.word || s.id) FROM starts s, LATERAL (%s) w WHERE %s', words, condition) $$;
+SELECT first(8, each('SELECT word FROM words LIMIT s.n'));
+SELECT first(9, each('SELECT word FROM words LIMIT s.n'));
+SELECT first(10, each('SELECT word FROM words LIMIT s.n'));
+SELECT first(8, each('SELECT word FROM words, generate_series(1, 2) OFFSET s.n'));
+SELECT first(8, each('SELECT word FROM words TABLESAMPLE bernoulli (s.percent)'));
+SELECT first(8, each('SELECT word FROM words TABLESAMPLE bernoulli (100) REPEATABLE (s.seed)'));
+SELECT first(8, each('SELECT word, row_number() OVER (ORDER BY word ROWS s.n PRECEDING) r FROM words OFFSET 0', 'r > 0'));
+SELECT first(8, each('SELECT * FROM (SELECT word, row_number() OVER (ORDER BY word) n FROM words) w WHERE n <= 10 / (4 - s.id) OFFSET 0'));
+SELECT first(2, 'SELECT id, clip_embed_text(''n '' || id) FROM starts WHERE id > 1 AND (id < 4 OR EXISTS (SELECT FROM words WHERE word < ''w'' LIMIT n))');
+-- ... and what it compares while it gives rows: columns of a type that cannot be compared
+CREATE TABLE inc AS SELECT i / 8 AS g, i AS id, 'cap ' || i AS caption, to_json(i) AS j FROM generate_series(1, 20000) i;
+CREATE INDEX ON inc (g);
+ANALYZE inc;
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET cursor_tuple_fraction = 0.001; SET max_parallel_workers_per_gather = 0;
+SELECT (first(64, 'SELECT id, clip_embed_text(caption) FROM (SELECT id, caption FROM inc ORDER BY g, CASE WHEN g < 12 THEN ROW(caption) ELSE ROW(j) END OFFSET 0) s'))[64];
+RESET enable_seqscan; RESET enable_bitmapscan; RESET cursor_tuple_fraction; RESET max_parallel_workers_per_gather;
 -- A LIMIT that would be another if it was looked at later
 BEGIN;
 SET LOCAL my.most = 20;
@@ -207,6 +245,6 @@ SELECT differ('SELECT * FROM (SELECT id, clip_embed_text(caption || '' at last''
 RESET min_parallel_table_scan_size; RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET max_parallel_workers_per_gather;
 
 DROP VIEW shown;
-DROP TABLE uploads, photos, long, parts, words;
+DROP TABLE uploads, photos, long, parts, words, starts, inc;
 DROP SEQUENCE counter;
-DROP FUNCTION differ, same, note, eight, four;
+DROP FUNCTION differ, same, note, eight, four, first, each;

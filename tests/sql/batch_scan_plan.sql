@@ -65,11 +65,28 @@ CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level1', deterministi
 CREATE TABLE odd AS SELECT id, caption COLLATE blind AS blind, caption COLLATE "C" AS plain, ARRAY[id] AS ids, ARRAY[u] AS pairs FROM uploads u;
 ANALYZE odd;
 SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR strpos(blind, ''n'') > 0');
-SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR plain LIKE ''n%'' AND strpos(plain, ''n'') > 0');
+SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR starts_with(blind, plain)');
+SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR plain LIKE ''n%'' AND strpos(plain, ''n'') > 0 AND plain ^@ ''n''');
 SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR plain LIKE ANY (ARRAY[''n%'', ''a\''])');
 SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR lower(plain || blind) = ''n''');
 SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR pairs = pairs');
 SELECT plan('SELECT clip_embed_text(plain) FROM odd WHERE id < 50 OR ids = ids AND ARRAY[plain] && ARRAY[''n'']');
+-- ... and what a node evaluates when it starts again, or compares while it gives rows
+CREATE FUNCTION each(words text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT plan(format('SELECT clip_embed_text(o.plain || w.word) FROM odd o, LATERAL (%s) w', words)) $$;
+SET max_parallel_workers_per_gather = 0;
+SELECT each('SELECT relname AS word FROM pg_class LIMIT o.id');
+SELECT each('SELECT relname AS word FROM pg_class LIMIT 3 OFFSET 2');
+SELECT each('SELECT caption AS word FROM uploads TABLESAMPLE system (o.id)');
+SELECT plan('SELECT clip_embed_text(caption) FROM uploads TABLESAMPLE system (100) REPEATABLE (1)');
+SELECT each('SELECT caption AS word FROM (SELECT caption, rank() OVER (ORDER BY id ROWS o.id PRECEDING) r FROM uploads OFFSET 0) s WHERE r > 0');
+SELECT each('SELECT caption AS word FROM (SELECT caption, rank() OVER (ORDER BY id ROWS 2 PRECEDING) r FROM uploads OFFSET 0) s WHERE r > 0');
+SELECT each('SELECT caption AS word FROM (SELECT caption, rank() OVER (ORDER BY id RANGE 2 PRECEDING) r FROM uploads OFFSET 0) s WHERE r > 0');
+SELECT plan('SELECT clip_embed_text(plain) FROM (SELECT DISTINCT plain, pairs FROM odd) s');
+SELECT plan('SELECT clip_embed_text(plain) FROM (SELECT DISTINCT plain, blind FROM odd) s');
+SELECT plan('SELECT clip_embed_text(plain) FROM (SELECT * FROM odd ORDER BY pairs OFFSET 0) s');
+SELECT plan('SELECT clip_embed_text(plain) FROM (SELECT plain, rank() OVER (PARTITION BY pairs) r FROM odd OFFSET 0) s WHERE r > 0');
+RESET max_parallel_workers_per_gather;
 -- A LIMIT that may be another when it is looked at later
 SELECT plan('SELECT clip_embed_text(caption) FROM uploads LIMIT current_setting(''geqo_threshold'')::int');
 -- A LIMIT within a LIMIT, and one that is not read to its end
@@ -104,4 +121,4 @@ DROP VIEW shown;
 DROP TABLE uploads, photos, parts, odd;
 DROP COLLATION blind;
 DROP SCHEMA other CASCADE;
-DROP FUNCTION plan, falling;
+DROP FUNCTION plan, falling, each;

@@ -1,5 +1,7 @@
 //! Statements at random, from a small grammar: what may stand around a call that can be batched.
 
+use super::tables::{condition, from_where};
+
 /// Pseudo-random numbers, the same in each run: xorshift64*.
 pub struct Random(u64);
 
@@ -20,7 +22,7 @@ impl Random {
         self.below(n) == 0
     }
 
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+    pub fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         choices[self.below(choices.len())]
     }
 }
@@ -257,59 +259,5 @@ fn expression(random: &mut Random) -> String {
             random.below(3)
         ),
         _ => call(random),
-    }
-}
-
-fn from_where(random: &mut Random) -> String {
-    let from = match random.below(17) {
-        0 => "FROM parts t".to_owned(),
-        1 => "FROM shown t".to_owned(),
-        2 => format!("FROM (SELECT *, ctid FROM pictures WHERE id > {} OFFSET 0) t", random.below(20)),
-        3 => "FROM pictures t JOIN words w ON w.id = t.id".to_owned(),
-        4 => "FROM pictures t LEFT JOIN words w ON w.id = t.grp AND w.word <> 'word 2'".to_owned(),
-        5 => "FROM words w JOIN LATERAL (SELECT *, ctid FROM pictures p WHERE p.grp = w.id OFFSET 0) t ON true"
-            .to_owned(),
-        6 => "FROM (SELECT *, ctid FROM pictures UNION ALL SELECT *, ctid FROM parts) t".to_owned(),
-        // With pictures that are none.
-        7 | 8 => format!(
-            "FROM (SELECT *, ctid FROM pictures UNION ALL SELECT *, ctid FROM broken WHERE id > {}) t",
-            random.below(40)
-        ),
-        9 | 12 => "FROM (SELECT *, ctid FROM broken) t".to_owned(),
-        13 => "FROM words w JOIN LATERAL (SELECT *, ctid FROM pictures p WHERE p.id > w.id ORDER BY p.price, p.id LIMIT nullif(w.id % 4, 3)) t
-             ON w.id > 70"
-            .to_owned(),
-        14 => format!(
-            "FROM (SELECT *, ctid, generate_series(1, 2, CASE WHEN id = {} THEN 0 ELSE 1 END) n FROM pictures) t",
-            random.below(250)
-        ),
-        10 => "FROM (SELECT DISTINCT ON (id) *, ctid FROM pictures ORDER BY id, grp) t".to_owned(),
-        _ => "FROM pictures t".to_owned(),
-    };
-    format!("{from} WHERE {}", condition(random))
-}
-
-fn condition(random: &mut Random) -> String {
-    match random.below(17) {
-        0 => format!("t.id > {}", random.below(100)),
-        1 => format!("t.caption LIKE '%{}%'", random.below(10)),
-        2 => "t.grp IN (1, 2)".to_owned(),
-        3 => "t.price > 1.5".to_owned(),
-        4 => "EXISTS (SELECT FROM words w WHERE w.id = t.id)".to_owned(),
-        5 => format!("100 / (t.id - {}) < 1000", random.below(150)),
-        6 => "random() < 2".to_owned(),
-        7 => "t.image IS NOT NULL".to_owned(),
-        8 => format!("t.id NOT IN (SELECT id FROM words WHERE id < {})", random.below(50)),
-        9 => "t.price > (SELECT avg(price) FROM pictures)".to_owned(),
-        10 => format!("(t.id < {} OR t.grp <> (SELECT nextval('counter') % 4))", random.below(100)),
-        11 => format!(
-            "(t.id < {} OR t.id > 10 / (SELECT count(*) FROM words WHERE id > {}))",
-            random.below(100),
-            80 + random.below(20)
-        ),
-        12 => {
-            format!("(t.id < {} OR EXISTS (SELECT FROM words WHERE id > {}))", random.below(100), 80 + random.below(20))
-        }
-        _ => "true".to_owned(),
     }
 }

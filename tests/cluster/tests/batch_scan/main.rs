@@ -3,6 +3,7 @@
 mod fuzz;
 mod grammar;
 mod need;
+mod tables;
 mod trouble;
 
 use cluster_tests::Cluster;

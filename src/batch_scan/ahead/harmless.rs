@@ -1,6 +1,6 @@
 //! Functions that have no effects and raise no errors.
 
-use super::nodes::{elements, tag};
+use crate::batch_scan::nodes::{elements, tag};
 use pgrx::pg_sys::{self, List, Node, NodeTag, Oid};
 
 /// Functions that PostgreSQL does not call leakproof, for they might be slower for some values or speak of them in errors
@@ -28,8 +28,8 @@ const HARMLESS: &[&[u32]] = &[
 ];
 /// textlike, textnlike, texticlike, texticnlike: a pattern may be malformed, and a collation unfit.
 const LIKE: &[u32] = &[850, 851, 1633, 1634];
-/// strpos: a collation may be unfit.
-const STRPOS: u32 = 868;
+/// strpos, starts_with: a collation may be unfit, also for the second, which PostgreSQL calls leakproof.
+const WITHIN: &[u32] = &[868, 3696];
 /// =, <>, &&, @> of arrays, which call the `=` of their elements' type.
 const OF_ELEMENTS: &[u32] = &[744, 390, 2747, 2748];
 /// Division and remainder of smallint, integer and bigint: the divisor may be 0.
@@ -67,7 +67,7 @@ pub unsafe fn is_harmless(function: Oid, arguments: *mut List, collation: Oid) -
             return pg_sys::get_collation_isdeterministic(collation)
                 && constant(arguments, 1).is_some_and(|pattern| is_well_formed(pattern));
         }
-        if number == STRPOS {
+        if WITHIN.contains(&number) {
             return pg_sys::get_collation_isdeterministic(collation);
         }
         if DIVISIONS.contains(&number) {
@@ -81,7 +81,10 @@ pub unsafe fn is_harmless(function: Oid, arguments: *mut List, collation: Oid) -
 }
 
 /// Whether that is so whatever its arguments are, as long as their collation is known.
-unsafe fn is_always_harmless(function: Oid) -> bool {
+///
+/// # Safety
+/// A function that there is.
+pub unsafe fn is_always_harmless(function: Oid) -> bool {
     // SAFETY: a function that there is.
     unsafe {
         let is_volatile = || pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_VOLATILE;
