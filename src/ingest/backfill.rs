@@ -66,7 +66,7 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
         }
     };
     procedure.commit();
-    backfill.count();
+    backfill.count()?;
     procedure.commit();
     loop {
         let before = backfill.progress.done;
@@ -107,16 +107,21 @@ enum Window {
 }
 
 impl Backfill<'_> {
-    fn count(&mut self) {
+    fn count(&mut self) -> Result<()> {
         let connection = Connection::open();
         let query = format!(
-            "SELECT pg_catalog.count(*) FROM {} AS t WHERE {}",
+            "SELECT pg_catalog.count(*), pg_catalog.bool_and({}) IS NOT FALSE FROM {} AS t WHERE {}",
+            sql::is_provenance(&self.target),
             self.target.table.name,
             sql::condition(&self.target)
         );
         let (_, rows) = connection.execute(&query, &[Argument::long(0), Argument::text(&self.target.origin)]);
+        if !rows[0].is_true(2) {
+            return Err(not_provenance(&self.target));
+        }
         self.progress.counted(rows[0].number(1).unwrap_or_default());
         self.progress.show(&connection);
+        Ok(())
     }
 
     fn pass(&mut self, procedure: &Procedure) -> Result<()> {
@@ -222,6 +227,10 @@ impl Transaction<'_, '_> {
             }
             let end = if let Window::To(end) = &*window { Some(end) } else { None };
             let rows = statements.read(self.connection, target, (place.as_ref(), end), most)?;
+            // Since they were counted
+            if !rows.iter().all(Found::has_provenance) {
+                return Err(not_provenance(target));
+            }
             if let Some(last) = rows.last() {
                 *place = Some(statements.place_of(last, target));
                 self.read += rows.len();
@@ -255,6 +264,11 @@ impl Transaction<'_, '_> {
             candidate.picture = input.as_ref().ok().filter(|_| keeps).cloned();
         })
     }
+}
+
+fn not_provenance(target: &Target) -> Error {
+    let column = target.provenance.as_ref().map_or_else(String::new, |column| column.name.clone());
+    Obstacle::NotProvenance { table: target.table.name.clone(), column }.into()
 }
 
 /// How many pictures are fetched at a time.

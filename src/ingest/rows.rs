@@ -21,7 +21,8 @@ pub fn hash(bytes: &[u8]) -> Hash {
 const CTID: i32 = 1;
 const TABLE: i32 = 2;
 const SOURCE: i32 = 3;
-const KEY: i32 = 4;
+const IS_PROVENANCE: i32 = 4;
+const KEY: i32 = 5;
 
 /// A row that was read.
 #[derive(Clone, Copy)]
@@ -36,6 +37,11 @@ impl Found {
     /// OID of the table, or partition, that the row lies in.
     pub fn table(&self) -> pg_sys::Oid {
         pg_sys::Oid::from(self.0.number::<u32>(TABLE).expect("each row is in a table"))
+    }
+
+    /// Whether its provenance may be overwritten.
+    pub fn has_provenance(&self) -> bool {
+        self.0.is_true(IS_PROVENANCE)
     }
 
     /// The primary key as JSON: an object of columns and values.

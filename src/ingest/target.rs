@@ -119,6 +119,7 @@ impl Target {
         if picture.is_some() && kind != Kind::Url {
             return Err(Obstacle::NothingToKeep.into());
         }
+        check_distinct(&table, &key, [&source, &embedding], [&picture, &provenance])?;
         for column in key.iter().chain([&source, &embedding]).chain(&provenance) {
             check_privilege(&table, column, "SELECT")?;
         }
@@ -169,6 +170,32 @@ fn kind_of(source: &Column, wish: Option<&str>) -> Result<Kind> {
     }
     let (column, found) = (source.name.clone(), source.type_name.clone());
     Err(Obstacle::ColumnType { column, found, wanted }.into())
+}
+
+/// No column may be two things at once; and those that are written may not be in the key.
+fn check_distinct(
+    table: &Table,
+    key: &[Column],
+    [source, embedding]: [&Column; 2],
+    [picture, provenance]: [&Option<Column>; 2],
+) -> Result<()> {
+    let written = [
+        (Some(embedding), "the embedding"),
+        (picture.as_ref(), "the picture"),
+        (provenance.as_ref(), "the provenance"),
+    ];
+    let mut known = vec![(source, "the source")];
+    for (column, other) in written.into_iter().filter_map(|(column, what)| Some((column?, what))) {
+        let name = || column.name.clone();
+        if let Some((_, one)) = known.iter().find(|(known, _)| known.name == column.name) {
+            return Err(Obstacle::SameColumn { column: name(), one, other }.into());
+        }
+        if key.iter().any(|key| key.name == column.name) {
+            return Err(Obstacle::WrittenKey { table: table.name.clone(), column: name() }.into());
+        }
+        known.push((column, other));
+    }
+    Ok(())
 }
 
 fn check_privilege(table: &Table, column: &Column, privilege: &'static str) -> Result<()> {

@@ -46,6 +46,22 @@ CALL clip_embed_table('stock', 'image', picture_column => 'image');
 :state
 CALL clip_embed_table('stock', 'image', provenance_column => 'number');
 :state
+-- No column is two things at once, and none that is written is in the key.
+CALL clip_embed_table('stock', 'url', provenance_column => 'url');
+:state
+CREATE TABLE coded (code text, digest bytea, embedding vector(128), PRIMARY KEY (code, digest, embedding));
+CALL clip_embed_table('coded', 'code');
+:state
+ALTER TABLE coded DROP CONSTRAINT coded_pkey, ADD PRIMARY KEY (code, digest);
+ALTER TABLE coded ALTER embedding DROP NOT NULL;
+CALL clip_embed_table('coded', 'code', provenance_column => 'code');
+CALL clip_embed_table('coded', 'digest', provenance_column => 'code');
+SET clip_search.url_fetch = on;
+CALL clip_embed_table('coded', 'code', source_kind => 'url', picture_column => 'digest');
+RESET clip_search.url_fetch;
+INSERT INTO coded VALUES ('a source may be in the key', '');
+CALL clip_embed_table('coded', 'code');
+DROP TABLE coded;
 CALL clip_embed_table('stock', 'image', batch_size => 0);
 :state
 CREATE VIEW stock_view AS SELECT * FROM stock;
@@ -112,6 +128,23 @@ UPDATE stock SET "the ""caption""" = 'another' WHERE id = 5;
 UPDATE stock SET made_of = replace(made_of, 'fp32', 'int8') WHERE id = 6;
 CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
 SELECT embedding = clip_embed_text('another') AS same FROM stock WHERE id = 5;
+-- What is no provenance is somebody's, and nothing is written beside it. An empty text is nothing.
+UPDATE stock SET made_of = 'My caption', "the ""caption""" = 'one more' WHERE id = 5;
+CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of', batch_size => 1);
+:state
+SELECT id, made_of FROM stock WHERE made_of !~ '^clip-search/emoji fp32 ' ORDER BY id;
+UPDATE stock SET made_of = '' WHERE id = 5;
+CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
+-- Nor that of a row that somebody else has written since.
+CREATE TABLE titles (id integer PRIMARY KEY, caption text, title text, embedding vector(128));
+INSERT INTO titles SELECT n, 'caption ' || n FROM generate_series(1, 4) AS n;
+CREATE FUNCTION entitle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE titles SET title = 'My title' WHERE id = 4 AND title IS NULL; RETURN NULL; END $$;
+CREATE TRIGGER entitle AFTER UPDATE ON titles FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION entitle();
+CALL clip_embed_table('titles', 'caption', provenance_column => 'title', batch_size => 2);
+:state
+SELECT id, left(title, 11) AS title, embedding IS NOT NULL AS filled FROM titles ORDER BY id;
+DROP TABLE titles;
+DROP FUNCTION entitle();
 -- What was embedded and is no picture any more has no embedding.
 CALL clip_embed_table('stock', 'image', provenance_column => 'made_of');
 UPDATE stock SET image = '\x02' WHERE id = 7;
