@@ -4,7 +4,7 @@ use super::candidate::{Candidate, REQUEST_BYTES};
 use super::failures::{Failures, Fault};
 use super::pipeline::{self, Pace, Rows};
 use super::progress::Progress;
-use super::rows::{Found, Hash, Place, Statements, hash};
+use super::rows::{Found, Hash, Place, Statements, row_hash};
 use super::settle::{Settled, Writer};
 use super::sql;
 use super::target::{Kind, Names, Target};
@@ -47,6 +47,8 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
     spi::require_writable(c"clip_embed_table");
     let target = Target::check(wishes.table, &wishes.names, schema)?;
     let procedure = Procedure::open();
+    // The one that the CALL began in has the session's level of isolation.
+    procedure.commit();
     let mut backfill = {
         let connection = Connection::open();
         Failures::sweep(&connection, schema);
@@ -94,7 +96,7 @@ struct Backfill<'a> {
     window: Window,
     is_at_end: bool,
     passes: usize,
-    /// Hashes of keys that were done after the first pass; they are few.
+    /// Hashes of rows that were done after the first pass; they are few.
     seen: HashSet<Hash>,
     is_circular: bool,
 }
@@ -201,7 +203,7 @@ impl Rows for Transaction<'_, '_> {
             match settled {
                 Settled::Embedded => {
                     progress.done += 1;
-                    *is_circular |= *passes > 1 && !seen.insert(hash(candidate.key.as_bytes()));
+                    *is_circular |= *passes > 1 && !seen.insert(row_hash(candidate.row.table(), &candidate.key));
                 }
                 Settled::Failed => progress.failed += 1,
                 Settled::Refused(raised) => {
@@ -218,7 +220,7 @@ impl Rows for Transaction<'_, '_> {
 impl Transaction<'_, '_> {
     /// Locks further rows; false where there are none, or the transaction has enough.
     fn read_more(&mut self, most: usize) -> Result<bool> {
-        let most = most.min(self.backfill.wishes.batch_size - self.read);
+        let most = most.min(self.backfill.wishes.batch_size.saturating_sub(self.read));
         let Backfill { statements, target, place, window, is_at_end, .. } = &mut *self.backfill;
         while !*is_at_end && most > 0 && self.began.elapsed() <= TRANSACTION {
             if let Window::Unknown = window {

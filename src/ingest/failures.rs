@@ -1,7 +1,7 @@
 //! `clip_embed_errors`: what could not be embedded, and why.
 
 use super::elevated::Elevated;
-use super::rows::{Found, Hash};
+use super::rows::{Found, Hash, hash, row_hash};
 use super::target::Target;
 use crate::errors::{Error, Raised, is_the_pictures_fault};
 use crate::spi::{Argument, Connection};
@@ -49,7 +49,7 @@ pub struct Failures {
     source: String,
     /// Whether there were any when this began.
     are_known: bool,
-    /// Keys of those of this run, and of those left out: they are looked at once.
+    /// Rows of those of this run, and of those left out: they are looked at once.
     fresh: HashSet<Hash>,
     /// Rows left out because they are known to fail.
     pub skipped: i64,
@@ -81,7 +81,7 @@ impl Failures {
 
     /// Whether the row has failed in this run or, with the same source, before; then it would fail again.
     pub fn knows(&mut self, connection: &Connection, row: &Found, key: &str, source: &Hash, retry: bool) -> bool {
-        if self.fresh.contains(&super::rows::hash(key.as_bytes())) {
+        if self.fresh.contains(&row_hash(row.table(), key)) {
             return true;
         }
         if retry || !self.are_known {
@@ -96,7 +96,7 @@ impl Failures {
         let _elevated = Elevated::begin();
         let is_known = connection.execute(&query, &arguments).0 > 0;
         if is_known {
-            self.fresh.insert(super::rows::hash(key.as_bytes()));
+            self.fresh.insert(row_hash(row.table(), key));
             self.skipped += 1;
         }
         is_known
@@ -104,7 +104,7 @@ impl Failures {
 
     /// Keeps a failure; one more attempt where the row has failed before.
     pub fn record(&mut self, connection: &Connection, row: &Found, key: &str, source: &Hash, fault: &Fault) {
-        self.fresh.insert(super::rows::hash(key.as_bytes()));
+        self.fresh.insert(row_hash(row.table(), key));
         let entry =
             Entry { table: row.table(), key, source: &self.source, embedding: &self.column, raised: &fault.raised };
         entry.put(connection, &self.table, source, fault.is_permanent, 1);
@@ -121,8 +121,7 @@ impl Failures {
     }
 
     fn arguments(&self, table: pg_sys::Oid, key: &str) -> Vec<Argument> {
-        let hash = super::rows::hash(key.as_bytes());
-        vec![Argument::oid(table), Argument::text(&self.column), Argument::bytes(&hash)]
+        vec![Argument::oid(table), Argument::text(&self.column), Argument::bytes(&hash(key.as_bytes()))]
     }
 }
 
@@ -163,7 +162,7 @@ impl Entry<'_> {
         let arguments = [
             Argument::oid(self.table),
             Argument::text(self.embedding),
-            Argument::bytes(&super::rows::hash(self.key.as_bytes())),
+            Argument::bytes(&hash(self.key.as_bytes())),
             Argument::text(self.key),
             Argument::text(self.source),
             Argument::text(&self.raised.state()),

@@ -103,6 +103,26 @@ pub fn read(target: &Target, has_begin: bool, has_end: bool) -> Result<String> {
     ))
 }
 
+/// Reads and locks the rows whose key is at `$3` and further: in tables that inherit from each other there may be several.
+pub fn same_key(target: &Target) -> Result<String> {
+    let mut conditions = vec![condition(target)];
+    for (index, column) in target.key.iter().enumerate() {
+        conditions.push(format!(
+            "t.{} {} CAST(${} AS {})",
+            column.quoted,
+            column.equals()?,
+            index + 3,
+            column.type_name
+        ));
+    }
+    Ok(format!(
+        "SELECT {} FROM {} AS t WHERE {} FOR NO KEY UPDATE OF t SKIP LOCKED",
+        columns(target),
+        target.table.name,
+        conditions.join(" AND ")
+    ))
+}
+
 /// The place that is `$1` rows after the one at `$3` and further; `$2` is not used.
 pub fn place(target: &Target, has_begin: bool) -> Result<String> {
     let begin = if has_begin { format!("WHERE {}", after(target, 3)?) } else { String::new() };

@@ -72,9 +72,11 @@ pub struct Target {
     pub origin: String,
     /// Whether only this session sees it.
     pub is_temporary: bool,
+    /// Whether tables inherit from it, which have rows with the same keys.
+    pub has_heirs: bool,
 }
 
-const RELATION: &str = "SELECT relkind, relpersistence = 't', relpersistence = 't' AND pg_is_other_temp_schema(relnamespace) FROM pg_class WHERE oid = $1";
+const RELATION: &str = "SELECT relkind, relpersistence = 't', relpersistence = 't' AND pg_is_other_temp_schema(relnamespace), relkind = 'r' AND relhassubclass FROM pg_class WHERE oid = $1";
 const GENERATED: &str = "SELECT 1 FROM pg_attribute WHERE attrelid = $1 AND attname = $2::name AND (attgenerated <> '' OR attidentity = 'a')";
 const PRIVILEGE: &str = "SELECT has_column_privilege($1, $2::name::text, $3)";
 const MAY_FETCH: &str = "SELECT has_function_privilege($1::regprocedure, 'EXECUTE')";
@@ -98,7 +100,7 @@ impl Target {
     /// As [`Target::check`].
     pub fn check_columns(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
         let table = Table::read(id)?;
-        let is_temporary = check_relation(&table)?;
+        let (is_temporary, has_heirs) = check_relation(&table)?;
         let key: Vec<Column> = table.key(None).map_or(Vec::new(), |key| key.into_iter().cloned().collect());
         let source = table.column(&names.source)?.clone();
         let kind = kind_of(&source, names.kind.as_deref())?;
@@ -132,19 +134,20 @@ impl Target {
         }
         let origin = check_model(&embedding, &names.model)?;
         let model = names.model.clone();
-        Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin, is_temporary })
+        Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin, is_temporary, has_heirs })
     }
 }
 
-/// Whether it is a temporary one.
-fn check_relation(table: &Table) -> Result<bool> {
+/// Whether it is a temporary one, and whether others inherit from it.
+fn check_relation(table: &Table) -> Result<(bool, bool)> {
     let _settings = LocalSettings::with_catalog_only();
-    let relation = |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2), row.is_true(3)));
+    let relation =
+        |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2), row.is_true(3), row.is_true(4)));
     let found = spi::select(RELATION, &[Argument::oid(table.id)], relation)?;
-    let (kind, is_temporary, is_anothers) = found.into_iter().next().unwrap_or_default();
+    let (kind, is_temporary, is_anothers, has_heirs) = found.into_iter().next().unwrap_or_default();
     let kind = match kind.as_str() {
         "r" | "p" if is_anothers => "a temporary table of another session",
-        "r" | "p" => return Ok(is_temporary),
+        "r" | "p" => return Ok((is_temporary, has_heirs)),
         "v" => "a view",
         "m" => "a materialized view",
         _ => "a foreign table",

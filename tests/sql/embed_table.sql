@@ -171,6 +171,15 @@ INSERT INTO parts SELECT shop, n, CASE WHEN n = 9 AND shop = 'b' THEN '' ELSE im
 CALL clip_embed_table('parts', 'image', batch_size => 3);
 SELECT tableoid::regclass, count(*), count(embedding), sum(changes) FROM parts GROUP BY 1 ORDER BY 1;
 SELECT "table", key FROM clip_embed_errors WHERE "table" = 'parts_b'::regclass;
+-- Tables that inherit have each their own rows with the same keys.
+CREATE TABLE ancestor (id integer PRIMARY KEY, image bytea, embedding vector(128));
+CREATE TABLE heir (PRIMARY KEY (id)) INHERITS (ancestor);
+INSERT INTO ancestor VALUES (1, 'no picture'), (2, NULL);
+INSERT INTO heir SELECT n, image FROM pixel, generate_series(1, 2) AS n;
+CALL clip_embed_table('ancestor', 'image', batch_size => 1);
+SELECT "table", key FROM clip_embed_errors WHERE "table" = 'ancestor'::regclass;
+SELECT count(embedding) FROM heir;
+DROP TABLE ancestor CASCADE;
 -- Operators of somebody else in the search path
 CREATE SCHEMA clip_search_own;
 CREATE FUNCTION clip_search_own.never(integer, integer) RETURNS boolean LANGUAGE sql AS 'SELECT false';
@@ -197,6 +206,24 @@ CALL clip_embed_table('guarded', 'caption');
 DROP TRIGGER guard ON guarded;
 CALL clip_embed_table('guarded', 'caption');
 SELECT count(*) FROM clip_embed_errors WHERE "table" = 'guarded'::regclass;
+-- Constraints that are deferred are those of a row, too; and others are gone on with, whatever a session's isolation.
+CREATE TABLE checked (id integer PRIMARY KEY, caption text, embedding vector, isolation text);
+INSERT INTO checked SELECT n, 'caption ' || n FROM generate_series(1, 30) AS n;
+CREATE FUNCTION check_later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NEW.id = 7 THEN RAISE 'row % is not to be touched', NEW.id; END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER check_later AFTER UPDATE ON checked DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_later();
+CREATE FUNCTION note_isolation() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.isolation := current_setting('transaction_isolation'); RETURN NEW; END $$;
+CREATE TRIGGER note_isolation BEFORE UPDATE ON checked FOR EACH ROW EXECUTE FUNCTION note_isolation();
+SET default_transaction_isolation = serializable;
+CALL clip_embed_table('checked', 'caption', batch_size => 5);
+SHOW transaction_isolation;
+RESET default_transaction_isolation;
+SELECT isolation, count(embedding) FROM checked GROUP BY isolation ORDER BY isolation;
+SELECT key, sqlstate, message FROM clip_embed_errors WHERE "table" = 'checked'::regclass;
+DROP TABLE checked;
+DROP FUNCTION check_later(), note_isolation();
 -- Whoever is shown only some of the rows is shown no failures of others.
 ALTER TABLE stock ENABLE ROW LEVEL SECURITY;
 CREATE POLICY few ON stock USING (id < 3);
