@@ -47,6 +47,8 @@ pub struct Failures {
     table: String,
     column: String,
     source: String,
+    /// As what a source is embedded, and by which model; another may take it.
+    manner: String,
     /// Whether there were any when this began.
     are_known: bool,
     /// Rows of those of this run, and of those left out: they are looked at once.
@@ -76,10 +78,17 @@ impl Failures {
         let column = target.embedding.name.clone();
         let _elevated = Elevated::begin();
         let are_known = connection.execute(&any, &[Argument::text(&column)]).1[0].is_true(1);
-        Self { table, column, source: target.source.name.clone(), are_known, fresh: HashSet::new(), skipped: 0 }
+        let (source, kind) = (target.source.name.clone(), target.kind.name());
+        let manner = format!("{kind}\0{}\0{source}\0", target.origin);
+        Self { table, column, source, manner, are_known, fresh: HashSet::new(), skipped: 0 }
     }
 
-    /// Whether the row has failed in this run or, with the same source, before; then it would fail again.
+    /// What would fail again: a source, and what is made of it.
+    fn attempt(&self, source: &Hash) -> Hash {
+        hash(&[self.manner.as_bytes(), source].concat())
+    }
+
+    /// Whether the row has failed in this run or, with the same source and model, before; then it would fail again.
     pub fn knows(&mut self, connection: &Connection, row: &Found, key: &str, source: &Hash, retry: bool) -> bool {
         if self.fresh.contains(&row_hash(row.table(), key)) {
             return true;
@@ -92,7 +101,7 @@ impl Failures {
             self.table, IS_THE_ROW
         );
         let mut arguments = self.arguments(row.table(), key);
-        arguments.push(Argument::bytes(source));
+        arguments.push(Argument::bytes(&self.attempt(source)));
         let _elevated = Elevated::begin();
         let is_known = connection.execute(&query, &arguments).0 > 0;
         if is_known {
@@ -107,7 +116,7 @@ impl Failures {
         self.fresh.insert(row_hash(row.table(), key));
         let entry =
             Entry { table: row.table(), key, source: &self.source, embedding: &self.column, raised: &fault.raised };
-        entry.put(connection, &self.table, source, fault.is_permanent, 1);
+        entry.put(connection, &self.table, &self.attempt(source), fault.is_permanent, 1);
     }
 
     /// A row that has failed before has an embedding now, or nothing to embed; or it is gone.

@@ -28,6 +28,15 @@ impl Kind {
         }
     }
 
+    /// As in `source_kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Text => "text",
+            Self::Url => "url",
+        }
+    }
+
     /// What is embedded in the end.
     pub fn modality(self) -> Modality {
         if self == Self::Text { Modality::Text } else { Modality::Image }

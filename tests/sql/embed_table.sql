@@ -156,6 +156,11 @@ UPDATE stock SET url = CASE id WHEN 1 THEN 'data:image/png;base64,' || encode(pi
 CALL clip_embed_table('stock', 'url', source_kind => 'url', picture_column => 'image');
 SELECT id, stock.image = pixel.image AS kept, embedding = clip_embed_image(pixel.image) AS same FROM stock, pixel WHERE id <= 3 ORDER BY id;
 SELECT key, sqlstate, message FROM clip_embed_errors WHERE source_column = 'url' ORDER BY key;
+-- What is no URL may be a text.
+CALL clip_embed_table('stock', 'url', source_kind => 'url');
+CALL clip_embed_table('stock', 'url');
+SELECT id, embedding = clip_embed_text(url) AS same FROM stock WHERE id IN (2, 3) ORDER BY id;
+SELECT count(*) FROM clip_embed_errors WHERE source_column = 'url';
 SET ROLE clip_search_filler;
 CALL clip_embed_table('stock', 'url', 'free', source_kind => 'url');
 :state
