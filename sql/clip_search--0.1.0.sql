@@ -445,7 +445,7 @@ CREATE PROCEDURE clip_embed_table(
         picture_column name DEFAULT NULL,           -- where pictures fetched by URL are kept
         provenance_column name DEFAULT NULL,        -- text; rows whose picture or model has changed are embedded again
         batch_size integer DEFAULT 1000,            -- most rows of a transaction
-        retry_errors boolean DEFAULT false)         -- also those that failed before with the same source
+        retry_errors boolean DEFAULT false)         -- also those that failed before with the same source and model
     LANGUAGE C
     AS 'MODULE_PATHNAME', 'clip_embed_table';
 COMMENT ON PROCEDURE clip_embed_table(regclass, name, name, text, text, name, name, integer, boolean) IS
@@ -461,7 +461,7 @@ CREATE TABLE clip_embed_errors_data (
     sqlstate text NOT NULL,
     message text NOT NULL,
     hint text,
-    source_hash bytea NOT NULL,                     -- sha256 of what was to be embedded
+    source_hash bytea NOT NULL,                     -- sha256 of what was to be embedded, with column, kind and model
     is_permanent boolean NOT NULL,                  -- the same bytes will fail in the same way
     occurred_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     attempts integer NOT NULL DEFAULT 1,

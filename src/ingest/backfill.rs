@@ -4,7 +4,7 @@ use super::candidate::{Candidate, REQUEST_BYTES};
 use super::failures::{Failures, Fault};
 use super::pipeline::{self, Pace, Rows};
 use super::progress::Progress;
-use super::rows::{Found, Hash, Place, Statements, hash};
+use super::rows::{Found, Hash, Place, Statements, row_hash};
 use super::settle::{Settled, Writer};
 use super::sql;
 use super::target::{Kind, Names, Target};
@@ -47,6 +47,8 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
     spi::require_writable(c"clip_embed_table");
     let target = Target::check(wishes.table, &wishes.names, schema)?;
     let procedure = Procedure::open();
+    // The one that the CALL began in has the session's level of isolation.
+    procedure.commit();
     let mut backfill = {
         let connection = Connection::open();
         Failures::sweep(&connection, schema);
@@ -66,7 +68,7 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
         }
     };
     procedure.commit();
-    backfill.count();
+    backfill.count()?;
     procedure.commit();
     loop {
         let before = backfill.progress.done;
@@ -94,7 +96,7 @@ struct Backfill<'a> {
     window: Window,
     is_at_end: bool,
     passes: usize,
-    /// Hashes of keys that were done after the first pass; they are few.
+    /// Hashes of rows that were done after the first pass; they are few.
     seen: HashSet<Hash>,
     is_circular: bool,
 }
@@ -107,16 +109,21 @@ enum Window {
 }
 
 impl Backfill<'_> {
-    fn count(&mut self) {
+    fn count(&mut self) -> Result<()> {
         let connection = Connection::open();
         let query = format!(
-            "SELECT pg_catalog.count(*) FROM {} AS t WHERE {}",
+            "SELECT pg_catalog.count(*), pg_catalog.bool_and({}) IS NOT FALSE FROM {} AS t WHERE {}",
+            sql::is_provenance(&self.target),
             self.target.table.name,
             sql::condition(&self.target)
         );
         let (_, rows) = connection.execute(&query, &[Argument::long(0), Argument::text(&self.target.origin)]);
+        if !rows[0].is_true(2) {
+            return Err(not_provenance(&self.target));
+        }
         self.progress.counted(rows[0].number(1).unwrap_or_default());
         self.progress.show(&connection);
+        Ok(())
     }
 
     fn pass(&mut self, procedure: &Procedure) -> Result<()> {
@@ -196,7 +203,7 @@ impl Rows for Transaction<'_, '_> {
             match settled {
                 Settled::Embedded => {
                     progress.done += 1;
-                    *is_circular |= *passes > 1 && !seen.insert(hash(candidate.key.as_bytes()));
+                    *is_circular |= *passes > 1 && !seen.insert(row_hash(candidate.row.table(), &candidate.key));
                 }
                 Settled::Failed => progress.failed += 1,
                 Settled::Refused(raised) => {
@@ -213,7 +220,7 @@ impl Rows for Transaction<'_, '_> {
 impl Transaction<'_, '_> {
     /// Locks further rows; false where there are none, or the transaction has enough.
     fn read_more(&mut self, most: usize) -> Result<bool> {
-        let most = most.min(self.backfill.wishes.batch_size - self.read);
+        let most = most.min(self.backfill.wishes.batch_size.saturating_sub(self.read));
         let Backfill { statements, target, place, window, is_at_end, .. } = &mut *self.backfill;
         while !*is_at_end && most > 0 && self.began.elapsed() <= TRANSACTION {
             if let Window::Unknown = window {
@@ -222,6 +229,10 @@ impl Transaction<'_, '_> {
             }
             let end = if let Window::To(end) = &*window { Some(end) } else { None };
             let rows = statements.read(self.connection, target, (place.as_ref(), end), most)?;
+            // Since they were counted
+            if !rows.iter().all(Found::has_provenance) {
+                return Err(not_provenance(target));
+            }
             if let Some(last) = rows.last() {
                 *place = Some(statements.place_of(last, target));
                 self.read += rows.len();
@@ -255,6 +266,11 @@ impl Transaction<'_, '_> {
             candidate.picture = input.as_ref().ok().filter(|_| keeps).cloned();
         })
     }
+}
+
+fn not_provenance(target: &Target) -> Error {
+    let column = target.provenance.as_ref().map_or_else(String::new, |column| column.name.clone());
+    Obstacle::NotProvenance { table: target.table.name.clone(), column }.into()
 }
 
 /// How many pictures are fetched at a time.

@@ -1,7 +1,7 @@
 //! `clip_embed_errors`: what could not be embedded, and why.
 
 use super::elevated::Elevated;
-use super::rows::{Found, Hash};
+use super::rows::{Found, Hash, hash, row_hash};
 use super::target::Target;
 use crate::errors::{Error, Raised, is_the_pictures_fault};
 use crate::spi::{Argument, Connection};
@@ -47,9 +47,11 @@ pub struct Failures {
     table: String,
     column: String,
     source: String,
+    /// As what a source is embedded, and by which model; another may take it.
+    manner: String,
     /// Whether there were any when this began.
     are_known: bool,
-    /// Keys of those of this run, and of those left out: they are looked at once.
+    /// Rows of those of this run, and of those left out: they are looked at once.
     fresh: HashSet<Hash>,
     /// Rows left out because they are known to fail.
     pub skipped: i64,
@@ -76,12 +78,19 @@ impl Failures {
         let column = target.embedding.name.clone();
         let _elevated = Elevated::begin();
         let are_known = connection.execute(&any, &[Argument::text(&column)]).1[0].is_true(1);
-        Self { table, column, source: target.source.name.clone(), are_known, fresh: HashSet::new(), skipped: 0 }
+        let (source, kind) = (target.source.name.clone(), target.kind.name());
+        let manner = format!("{kind}\0{}\0{source}\0", target.origin);
+        Self { table, column, source, manner, are_known, fresh: HashSet::new(), skipped: 0 }
     }
 
-    /// Whether the row has failed in this run or, with the same source, before; then it would fail again.
+    /// What would fail again: a source, and what is made of it.
+    fn attempt(&self, source: &Hash) -> Hash {
+        hash(&[self.manner.as_bytes(), source].concat())
+    }
+
+    /// Whether the row has failed in this run or, with the same source and model, before; then it would fail again.
     pub fn knows(&mut self, connection: &Connection, row: &Found, key: &str, source: &Hash, retry: bool) -> bool {
-        if self.fresh.contains(&super::rows::hash(key.as_bytes())) {
+        if self.fresh.contains(&row_hash(row.table(), key)) {
             return true;
         }
         if retry || !self.are_known {
@@ -92,11 +101,11 @@ impl Failures {
             self.table, IS_THE_ROW
         );
         let mut arguments = self.arguments(row.table(), key);
-        arguments.push(Argument::bytes(source));
+        arguments.push(Argument::bytes(&self.attempt(source)));
         let _elevated = Elevated::begin();
         let is_known = connection.execute(&query, &arguments).0 > 0;
         if is_known {
-            self.fresh.insert(super::rows::hash(key.as_bytes()));
+            self.fresh.insert(row_hash(row.table(), key));
             self.skipped += 1;
         }
         is_known
@@ -104,10 +113,10 @@ impl Failures {
 
     /// Keeps a failure; one more attempt where the row has failed before.
     pub fn record(&mut self, connection: &Connection, row: &Found, key: &str, source: &Hash, fault: &Fault) {
-        self.fresh.insert(super::rows::hash(key.as_bytes()));
+        self.fresh.insert(row_hash(row.table(), key));
         let entry =
             Entry { table: row.table(), key, source: &self.source, embedding: &self.column, raised: &fault.raised };
-        entry.put(connection, &self.table, source, fault.is_permanent, 1);
+        entry.put(connection, &self.table, &self.attempt(source), fault.is_permanent, 1);
     }
 
     /// A row that has failed before has an embedding now, or nothing to embed; or it is gone.
@@ -121,8 +130,7 @@ impl Failures {
     }
 
     fn arguments(&self, table: pg_sys::Oid, key: &str) -> Vec<Argument> {
-        let hash = super::rows::hash(key.as_bytes());
-        vec![Argument::oid(table), Argument::text(&self.column), Argument::bytes(&hash)]
+        vec![Argument::oid(table), Argument::text(&self.column), Argument::bytes(&hash(key.as_bytes()))]
     }
 }
 
@@ -163,7 +171,7 @@ impl Entry<'_> {
         let arguments = [
             Argument::oid(self.table),
             Argument::text(self.embedding),
-            Argument::bytes(&super::rows::hash(self.key.as_bytes())),
+            Argument::bytes(&hash(self.key.as_bytes())),
             Argument::text(self.key),
             Argument::text(self.source),
             Argument::text(&self.raised.state()),

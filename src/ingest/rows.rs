@@ -17,11 +17,17 @@ pub fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
+/// What tells rows apart: partitions do not share keys, but tables that inherit from each other may.
+pub fn row_hash(table: pg_sys::Oid, key: &str) -> Hash {
+    Sha256::new().chain_update(table.to_u32().to_ne_bytes()).chain_update(key).finalize().into()
+}
+
 /// The columns of a row as it is read; those of the key follow.
 const CTID: i32 = 1;
 const TABLE: i32 = 2;
 const SOURCE: i32 = 3;
-const KEY: i32 = 4;
+const IS_PROVENANCE: i32 = 4;
+const KEY: i32 = 5;
 
 /// A row that was read.
 #[derive(Clone, Copy)]
@@ -38,9 +44,18 @@ impl Found {
         pg_sys::Oid::from(self.0.number::<u32>(TABLE).expect("each row is in a table"))
     }
 
+    /// Whether its provenance may be overwritten.
+    pub fn has_provenance(&self) -> bool {
+        self.0.is_true(IS_PROVENANCE)
+    }
+
     /// The primary key as JSON: an object of columns and values.
     pub fn key(&self) -> String {
         self.0.text(KEY).expect("a key is not NULL")
+    }
+
+    fn address(&self) -> (pg_sys::Oid, String) {
+        (self.table(), self.ctid())
     }
 
     /// Where it lies, until somebody changes it.
@@ -57,6 +72,7 @@ pub type Place = Vec<String>;
 pub struct Statements {
     /// With a begin, and with an end.
     read: [[OnceCell<Plan>; 2]; 2],
+    same_key: OnceCell<Plan>,
     place: [OnceCell<Plan>; 2],
     write: OnceCell<Plan>,
     clear: OnceCell<Plan>,
@@ -78,7 +94,7 @@ fn planned<'a>(
 
 impl Statements {
     /// Reads and locks rows in the order of the key, after one place and up to another; those that others have locked are
-    /// left out.
+    /// left out. More than asked for only where the last key is that of several.
     ///
     /// # Errors
     /// None of its own; Postgres raises what it has against them, here and below.
@@ -95,7 +111,26 @@ impl Statements {
         arguments.extend([begin, end].into_iter().flatten().flatten().map(|value| Argument::text(value)));
         let types = arguments.iter().map(Argument::type_id);
         let plan = planned(cell, connection, || sql::read(target, has_begin, has_end), types)?;
-        let _settings = in_order();
+        let mut rows: Vec<Found> = {
+            let _settings = in_order();
+            plan.run(connection, &arguments).1.into_iter().map(Found).collect()
+        };
+        if let (true, Some(last)) = (target.has_heirs && rows.len() == most, rows.last()) {
+            let rest = self.same_key(connection, target, &self.place_of(last, target))?;
+            let is_new = |row: &Found| rows.iter().all(|known| known.address() != row.address());
+            let rest: Vec<Found> = rest.into_iter().filter(is_new).collect();
+            rows.extend(rest);
+        }
+        Ok(rows)
+    }
+
+    /// The rows of one key; in the tables that inherit, others than that which was read.
+    fn same_key(&self, connection: &Connection, target: &Target, key: &Place) -> Result<Vec<Found>> {
+        let mut arguments = vec![Argument::long(0), Argument::text(&target.origin)];
+        arguments.extend(key.iter().map(|value| Argument::text(value)));
+        let types = arguments.iter().map(Argument::type_id);
+        let plan = planned(&self.same_key, connection, || sql::same_key(target), types)?;
+        let _settings = LocalSettings::with_keys_as_text();
         Ok(plan.run(connection, &arguments).1.into_iter().map(Found).collect())
     }
 

@@ -27,7 +27,21 @@ pub fn condition(target: &Target) -> String {
     format!("t.{source} IS NOT NULL AND {needed}")
 }
 
-/// Where the row lies, its source, its key as JSON, and the columns of its key: see the constants in [`super::rows`].
+/// Whether what is in the provenance column may be overwritten: nothing, or provenance. Else it is somebody's, and there by
+/// mistake.
+pub fn is_provenance(target: &Target) -> String {
+    match &target.provenance {
+        // Without a collation, since some have no regular expressions.
+        Some(column) => format!(
+            "COALESCE(t.{} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.~) \
+             '^([^ /]+/[^ /]+ ([a-z0-9_]* [0-9a-f]* )?[0-9a-f]{{64}})?$', true)",
+            column.quoted
+        ),
+        None => "true".to_owned(),
+    }
+}
+
+/// Where the row lies, its source, whether its provenance is one, its key as JSON, and the columns of its key: see the constants in [`super::rows`].
 pub fn columns(target: &Target) -> String {
     let object: Vec<String> = target
         .key
@@ -35,8 +49,9 @@ pub fn columns(target: &Target) -> String {
         .map(|column| format!("{}, {}", literal(&column.name), as_json(column.type_id, &cast(column))))
         .collect();
     format!(
-        "t.ctid, t.tableoid, {}, pg_catalog.jsonb_build_object({}), {}",
+        "t.ctid, t.tableoid, {}, {}, pg_catalog.jsonb_build_object({}), {}",
         cast(&target.source),
+        is_provenance(target),
         object.join(", "),
         target.key.iter().map(cast).collect::<Vec<_>>().join(", ")
     )
@@ -85,6 +100,26 @@ pub fn read(target: &Target, has_begin: bool, has_end: bool) -> Result<String> {
         target.table.name,
         conditions.join(" AND "),
         key(target)
+    ))
+}
+
+/// Reads and locks the rows whose key is at `$3` and further: in tables that inherit from each other there may be several.
+pub fn same_key(target: &Target) -> Result<String> {
+    let mut conditions = vec![condition(target)];
+    for (index, column) in target.key.iter().enumerate() {
+        conditions.push(format!(
+            "t.{} {} CAST(${} AS {})",
+            column.quoted,
+            column.equals()?,
+            index + 3,
+            column.type_name
+        ));
+    }
+    Ok(format!(
+        "SELECT {} FROM {} AS t WHERE {} FOR NO KEY UPDATE OF t SKIP LOCKED",
+        columns(target),
+        target.table.name,
+        conditions.join(" AND ")
     ))
 }
 

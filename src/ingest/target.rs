@@ -28,6 +28,15 @@ impl Kind {
         }
     }
 
+    /// As in `source_kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Text => "text",
+            Self::Url => "url",
+        }
+    }
+
     /// What is embedded in the end.
     pub fn modality(self) -> Modality {
         if self == Self::Text { Modality::Text } else { Modality::Image }
@@ -72,9 +81,11 @@ pub struct Target {
     pub origin: String,
     /// Whether only this session sees it.
     pub is_temporary: bool,
+    /// Whether tables inherit from it, which have rows with the same keys.
+    pub has_heirs: bool,
 }
 
-const RELATION: &str = "SELECT relkind, relpersistence = 't', relpersistence = 't' AND pg_is_other_temp_schema(relnamespace) FROM pg_class WHERE oid = $1";
+const RELATION: &str = "SELECT relkind, relpersistence = 't', relpersistence = 't' AND pg_is_other_temp_schema(relnamespace), relkind = 'r' AND relhassubclass FROM pg_class WHERE oid = $1";
 const GENERATED: &str = "SELECT 1 FROM pg_attribute WHERE attrelid = $1 AND attname = $2::name AND (attgenerated <> '' OR attidentity = 'a')";
 const PRIVILEGE: &str = "SELECT has_column_privilege($1, $2::name::text, $3)";
 const MAY_FETCH: &str = "SELECT has_function_privilege($1::regprocedure, 'EXECUTE')";
@@ -98,7 +109,7 @@ impl Target {
     /// As [`Target::check`].
     pub fn check_columns(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
         let table = Table::read(id)?;
-        let is_temporary = check_relation(&table)?;
+        let (is_temporary, has_heirs) = check_relation(&table)?;
         let key: Vec<Column> = table.key(None).map_or(Vec::new(), |key| key.into_iter().cloned().collect());
         let source = table.column(&names.source)?.clone();
         let kind = kind_of(&source, names.kind.as_deref())?;
@@ -119,6 +130,7 @@ impl Target {
         if picture.is_some() && kind != Kind::Url {
             return Err(Obstacle::NothingToKeep.into());
         }
+        check_distinct(&table, &key, [&source, &embedding], [&picture, &provenance])?;
         for column in key.iter().chain([&source, &embedding]).chain(&provenance) {
             check_privilege(&table, column, "SELECT")?;
         }
@@ -131,19 +143,20 @@ impl Target {
         }
         let origin = check_model(&embedding, &names.model)?;
         let model = names.model.clone();
-        Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin, is_temporary })
+        Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin, is_temporary, has_heirs })
     }
 }
 
-/// Whether it is a temporary one.
-fn check_relation(table: &Table) -> Result<bool> {
+/// Whether it is a temporary one, and whether others inherit from it.
+fn check_relation(table: &Table) -> Result<(bool, bool)> {
     let _settings = LocalSettings::with_catalog_only();
-    let relation = |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2), row.is_true(3)));
+    let relation =
+        |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2), row.is_true(3), row.is_true(4)));
     let found = spi::select(RELATION, &[Argument::oid(table.id)], relation)?;
-    let (kind, is_temporary, is_anothers) = found.into_iter().next().unwrap_or_default();
+    let (kind, is_temporary, is_anothers, has_heirs) = found.into_iter().next().unwrap_or_default();
     let kind = match kind.as_str() {
         "r" | "p" if is_anothers => "a temporary table of another session",
-        "r" | "p" => return Ok(is_temporary),
+        "r" | "p" => return Ok((is_temporary, has_heirs)),
         "v" => "a view",
         "m" => "a materialized view",
         _ => "a foreign table",
@@ -169,6 +182,32 @@ fn kind_of(source: &Column, wish: Option<&str>) -> Result<Kind> {
     }
     let (column, found) = (source.name.clone(), source.type_name.clone());
     Err(Obstacle::ColumnType { column, found, wanted }.into())
+}
+
+/// No column may be two things at once; and those that are written may not be in the key.
+fn check_distinct(
+    table: &Table,
+    key: &[Column],
+    [source, embedding]: [&Column; 2],
+    [picture, provenance]: [&Option<Column>; 2],
+) -> Result<()> {
+    let written = [
+        (Some(embedding), "the embedding"),
+        (picture.as_ref(), "the picture"),
+        (provenance.as_ref(), "the provenance"),
+    ];
+    let mut known = vec![(source, "the source")];
+    for (column, other) in written.into_iter().filter_map(|(column, what)| Some((column?, what))) {
+        let name = || column.name.clone();
+        if let Some((_, one)) = known.iter().find(|(known, _)| known.name == column.name) {
+            return Err(Obstacle::SameColumn { column: name(), one, other }.into());
+        }
+        if key.iter().any(|key| key.name == column.name) {
+            return Err(Obstacle::WrittenKey { table: table.name.clone(), column: name() }.into());
+        }
+        known.push((column, other));
+    }
+    Ok(())
 }
 
 fn check_privilege(table: &Table, column: &Column, privilege: &'static str) -> Result<()> {

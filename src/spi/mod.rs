@@ -219,10 +219,27 @@ impl Procedure {
         Self(())
     }
 
-    /// Commits, and begins the next transaction. No [`Connection`] may be open.
+    /// Commits, and begins the next transaction, which is READ COMMITTED and defers no constraints, whatever the session's
+    /// defaults. No [`Connection`] may be open.
     pub fn commit(&self) {
-        // SAFETY: connected, and not atomic.
-        unsafe { pg_sys::SPI_commit() };
+        let (isolation, level) = (c"transaction_isolation", c"read committed");
+        // SAFETY: connected, and not atomic; the strings are NUL-terminated and copied. Nothing was read yet, so that the
+        // level may be set.
+        unsafe {
+            pg_sys::SPI_commit();
+            pg_sys::set_config_option(
+                isolation.as_ptr(),
+                level.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_LOCAL,
+                true,
+                0,
+                false,
+            );
+        }
+        // What fails, fails where its row is written.
+        Connection::open().execute("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     }
 }
 

@@ -46,6 +46,22 @@ CALL clip_embed_table('stock', 'image', picture_column => 'image');
 :state
 CALL clip_embed_table('stock', 'image', provenance_column => 'number');
 :state
+-- No column is two things at once, and none that is written is in the key.
+CALL clip_embed_table('stock', 'url', provenance_column => 'url');
+:state
+CREATE TABLE coded (code text, digest bytea, embedding vector(128), PRIMARY KEY (code, digest, embedding));
+CALL clip_embed_table('coded', 'code');
+:state
+ALTER TABLE coded DROP CONSTRAINT coded_pkey, ADD PRIMARY KEY (code, digest);
+ALTER TABLE coded ALTER embedding DROP NOT NULL;
+CALL clip_embed_table('coded', 'code', provenance_column => 'code');
+CALL clip_embed_table('coded', 'digest', provenance_column => 'code');
+SET clip_search.url_fetch = on;
+CALL clip_embed_table('coded', 'code', source_kind => 'url', picture_column => 'digest');
+RESET clip_search.url_fetch;
+INSERT INTO coded VALUES ('a source may be in the key', '');
+CALL clip_embed_table('coded', 'code');
+DROP TABLE coded;
 CALL clip_embed_table('stock', 'image', batch_size => 0);
 :state
 CREATE VIEW stock_view AS SELECT * FROM stock;
@@ -112,6 +128,23 @@ UPDATE stock SET "the ""caption""" = 'another' WHERE id = 5;
 UPDATE stock SET made_of = replace(made_of, 'fp32', 'int8') WHERE id = 6;
 CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
 SELECT embedding = clip_embed_text('another') AS same FROM stock WHERE id = 5;
+-- What is no provenance is somebody's, and nothing is written beside it. An empty text is nothing.
+UPDATE stock SET made_of = 'My caption', "the ""caption""" = 'one more' WHERE id = 5;
+CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of', batch_size => 1);
+:state
+SELECT id, made_of FROM stock WHERE made_of !~ '^clip-search/emoji fp32 ' ORDER BY id;
+UPDATE stock SET made_of = '' WHERE id = 5;
+CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
+-- Nor that of a row that somebody else has written since.
+CREATE TABLE titles (id integer PRIMARY KEY, caption text, title text, embedding vector(128));
+INSERT INTO titles SELECT n, 'caption ' || n FROM generate_series(1, 4) AS n;
+CREATE FUNCTION entitle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE titles SET title = 'My title' WHERE id = 4 AND title IS NULL; RETURN NULL; END $$;
+CREATE TRIGGER entitle AFTER UPDATE ON titles FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION entitle();
+CALL clip_embed_table('titles', 'caption', provenance_column => 'title', batch_size => 2);
+:state
+SELECT id, left(title, 11) AS title, embedding IS NOT NULL AS filled FROM titles ORDER BY id;
+DROP TABLE titles;
+DROP FUNCTION entitle();
 -- What was embedded and is no picture any more has no embedding.
 CALL clip_embed_table('stock', 'image', provenance_column => 'made_of');
 UPDATE stock SET image = '\x02' WHERE id = 7;
@@ -123,6 +156,11 @@ UPDATE stock SET url = CASE id WHEN 1 THEN 'data:image/png;base64,' || encode(pi
 CALL clip_embed_table('stock', 'url', source_kind => 'url', picture_column => 'image');
 SELECT id, stock.image = pixel.image AS kept, embedding = clip_embed_image(pixel.image) AS same FROM stock, pixel WHERE id <= 3 ORDER BY id;
 SELECT key, sqlstate, message FROM clip_embed_errors WHERE source_column = 'url' ORDER BY key;
+-- What is no URL may be a text.
+CALL clip_embed_table('stock', 'url', source_kind => 'url');
+CALL clip_embed_table('stock', 'url');
+SELECT id, embedding = clip_embed_text(url) AS same FROM stock WHERE id IN (2, 3) ORDER BY id;
+SELECT count(*) FROM clip_embed_errors WHERE source_column = 'url';
 SET ROLE clip_search_filler;
 CALL clip_embed_table('stock', 'url', 'free', source_kind => 'url');
 :state
@@ -138,6 +176,15 @@ INSERT INTO parts SELECT shop, n, CASE WHEN n = 9 AND shop = 'b' THEN '' ELSE im
 CALL clip_embed_table('parts', 'image', batch_size => 3);
 SELECT tableoid::regclass, count(*), count(embedding), sum(changes) FROM parts GROUP BY 1 ORDER BY 1;
 SELECT "table", key FROM clip_embed_errors WHERE "table" = 'parts_b'::regclass;
+-- Tables that inherit have each their own rows with the same keys.
+CREATE TABLE ancestor (id integer PRIMARY KEY, image bytea, embedding vector(128));
+CREATE TABLE heir (PRIMARY KEY (id)) INHERITS (ancestor);
+INSERT INTO ancestor VALUES (1, 'no picture'), (2, NULL);
+INSERT INTO heir SELECT n, image FROM pixel, generate_series(1, 2) AS n;
+CALL clip_embed_table('ancestor', 'image', batch_size => 1);
+SELECT "table", key FROM clip_embed_errors WHERE "table" = 'ancestor'::regclass;
+SELECT count(embedding) FROM heir;
+DROP TABLE ancestor CASCADE;
 -- Operators of somebody else in the search path
 CREATE SCHEMA clip_search_own;
 CREATE FUNCTION clip_search_own.never(integer, integer) RETURNS boolean LANGUAGE sql AS 'SELECT false';
@@ -164,6 +211,24 @@ CALL clip_embed_table('guarded', 'caption');
 DROP TRIGGER guard ON guarded;
 CALL clip_embed_table('guarded', 'caption');
 SELECT count(*) FROM clip_embed_errors WHERE "table" = 'guarded'::regclass;
+-- Constraints that are deferred are those of a row, too; and others are gone on with, whatever a session's isolation.
+CREATE TABLE checked (id integer PRIMARY KEY, caption text, embedding vector, isolation text);
+INSERT INTO checked SELECT n, 'caption ' || n FROM generate_series(1, 30) AS n;
+CREATE FUNCTION check_later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NEW.id = 7 THEN RAISE 'row % is not to be touched', NEW.id; END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER check_later AFTER UPDATE ON checked DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_later();
+CREATE FUNCTION note_isolation() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.isolation := current_setting('transaction_isolation'); RETURN NEW; END $$;
+CREATE TRIGGER note_isolation BEFORE UPDATE ON checked FOR EACH ROW EXECUTE FUNCTION note_isolation();
+SET default_transaction_isolation = serializable;
+CALL clip_embed_table('checked', 'caption', batch_size => 5);
+SHOW transaction_isolation;
+RESET default_transaction_isolation;
+SELECT isolation, count(embedding) FROM checked GROUP BY isolation ORDER BY isolation;
+SELECT key, sqlstate, message FROM clip_embed_errors WHERE "table" = 'checked'::regclass;
+DROP TABLE checked;
+DROP FUNCTION check_later(), note_isolation();
 -- Whoever is shown only some of the rows is shown no failures of others.
 ALTER TABLE stock ENABLE ROW LEVEL SECURITY;
 CREATE POLICY few ON stock USING (id < 3);
