@@ -2,7 +2,9 @@
 
 use super::request::{Answer, Request};
 use super::slots::{copy, value};
+use crate::client::Deadline;
 use pgrx::pg_sys::{self, MemoryContext, MinimalTuple, TupleTableSlot};
+use std::time::Duration;
 
 /// A row, as the node below gave it.
 pub struct Row {
@@ -85,12 +87,23 @@ impl Batch {
     /// Sends what is to be embedded; whether there is anything.
     pub fn send(&mut self) -> bool {
         // Each of them, and not only until the first.
-        self.requests.iter_mut().map(Request::send).filter(|sent| *sent).count() > 0
+        let deadline = Deadline::of_request();
+        self.requests.iter_mut().map(|request| request.send(&deadline)).filter(|sent| *sent).count() > 0
     }
 
-    /// Waits for the answers; the worst of what came of them.
-    pub fn wait(&mut self) -> Answer {
-        self.requests.iter_mut().map(Request::wait).max().unwrap_or(Answer::Complete)
+    /// Whether the server did not even take it in time.
+    pub fn is_late(&self) -> bool {
+        self.requests.iter().any(Request::is_late)
+    }
+
+    /// Waits for the answers, no longer than for one request; the worst of what came of them. Where the server `has_had`
+    /// that time already, not at all.
+    pub fn wait(&mut self, has_had: bool) -> Answer {
+        let mut deadline = match has_had || self.is_late() {
+            true => Deadline::after(Some(Duration::ZERO)),
+            false => Deadline::of_request(),
+        };
+        self.requests.iter_mut().map(|request| request.wait(&mut deadline)).max().unwrap_or(Answer::Unasked)
     }
 
     /// The next row, with its number.

@@ -11,6 +11,7 @@
 //! batch      rows that were read
 //! request    what is embedded of them
 //! limit      how many rows the LIMIT above takes
+//! projected  rows whose vectors may have to be taken back
 //! explain    what EXPLAIN says
 //! figures    what EXPLAIN ANALYZE counts, also in parallel workers
 //! columns    what the node below gives, and what the node above has
@@ -23,7 +24,8 @@
 //! is loaded while that statement is planned (by `clip_embed_support`), which a planner hook would miss. It is a copy that
 //! is changed: the plan may be a cached one. Each call stays in the target list as a last resort,
 //! `COALESCE(vector of the batch, clip_embed_image(image))`, so that whatever a batch did not give – NULL, a picture that is
-//! none, a server that is gone – is found out where it always was, with the same error at the same time.
+//! none, a server that is gone, a row that itself changes the session's model – is found out where it always was, with the
+//! same error at the same time.
 
 mod ahead;
 mod batch;
@@ -36,11 +38,14 @@ mod limit;
 mod node;
 mod nodes;
 mod pace;
+mod projected;
 mod reader;
 mod request;
 mod slots;
 mod source;
 mod transform;
+
+pub use projected::model_changes;
 
 use crate::settings;
 use pgrx::{pg_guard, pg_sys};

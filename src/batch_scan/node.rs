@@ -5,6 +5,7 @@ use super::explain;
 use super::figures::Shared;
 use super::limit::Bound;
 use super::nodes::{elements, integers};
+use super::projected::Projected;
 use super::reader::Reader;
 use super::request::Embedded;
 use super::slots::{clear, project};
@@ -56,8 +57,9 @@ pub fn methods() -> *const pg_sys::CustomScanMethods {
 #[repr(C)]
 struct State {
     custom: CustomScanState,
-    /// Dropped with the query's memory, also after an error.
+    /// Both are dropped with the query's memory, also after an error.
     reader: *mut Reader,
+    row: *mut Projected,
 }
 
 impl State {
@@ -102,13 +104,18 @@ unsafe extern "C-unwind" fn begin(node: *mut CustomScanState, state: *mut pg_sys
                 model: (!model.is_null()).then(|| pg_sys::ExecInitExpr(model.cast(), &raw mut (*node).ss.ps)),
             }
         });
+        let embedded: Vec<Embedded> = embedded.collect();
+        let unnamed = embedded.iter().enumerate().filter(|(_, call)| call.model.is_none());
+        let row = Projected::new((*node).ss.ss_ScanTupleSlot, unnamed.map(|(column, _)| column).collect());
         let most = usize::try_from(flags[0]).unwrap_or(usize::MAX);
-        let reader = Reader::new(embedded.collect(), bound, most, flags[1] != 0, child);
+        let reader = Reader::new(embedded, bound, most, flags[1] != 0, child);
         if let Some(source) = reader.source() {
             // WHERE CURRENT OF looks for a scan of the table, and takes the place of its scan tuple.
             (*node).ss.ss_currentRelation = (*source).ss_currentRelation;
         }
-        (*node.cast::<State>()).reader = PgMemoryContexts::For((*state).es_query_cxt).leak_and_drop_on_delete(reader);
+        let mut memory = PgMemoryContexts::For((*state).es_query_cxt);
+        (*node.cast::<State>()).reader = memory.leak_and_drop_on_delete(reader);
+        (*node.cast::<State>()).row = memory.leak_and_drop_on_delete(row);
     }
 }
 
@@ -130,7 +137,11 @@ unsafe extern "C-unwind" fn execute(node: *mut CustomScanState) -> *mut TupleTab
             return slot;
         }
         (*context).ecxt_scantuple = slot;
-        project(projection)
+        let row = (*node.cast::<State>()).row;
+        (*row).enter();
+        let result = project(projection);
+        (*row).leave();
+        result
     }
 }
 

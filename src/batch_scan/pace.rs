@@ -1,6 +1,7 @@
 //! How many rows a batch has: few where few may be asked for, and fewer after one that was too much.
 
 use super::MOST_ROWS;
+use super::request::Answer;
 
 /// Full batches that have to be answered before larger ones are tried again. Each one that is too much costs the time of
 /// a request, so it takes twice as many after each.
@@ -14,12 +15,14 @@ pub struct Pace {
     most: usize,
     answered: u32,
     needed: u32,
+    /// Whether the server has answered at all.
+    is_served: bool,
 }
 
 impl Pace {
     /// Of a node that has read nothing yet.
     pub fn new() -> Self {
-        Self { size: 1, most: MOST_ROWS, answered: 0, needed: PATIENCE }
+        Self { size: 1, most: MOST_ROWS, answered: 0, needed: PATIENCE, is_served: false }
     }
 
     /// Begins with a batch of so many rows at most.
@@ -34,13 +37,30 @@ impl Pace {
         size
     }
 
+    /// Whether the server has answered a batch. As long as it has not, it may be one that answers nothing, which is not to
+    /// be waited for more often than need be.
+    pub fn is_served(&self) -> bool {
+        self.is_served
+    }
+
     /// Rows of the next batch, if there are no larger ones.
     pub fn full(&self) -> Option<usize> {
         (self.size == self.most).then_some(self.size)
     }
 
+    /// What came of a batch of so many rows.
+    pub fn learn(&mut self, rows: usize, answer: Answer) {
+        self.is_served |= answer == Answer::Complete;
+        match answer {
+            Answer::Unasked | Answer::Complete => self.answered(rows),
+            // Each row has a request of its own, now.
+            Answer::TooMuch => self.too_much(rows),
+            Answer::Missing => {}
+        }
+    }
+
     /// A batch of so many rows was answered.
-    pub fn answered(&mut self, rows: usize) {
+    fn answered(&mut self, rows: usize) {
         if rows < self.most || self.most == MOST_ROWS {
             return;
         }
@@ -52,7 +72,7 @@ impl Pace {
     }
 
     /// A batch of so many rows was more than the server could do in time, or had memory for.
-    pub fn too_much(&mut self, rows: usize) {
+    fn too_much(&mut self, rows: usize) {
         self.most = (rows / 2).max(1);
         self.size = 1;
         self.answered = 0;

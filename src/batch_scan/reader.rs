@@ -5,7 +5,7 @@ use super::batch::Batch;
 use super::figures::{Figures, timed};
 use super::limit::Bound;
 use super::pace::Pace;
-use super::request::{Answer, Embedded};
+use super::request::Embedded;
 use super::slots::{clear, fetch, fill};
 use super::source::{place, source};
 use crate::{client, settings};
@@ -91,13 +91,6 @@ impl Reader {
         self.pace.start(if self.at_once { self.most_rows() } else { 1 });
     }
 
-    fn restart(&mut self) {
-        self.is_at_end = false;
-        self.is_done = false;
-        self.rows_read = 0;
-        self.bound = None;
-    }
-
     /// Rows that the node above can still ask for.
     fn wanted(&self) -> usize {
         self.bound.map_or(usize::MAX, |bound| bound.saturating_sub(self.rows_read))
@@ -138,9 +131,6 @@ impl Reader {
                 self.current = self.read(context, 1);
                 // Where there was none, the child is before its first row.
                 self.is_at_end = false;
-                if let Some(batch) = &mut self.current {
-                    self.figures.add(0, timed(|| batch.wait()).1);
-                }
             }
             loop {
                 if let Some(batch) = &mut self.current
@@ -201,21 +191,29 @@ impl Reader {
                 return false;
             }
             let handed_on = self.rows_read - rows;
+            let is_first = !self.pace.is_served();
+            if is_first {
+                self.wait();
+            }
             // Never more than twice as many as were handed on, and one, unless all are asked for.
-            if self.wanted() > 0 && self.pace.full().is_some_and(|next| self.at_once || rows + next <= handed_on + 1) {
+            let may_be = |next| self.at_once || rows + next <= handed_on + 1;
+            if self.pace.is_served() && self.wanted() > 0 && self.pace.full().is_some_and(may_be) {
                 self.ahead = self.read_next(context);
             }
-        }
-        let batch = self.current.as_mut().expect("there is one");
-        let (answer, waited) = timed(|| batch.wait());
-        self.figures.add(0, waited);
-        match answer {
-            Answer::Complete => self.pace.answered(batch.len()),
-            // Each row has a request of its own, now.
-            Answer::TooMuch => self.pace.too_much(batch.len()),
-            Answer::Missing => {}
+            if !is_first {
+                self.wait();
+            }
         }
         true
+    }
+
+    /// Waits for the current batch.
+    fn wait(&mut self) {
+        let has_had = self.ahead.as_ref().is_some_and(Batch::is_late);
+        let batch = self.current.as_mut().expect("there is one");
+        let (answer, waited) = timed(|| batch.wait(has_had));
+        self.figures.add(0, waited);
+        self.pace.learn(batch.len(), answer);
     }
 
     unsafe fn read_next(&mut self, context: *mut ExprContext) -> Option<Batch> {
@@ -242,8 +240,11 @@ impl Reader {
             if (*(*self.child).state).es_direction == pg_sys::ScanDirection::ForwardScanDirection {
                 self.rows_read += batch.len();
             }
-            let (sent, waited) = timed(|| batch.send());
-            self.figures.add(u64::from(sent), waited);
+            // A row that is alone is asked for by its call.
+            if batch.len() > 1 {
+                let (sent, waited) = timed(|| batch.send());
+                self.figures.add(u64::from(sent), waited);
+            }
             Some(batch)
         }
     }
@@ -295,6 +296,9 @@ impl Reader {
                 batch.free();
             }
         }
-        self.restart();
+        self.is_at_end = false;
+        self.is_done = false;
+        self.rows_read = 0;
+        self.bound = None;
     }
 }

@@ -1,7 +1,7 @@
 //! The requests that embed a batch's items.
 
 use super::slots::evaluate;
-use crate::client::Pending;
+use crate::client::{Deadline, Pending};
 use crate::errors::{Error, Result};
 use crate::memo::{self, Key, Modality};
 use crate::{embedding, settings, text};
@@ -77,6 +77,8 @@ enum Model {
 /// What came of a request, from good to bad.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub enum Answer {
+    /// Nothing was sent.
+    Unasked,
     /// There is an answer to each item, be it that it cannot be embedded.
     Complete,
     /// There is none, and fewer items would have none, either.
@@ -134,22 +136,27 @@ impl Request {
     }
 
     /// Sends the items; whether there are any.
-    pub fn send(&mut self) -> bool {
+    pub fn send(&mut self, deadline: &Deadline) -> bool {
         self.numbers = HashMap::new();
         let Some(model) = self.model.name().filter(|_| !self.inputs.is_empty()) else { return false };
         let items = embedding::items(std::mem::take(&mut self.inputs), self.modality);
         self.is_memorable = !settings::may_be_on_its_way();
         // What goes wrong here goes wrong for each row, too, and is raised there.
-        self.pending = Some(Pending::begin(model.to_owned(), items));
+        self.pending = Some(Pending::begin(model.to_owned(), items, deadline));
         self.generation = memo::generation();
         true
     }
 
+    /// Whether the server did not even take it in time.
+    pub fn is_late(&self) -> bool {
+        matches!(self.pending, Some(Err(Error::NoAnswer(_))))
+    }
+
     /// Waits for the answers.
-    pub fn wait(&mut self) -> Answer {
-        let answers = match self.pending.take().map(|pending| pending.and_then(Pending::wait)) {
+    pub fn wait(&mut self, deadline: &mut Deadline) -> Answer {
+        let answers = match self.pending.take().map(|pending| pending.and_then(|pending| pending.wait(deadline))) {
             Some(Ok(answers)) => answers,
-            None => return Answer::Complete,
+            None => return Answer::Unasked,
             Some(Err(Error::NoAnswer(_) | Error::RequestTooLong(_))) => return Answer::TooMuch,
             Some(Err(Error::Server(failure))) if is_out_of_memory(&failure) => return Answer::TooMuch,
             Some(Err(_)) => return Answer::Missing,

@@ -1,7 +1,7 @@
 //! A socket to the server, and waiting on it the way a backend has to: on the latch too, interruptible and bounded.
 
 use crate::errors::{Error, Result};
-use crate::wait_event;
+use crate::{settings, wait_event};
 use pgrx::pg_sys;
 use protocol::{FrameError, HEADER_LEN, Header, Hello, Kind, Response, SocketPaths};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -17,6 +17,11 @@ pub struct Deadline {
 }
 
 impl Deadline {
+    /// That of a request which is made now.
+    pub fn of_request() -> Self {
+        Self::after(settings::request_timeout())
+    }
+
     /// `None` waits for ever.
     pub fn after(limit: Option<Duration>) -> Self {
         Self { limit, end: limit.map(|limit| Instant::now() + limit) }

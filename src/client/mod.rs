@@ -5,11 +5,12 @@ mod pending;
 mod pool;
 mod startup;
 
+pub use connection::Deadline;
 pub use pending::Pending;
 
 use crate::errors::{Error, Result};
 use crate::{memo, settings};
-use connection::{Connection, Deadline};
+use connection::Connection;
 use protocol::{
     Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, ModelInfo, Request,
     Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
@@ -21,7 +22,8 @@ use std::time::Duration;
 /// # Errors
 /// [`Error::Server`] where the request failed as a whole, and all that can happen to a connection.
 pub fn embed(model: String, items: Items) -> Result<Vec<Result<Embedding, Failure>>> {
-    Pending::begin(model, items)?.wait()
+    let pending = Pending::begin(model, items, &Deadline::of_request())?;
+    pending.wait(&mut Deadline::of_request())
 }
 
 /// Where the server that gave the remembered vectors is gone, forgets them: another one may have other files.
@@ -173,7 +175,7 @@ pub fn reset_statistics() -> Result<Option<Statistics>> {
 }
 
 fn ask_for_statistics(request: &Request) -> Result<Option<Statistics>> {
-    match pool::take_without_start(&Deadline::after(settings::request_timeout()))? {
+    match pool::take_without_start(&Deadline::of_request())? {
         Some(connection) => connection.give_back(),
         None => return Ok(None),
     }
@@ -213,12 +215,12 @@ fn ask(request: &Request) -> Result<Response> {
 /// Sends one request and takes so many responses, on the connection that is there or a new one.
 fn converse(request: &Request, responses: usize, mut each: impl FnMut(Response) -> Result<()>) -> Result<()> {
     let frame = protocol::encode(Kind::Request, request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
-    let mut deadline = Deadline::after(settings::request_timeout());
+    let mut deadline = Deadline::of_request();
     let mut connection = pool::take(&deadline)?;
     connection.send(&frame, &deadline)?;
     for _ in 0..responses {
         each(connection.receive_response(&deadline)?)?;
-        deadline = Deadline::after(settings::request_timeout());
+        deadline = Deadline::of_request();
     }
     connection.give_back();
     Ok(())

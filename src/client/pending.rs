@@ -3,7 +3,6 @@
 use super::connection::Deadline;
 use super::pool::{self, Lent};
 use crate::errors::{Error, Result};
-use crate::settings;
 use protocol::{EmbedRequest, Embedding, Failure, Items, Kind, Request, Response};
 
 /// Items that the server is embedding. Dropped, it is given up.
@@ -19,29 +18,31 @@ impl Pending {
     ///
     /// # Errors
     /// As [`super::embed`].
-    pub fn begin(model: String, items: Items) -> Result<Self> {
+    pub fn begin(model: String, items: Items, deadline: &Deadline) -> Result<Self> {
         let count = items.len();
         let request = Request::Embed(EmbedRequest { model, items });
         let frame =
             protocol::encode(Kind::Request, &request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
         let mut pending = Self { frame, items: count, connection: None };
-        match pending.send() {
+        match pending.send(deadline) {
             // Waiting tries once more.
             Ok(()) | Err(Error::Lost(_)) => Ok(pending),
             Err(error) => Err(error),
         }
     }
 
-    /// Waits for one result for each item, in order. Where the connection broke, the items are sent once more.
+    /// Waits for one result for each item, in order. Where the connection broke, the items are sent once more, to a server
+    /// that has as much time as the first one had.
     ///
     /// # Errors
     /// As [`super::embed`].
-    pub fn wait(mut self) -> Result<Vec<Result<Embedding, Failure>>> {
-        let response = match self.receive() {
+    pub fn wait(mut self, deadline: &mut Deadline) -> Result<Vec<Result<Embedding, Failure>>> {
+        let response = match self.receive(deadline) {
             Err(Error::Lost(_)) => {
                 pool::close_idle();
-                self.send()?;
-                self.receive()?
+                *deadline = Deadline::of_request();
+                self.send(deadline)?;
+                self.receive(deadline)?
             }
             outcome => outcome?,
         };
@@ -51,20 +52,19 @@ impl Pending {
         }
     }
 
-    fn send(&mut self) -> Result<()> {
+    fn send(&mut self, deadline: &Deadline) -> Result<()> {
         self.connection = None;
-        let deadline = Deadline::after(settings::request_timeout());
-        let mut connection = pool::take(&deadline)?;
-        connection.send(&self.frame, &deadline)?;
+        let mut connection = pool::take(deadline)?;
+        connection.send(&self.frame, deadline)?;
         self.connection = Some(connection);
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<Response> {
+    fn receive(&mut self, deadline: &Deadline) -> Result<Response> {
         let Some(mut connection) = self.connection.take() else {
             return Err(Error::Lost("The server closed the connection.".to_owned()));
         };
-        let response = connection.receive_response(&Deadline::after(settings::request_timeout()))?;
+        let response = connection.receive_response(deadline)?;
         connection.give_back();
         Ok(response)
     }

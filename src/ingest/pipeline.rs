@@ -1,6 +1,6 @@
 //! Items on their way to the server and back: while the rows of one batch are written, the next is being embedded.
 
-use crate::client::Pending;
+use crate::client::{Deadline, Pending};
 use crate::embedding::{self, Input};
 use crate::errors::{Error, Result};
 use crate::memo::Modality;
@@ -104,13 +104,14 @@ impl<R> Flight<R> {
         let pending = if inputs.is_empty() {
             None
         } else {
-            Some(Pending::begin(model.to_owned(), embedding::items(inputs, modality))?)
+            Some(Pending::begin(model.to_owned(), embedding::items(inputs, modality), &Deadline::of_request())?)
         };
         Ok(Self { rows, pending, began: Instant::now() })
     }
 
     fn land(self) -> Result<Vec<(R, Result<Embedding>)>> {
-        let mut answers = self.pending.map_or(Ok(Vec::new()), Pending::wait)?.into_iter();
+        let mut answers =
+            self.pending.map_or(Ok(Vec::new()), |pending| pending.wait(&mut Deadline::of_request()))?.into_iter();
         let mut result = |unsent: Option<Error>| match unsent {
             Some(error) => Err(error),
             None => answers.next().expect("one answer for one item").map_err(Error::Server),

@@ -2,6 +2,8 @@
 
 use super::*;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry};
+use pgrx::pg_guard;
+use std::ffi::{c_char, c_void};
 
 /// Defines all settings and reserves their prefix.
 pub fn register() {
@@ -18,16 +20,28 @@ pub fn register() {
     reserve_prefix();
 }
 
+/// Also where a transaction or a function ends that had set it.
+#[pg_guard]
+unsafe extern "C-unwind" fn assign_model(_name: *const c_char, _extra: *mut c_void) {
+    crate::batch_scan::model_changes();
+}
+
 fn register_choices() {
-    GucRegistry::define_string_guc(
-        c"clip_search.model",
-        c"The model of the functions that are not given one, as owner/name.",
-        c"The name is the model's path below clip_search.model_dir; clip_models() lists what is installed. \
-          Vectors of different models cannot be compared.",
-        &MODEL,
-        GucContext::Userset,
-        GucFlags::default(),
-    );
+    // SAFETY: the hook is guarded.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"clip_search.model",
+            c"The model of the functions that are not given one, as owner/name.",
+            c"The name is the model's path below clip_search.model_dir; clip_models() lists what is installed. \
+              Vectors of different models cannot be compared.",
+            &MODEL,
+            GucContext::Userset,
+            GucFlags::default(),
+            None,
+            Some(assign_model),
+            None,
+        );
+    }
     GucRegistry::define_string_guc(
         c"clip_search.device",
         c"Where models run: auto, cpu, cuda or cuda:N.",

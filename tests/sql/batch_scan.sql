@@ -190,6 +190,55 @@ FETCH 4 FROM c \g /dev/null
 SET clip_search.model = 'no/such';
 FETCH 1 FROM c;
 ROLLBACK;
+-- ... also where it is the row itself that changes it, before the call or after it,
+CREATE FUNCTION choose(name text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN set_config('clip_search.model', name, false); END $$;
+CREATE FUNCTION fifth(id int) RETURNS text LANGUAGE sql AS $$ SELECT CASE id WHEN 5 THEN 'no/such' ELSE 'clip-search/emoji' END $$;
+SELECT id, set_config('clip_search.model', fifth(id), false), clip_embed_text(caption) FROM uploads WHERE id < 20;
+SELECT first(4, 'SELECT id, choose(fifth(id)), clip_embed_text(caption) FROM uploads');
+SELECT first(5, 'SELECT id, choose(fifth(id)), clip_embed_text(caption) FROM uploads');
+SELECT first(5, 'SELECT id, clip_embed_text(caption), choose(fifth(id)) FROM uploads');
+SET clip_search.model = 'clip-search/emoji';
+SELECT first(6, 'SELECT id, clip_embed_text(caption), choose(fifth(id)) FROM uploads');
+SELECT first(20, 'SELECT id, choose(fifth(id)), clip_embed_text(caption, ''clip-search/emoji'') FROM uploads');
+SET clip_search.model = 'clip-search/emoji';
+SELECT first(5, 'SELECT id, vector_dims(clip_embed_text(caption)), choose(fifth(id)), clip_embed_text(caption) FROM uploads');
+SET clip_search.model = 'clip-search/emoji';
+-- ... and where it changes it back,
+SELECT first(20, 'SELECT id, choose(fifth(id)), choose(''clip-search/emoji''), clip_embed_text(caption) FROM uploads');
+CREATE FUNCTION withdraw(name text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM choose(name); RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN RETURN current_setting('clip_search.model'); END $$;
+SELECT differ('SELECT id, withdraw(''no/such'') AS model, clip_embed_text(caption || '' withdrawn'') FROM uploads');
+CREATE FUNCTION keep(name text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+    BEGIN PERFORM choose('no/such'); RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN RETURN choose(name); END; END $$;
+SELECT first(5, 'SELECT id, keep(fifth(id)), clip_embed_text(caption) FROM uploads');
+-- ... and where it is the row of a query within, which may have failed before,
+CREATE FUNCTION within(at int, name text) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(e) FROM (
+    SELECT choose(CASE id WHEN at THEN name ELSE 'clip-search/emoji' END), clip_embed_text('within ' || id) e FROM starts LIMIT 8) s); END $$;
+CREATE FUNCTION try_within(at int, name text) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+    RETURN within(at, name); EXCEPTION WHEN OTHERS THEN RETURN -1; END $$;
+SELECT first(4, 'SELECT id, within(8, fifth(id)), clip_embed_text(caption) FROM uploads');
+SELECT first(5, 'SELECT id, within(7, fifth(id)), clip_embed_text(caption) FROM uploads');
+SELECT first(5, 'SELECT id, try_within(7, fifth(id)), clip_embed_text(caption) FROM uploads');
+SELECT first(5, 'SELECT id, try_within(7, fifth(id)), choose(fifth(id)), clip_embed_text(caption) FROM uploads');
+SET clip_search.model = 'clip-search/emoji';
+SELECT id, try_within(id, fifth(id)), clip_embed_text(caption) IS NULL AS e FROM uploads LIMIT 8;
+-- ... and where it takes back what was set,
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET clip_search.model = %L', current_database(), 'no/such'); END $$;
+\c -
+\set VERBOSITY terse
+SET clip_search.model = 'clip-search/emoji';
+CREATE FUNCTION reset(id int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN IF id = 5 THEN RESET clip_search.model; END IF; END $$;
+SELECT first(4, 'SELECT id, reset(id), clip_embed_text(caption) FROM uploads');
+SELECT first(5, 'SELECT id, reset(id), clip_embed_text(caption) FROM uploads');
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET clip_search.model', current_database()); END $$;
+\c -
+\set VERBOSITY terse
+SET clip_search.model = 'clip-search/emoji';
+-- ... also in code that was compiled
+SET jit_above_cost = 0; SET jit_optimize_above_cost = 0; SET jit_inline_above_cost = 0;
+SELECT first(5, 'SELECT id, choose(fifth(id)), clip_embed_text(caption) FROM uploads');
+RESET jit_above_cost; RESET jit_optimize_above_cost; RESET jit_inline_above_cost;
+SET clip_search.model = 'clip-search/emoji';
 -- A loop that is left early
 DO $$ DECLARE r record; BEGIN
     FOR r IN SELECT id, clip_embed_text(caption) FROM uploads ORDER BY id LOOP EXIT WHEN r.id = 7; END LOOP;
@@ -247,4 +296,4 @@ RESET min_parallel_table_scan_size; RESET parallel_setup_cost; RESET parallel_tu
 DROP VIEW shown;
 DROP TABLE uploads, photos, long, parts, words, starts, inc;
 DROP SEQUENCE counter;
-DROP FUNCTION differ, same, note, eight, four, first, each;
+DROP FUNCTION differ, same, note, eight, four, first, each, choose, fifth, withdraw, keep, within, try_within, reset;

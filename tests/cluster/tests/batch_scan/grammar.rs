@@ -236,7 +236,7 @@ fn picture(random: &mut Random) -> &'static str {
 }
 
 fn expression(random: &mut Random) -> String {
-    match random.below(18) {
+    match random.below(19) {
         0 => format!("vector_dims({})", call(random)),
         1 => format!("{0} <=> {0}", call(random)),
         2 => format!("CASE WHEN t.id % 3 = 0 THEN {} END", call(random)),
@@ -257,6 +257,10 @@ fn expression(random: &mut Random) -> String {
             "(SELECT count(e) FROM words v LEFT JOIN (SELECT clip_embed_text(w.word) e FROM words w ORDER BY w.word LIMIT t.grp + {}) s
               ON true WHERE v.id < 3)",
             random.below(3)
+        ),
+        17 => format!(
+            "set_config('clip_search.model', CASE WHEN t.id % 10 < {} THEN 'clip-search/emoji' ELSE 'golden/small' END, true)",
+            random.below(10)
         ),
         _ => call(random),
     }

@@ -90,6 +90,41 @@ fn cancelled_while_a_batch_is_under_way() {
     cluster.assert_sessions_survived();
 }
 
+/// Connections of a process, whatever they are to.
+fn sockets(backend: i32) -> usize {
+    let descriptors = std::fs::read_dir(format!("/proc/{backend}/fd")).unwrap();
+    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// Until the server has answered, there is no second batch beside the first: each might be waited for in vain.
+#[test]
+fn one_batch_until_the_server_has_answered() {
+    let cluster = cluster_with_pictures();
+    let mut client = cluster.connect();
+    cluster_tests::embed_text(&mut client, "connect").unwrap();
+    client.batch_execute("SET clip_search.batch_memory = 64").unwrap();
+    let (backend, token) = (backend_pid(&mut client), client.cancel_token());
+    let connected = sockets(backend);
+    let server = cluster.server();
+    server.freeze();
+    let update = thread::spawn(move || {
+        let result = client.simple_query(UPDATE).map(|_| ());
+        (client, result)
+    });
+    cluster.wait_for_waiting(backend);
+    let waiting = sockets(backend);
+    token.cancel_query(NoTls).unwrap();
+    let (mut client, result) = update.join().unwrap();
+    assert_eq!(refusal(result).code().code(), "57014");
+    server.thaw();
+    assert_eq!(waiting, connected);
+    // Then there are two at a time.
+    client.simple_query(UPDATE).unwrap();
+    assert_eq!(sockets(backend), connected + 1);
+    cluster.assert_sessions_survived();
+}
+
 /// The batches are sent again to the next server.
 #[test]
 fn server_killed_while_batches_are_under_way() {
