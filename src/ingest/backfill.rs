@@ -84,6 +84,7 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
         }
     }
     backfill.progress.finish(&Connection::open());
+    procedure.end();
     Ok(())
 }
 

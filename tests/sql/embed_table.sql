@@ -223,7 +223,8 @@ CREATE FUNCTION note_isolation() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NE
 CREATE TRIGGER note_isolation BEFORE UPDATE ON checked FOR EACH ROW EXECUTE FUNCTION note_isolation();
 SET default_transaction_isolation = serializable;
 CALL clip_embed_table('checked', 'caption', batch_size => 5);
-SHOW transaction_isolation;
+UPDATE checked SET embedding = NULL WHERE id = 1;
+DO $$ BEGIN CALL clip_embed_table('checked', 'caption', retry_errors => true); RAISE NOTICE 'then %', current_setting('transaction_isolation'); END $$;
 RESET default_transaction_isolation;
 SELECT isolation, count(embedding) FROM checked GROUP BY isolation ORDER BY isolation;
 SELECT key, sqlstate, message FROM clip_embed_errors WHERE "table" = 'checked'::regclass;
