@@ -10,6 +10,8 @@ pub enum Obstacle {
     InTransaction { procedure: &'static str },
     #[error("{table} is {kind}")]
     NotFillable { table: String, kind: &'static str },
+    #[error("{table} was dropped meanwhile")]
+    Dropped { table: String },
     #[error("{table} has no primary key")]
     NoPrimaryKey { table: String },
     #[error("\"{kind}\" is not a kind of source")]
@@ -65,6 +67,7 @@ impl Obstacle {
             Self::NoPrimaryKey { .. } | Self::DeferrableKey { .. } | Self::KeyChanged { .. } => {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
+            Self::Dropped { .. } => Code::ERRCODE_UNDEFINED_TABLE,
             Self::NotStored => Code::ERRCODE_TRIGGERED_ACTION_EXCEPTION,
             Self::HalfVector { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::SourceKind { .. } | Self::NothingToKeep => Code::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -92,6 +95,7 @@ impl Obstacle {
                 "It commits batch by batch. Call it by itself: not after BEGIN, not from a function, and with autocommit on."
             }
             Self::NotFillable { .. } => "Name a table or a partitioned table.",
+            Self::Dropped { .. } => "If another has its name by now, call it again for that one.",
             Self::NoPrimaryKey { table } => {
                 return format!("Add one, as in ALTER TABLE {table} ADD PRIMARY KEY (id): rows are found again by it.");
             }

@@ -2,7 +2,7 @@
 
 use super::arguments::{Arguments, required, within};
 use super::sql_function;
-use crate::errors::Result;
+use crate::errors::{Obstacle, Result};
 use crate::ingest::{self, Names, Wishes};
 use crate::text;
 use pgrx::pg_sys::{self, Datum};
@@ -11,7 +11,9 @@ use std::ffi::CStr;
 sql_function!(clip_embed_table, pg_finfo_clip_embed_table, embed_table);
 
 fn embed_table(call: Arguments) -> Result<Datum> {
-    ingest::check_not_atomic(is_atomic(call))?;
+    if is_atomic(call) {
+        return Err(Obstacle::InTransaction { procedure: "clip_embed_table" }.into());
+    }
     let wishes = Wishes {
         table: required(call.oid(0), "tbl")?,
         names: Names {

@@ -2,6 +2,7 @@
 
 use super::candidate::{Candidate, REQUEST_BYTES};
 use super::failures::{Failures, Fault};
+use super::forget::Forgetting;
 use super::pipeline::{self, Pace, Rows};
 use super::progress::Progress;
 use super::rows::{Found, Hash, Place, Statements, row_hash};
@@ -68,6 +69,9 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
         }
     };
     procedure.commit();
+    if backfill.failures.are_known {
+        backfill.forget(&procedure, schema)?;
+    }
     backfill.count()?;
     procedure.commit();
     loop {
@@ -80,6 +84,7 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
         }
     }
     backfill.progress.finish(&Connection::open());
+    procedure.end();
     Ok(())
 }
 
@@ -109,8 +114,30 @@ enum Window {
 }
 
 impl Backfill<'_> {
+    /// Locks the table: what is known of it stays true until the transaction ends. Its name is looked up again, since
+    /// another table may have it by now.
+    fn lock(&mut self) -> Result<()> {
+        // SAFETY: any number may be locked.
+        unsafe { pg_sys::LockRelationOid(self.target.table.id, pg_sys::RowExclusiveLock as i32) };
+        if self.target.take_name()? {
+            self.statements = Statements::default();
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, procedure: &Procedure, schema: &str) -> Result<()> {
+        let mut forgetting = Forgetting::begin(&Connection::open(), &self.target, schema);
+        while forgetting.goes_on() {
+            self.lock()?;
+            forgetting.step(&Connection::open(), &self.target)?;
+            procedure.commit();
+        }
+        Ok(())
+    }
+
     fn count(&mut self) -> Result<()> {
         let connection = Connection::open();
+        self.lock()?;
         let query = format!(
             "SELECT pg_catalog.count(*), pg_catalog.bool_and({}) IS NOT FALSE FROM {} AS t WHERE {}",
             sql::is_provenance(&self.target),
@@ -132,9 +159,7 @@ impl Backfill<'_> {
         while !self.is_at_end {
             {
                 let connection = Connection::open();
-                // What is known of the table stays true until the transaction ends.
-                // SAFETY: any number may be locked; the statements find out whether there is such a table.
-                unsafe { pg_sys::LockRelationOid(self.target.table.id, pg_sys::RowExclusiveLock as i32) };
+                self.lock()?;
                 let model = self.target.model.clone();
                 let modality = self.target.kind.modality();
                 let mut pace = std::mem::replace(&mut self.pace, Pace::new());
@@ -276,12 +301,4 @@ fn not_provenance(target: &Target) -> Error {
 /// How many pictures are fetched at a time.
 fn fetches() -> usize {
     (FETCHES.1 / settings::max_image_bytes().max(1)).clamp(1, FETCHES.0)
-}
-
-/// Fails where transactions cannot be ended.
-///
-/// # Errors
-/// [`Obstacle::InTransaction`].
-pub fn check_not_atomic(is_atomic: bool) -> Result<()> {
-    if is_atomic { Err(Obstacle::InTransaction { procedure: "clip_embed_table" }.into()) } else { Ok(()) }
 }

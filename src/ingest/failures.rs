@@ -42,6 +42,9 @@ impl Fault {
     }
 }
 
+/// In the place of a source's hash, where nothing is known of the source.
+pub const UNKNOWN: Hash = [0; 32];
+
 /// The failures of one table's column.
 pub struct Failures {
     table: String,
@@ -50,7 +53,7 @@ pub struct Failures {
     /// As what a source is embedded, and by which model; another may take it.
     manner: String,
     /// Whether there were any when this began.
-    are_known: bool,
+    pub are_known: bool,
     /// Rows of those of this run, and of those left out: they are looked at once.
     fresh: HashSet<Hash>,
     /// Rows left out because they are known to fail.
@@ -154,7 +157,7 @@ pub struct Entry<'a> {
 impl Entry<'_> {
     /// Keeps that a row was given up after some attempts, for a reason that may pass.
     pub fn give_up(&self, connection: &Connection, schema: &str, attempts: i32) {
-        self.put(connection, &format!("{schema}.clip_embed_errors_data"), &[0; 32], false, attempts);
+        self.put(connection, &format!("{schema}.clip_embed_errors_data"), &UNKNOWN, false, attempts);
     }
 
     fn put(&self, connection: &Connection, table: &str, source: &Hash, is_permanent: bool, attempts: i32) {

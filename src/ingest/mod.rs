@@ -9,6 +9,7 @@
 //! sql         the text of those statements                        → target
 //! pipeline    the next rows are sent while the last are written   → client
 //! failures    clip_embed_errors
+//! forget      its entries of rows that are gone or mended         → sql
 //! progress    clip_stat_progress_embed, notices
 //! elevated    as the superuser, for the extension's own tables
 //! ```
@@ -17,6 +18,7 @@ mod backfill;
 mod candidate;
 mod elevated;
 mod failures;
+mod forget;
 mod pipeline;
 mod progress;
 mod rows;
@@ -24,7 +26,7 @@ mod settle;
 mod sql;
 mod target;
 
-pub use backfill::{Wishes, check_not_atomic, run};
+pub use backfill::{Wishes, run};
 pub use candidate::{Candidate, REQUEST_BYTES};
 pub use elevated::{Elevated, OwnersRights};
 pub use failures::{Entry, Failures};

@@ -43,18 +43,20 @@ pub fn is_provenance(target: &Target) -> String {
 
 /// Where the row lies, its source, whether its provenance is one, its key as JSON, and the columns of its key: see the constants in [`super::rows`].
 pub fn columns(target: &Target) -> String {
-    let object: Vec<String> = target
-        .key
-        .iter()
-        .map(|column| format!("{}, {}", literal(&column.name), as_json(column.type_id, &cast(column))))
-        .collect();
     format!(
-        "t.ctid, t.tableoid, {}, {}, pg_catalog.jsonb_build_object({}), {}",
+        "t.ctid, t.tableoid, {}, {}, {}, {}",
         cast(&target.source),
         is_provenance(target),
-        object.join(", "),
+        key_as_json(target),
         target.key.iter().map(cast).collect::<Vec<_>>().join(", ")
     )
+}
+
+fn key_as_json(target: &Target) -> String {
+    let value = |column: &Column| as_json(column.type_id, &cast(column));
+    let values: Vec<String> =
+        target.key.iter().map(|column| format!("{}, {}", literal(&column.name), value(column))).collect();
+    format!("pg_catalog.jsonb_build_object({})", values.join(", "))
 }
 
 fn cast(column: &Column) -> String {
@@ -131,8 +133,8 @@ pub fn place(target: &Target, has_begin: bool) -> Result<String> {
     Ok(format!("SELECT {columns} FROM {} AS t {begin} ORDER BY {key} OFFSET $1 LIMIT 1", target.table.name))
 }
 
-/// The one table with these rows, joined with keys in a JSON array, `$1`; those keys have an ordinal.
-pub fn by_keys(target: &Target, locks: bool) -> Result<String> {
+/// The row's key is the JSON `k.value`.
+fn has_key(target: &Target) -> Result<String> {
     let mut conditions = Vec::new();
     for column in &target.key {
         conditions.push(format!(
@@ -143,11 +145,30 @@ pub fn by_keys(target: &Target, locks: bool) -> Result<String> {
             column.type_name
         ));
     }
+    Ok(conditions.join(" AND "))
+}
+
+/// Of the rows with keys in a JSON array, `$1`, that lie in the table or partition `$3`: the key's ordinal, whether there
+/// is no embedding, and whether there is something to do. Keys that would be spelled otherwise by now are no row's.
+pub fn standing(target: &Target) -> Result<String> {
+    Ok(format!(
+        "SELECT k.ordinality, t.{} IS NULL, {} FROM {KEYS} JOIN {} AS t ON {} AND t.tableoid OPERATOR(pg_catalog.=) $3 \
+         AND k.value OPERATOR(pg_catalog.=) {}",
+        target.embedding.quoted,
+        condition(target),
+        target.table.name,
+        has_key(target)?,
+        key_as_json(target)
+    ))
+}
+
+/// The one table with these rows, joined with keys in a JSON array, `$1`; those keys have an ordinal.
+pub fn by_keys(target: &Target, locks: bool) -> Result<String> {
     Ok(format!(
         "SELECT {}, k.ordinality FROM {KEYS} JOIN ONLY {} AS t ON {}{}",
         columns(target),
         target.table.name,
-        conditions.join(" AND "),
+        has_key(target)?,
         if locks { " FOR NO KEY UPDATE OF t SKIP LOCKED" } else { "" }
     ))
 }

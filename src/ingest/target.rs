@@ -5,7 +5,9 @@ use crate::errors::{Error, Obstacle, Result};
 use crate::memo::Modality;
 use crate::search::{Column, Table};
 use crate::spi::{self, Argument, LocalSettings};
+use crate::text;
 use pgrx::pg_sys;
+use std::ffi::CStr;
 
 /// What the source column holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -145,6 +147,17 @@ impl Target {
         let model = names.model.clone();
         Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin, is_temporary, has_heirs })
     }
+
+    /// Takes the table's name as it is by now; whether it is another.
+    ///
+    /// # Errors
+    /// [`Obstacle::Dropped`].
+    pub fn take_name(&mut self) -> Result<bool> {
+        let name = name_now(self.table.id).ok_or_else(|| Obstacle::Dropped { table: self.table.name.clone() })?;
+        let is_another = name != self.table.name;
+        self.table.name = name;
+        Ok(is_another)
+    }
 }
 
 /// Whether it is a temporary one, and whether others inherit from it.
@@ -182,6 +195,17 @@ fn kind_of(source: &Column, wish: Option<&str>) -> Result<Kind> {
     }
     let (column, found) = (source.name.clone(), source.type_name.clone());
     Err(Obstacle::ColumnType { column, found, wanted }.into())
+}
+
+/// Schema and name, quoted, as they are now.
+fn name_now(table: pg_sys::Oid) -> Option<String> {
+    // SAFETY: any number may be asked for; names are NULL or NUL-terminated and palloc'd.
+    unsafe {
+        let name = pg_sys::get_rel_name(table);
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(table));
+        let is_there = !name.is_null() && !schema.is_null();
+        is_there.then(|| text::from_c(CStr::from_ptr(pg_sys::quote_qualified_identifier(schema, name))))
+    }
 }
 
 /// No column may be two things at once; and those that are written may not be in the key.

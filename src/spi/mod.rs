@@ -241,6 +241,12 @@ impl Procedure {
         // What fails, fails where its row is written.
         Connection::open().execute("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     }
+
+    /// Commits; what a caller does next has the session's defaults.
+    pub fn end(self) {
+        // SAFETY: as in `commit`.
+        unsafe { pg_sys::SPI_commit() };
+    }
 }
 
 impl Drop for Procedure {

@@ -131,6 +131,65 @@ fn goes_on_when_the_server_is_killed() {
     cluster.assert_sessions_survived();
 }
 
+/// Snapshots of a whole transaction would not let two of them write the same tables.
+#[test]
+fn sessions_share_the_work_whatever_their_isolation() {
+    for isolation in ["repeatable read", "serializable"] {
+        let cluster = Cluster::on_demand();
+        let mut client = cluster.connect();
+        table(&mut client);
+        let sessions: Vec<_> = (0..3)
+            .map(|_| {
+                let mut session = cluster.connect();
+                session.batch_execute(&format!("SET default_transaction_isolation = '{isolation}'")).unwrap();
+                fill(session)
+            })
+            .collect();
+        for session in sessions {
+            session.join().unwrap().1.unwrap();
+        }
+        assert_each_done_once(&mut client);
+    }
+}
+
+/// The table is what is filled, not what has its name.
+#[test]
+fn a_table_that_is_renamed_is_filled() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    let session = fill(cluster.connect());
+    wait_for_some(&mut client);
+    client
+        .batch_execute(
+            "BEGIN;
+             ALTER TABLE captions RENAME TO archive;
+             CREATE TABLE captions (LIKE archive INCLUDING ALL);
+             INSERT INTO captions SELECT n, 'another' FROM generate_series(1, 1000) AS n;
+             COMMIT",
+        )
+        .unwrap();
+    assert!(number(&mut client, "SELECT count(*) FROM archive WHERE embedding IS NULL") > 0);
+    session.join().unwrap().1.unwrap();
+    assert_eq!(number(&mut client, "SELECT count(embedding) FROM archive"), ROWS);
+    assert_eq!(number(&mut client, "SELECT count(embedding) FROM captions"), 0);
+}
+
+#[test]
+fn a_table_that_is_dropped_ends_it() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    let session = fill(cluster.connect());
+    wait_for_some(&mut client);
+    client
+        .batch_execute("BEGIN; DROP TABLE captions; CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector); COMMIT")
+        .unwrap();
+    let error = refusal(session.join().unwrap().1);
+    assert_eq!((error.code().code(), error.message()), ("42P01", "public.captions was dropped meanwhile"));
+    assert!(error.hint().unwrap().contains("call it again"));
+}
+
 /// Nobody waits for anybody: rows that are being changed are left for the next call.
 #[test]
 fn rows_that_others_have_locked_are_left_out() {
