@@ -75,10 +75,13 @@ impl Progress {
 
     fn so_far(&self) -> String {
         let done = self.done + self.failed + self.skipped;
+        if done == 0 {
+            return format!("0 of {} rows", self.total);
+        }
         let rate = done as f64 / self.began.elapsed().as_secs_f64();
         // Others may work on the same table, and rows may have come since.
         let total = self.total.max(done);
-        let left = Duration::from_secs(((total - done) as f64 / rate.max(1e-9)).min(1e9) as u64);
+        let left = Duration::from_secs(((total - done) as f64 / rate).min(1e9) as u64);
         let seconds = left.as_secs();
         let left = match seconds {
             0..120 => format!("{seconds} s"),
