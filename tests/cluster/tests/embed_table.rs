@@ -85,7 +85,9 @@ fn progress_is_seen_and_ends_with_the_session() {
     let mut other = cluster.connect_to("postgres", "other");
     assert_eq!(number(&mut other, "SELECT count(*) FROM clip_stat_progress_embed"), 0);
     client.execute("SELECT pg_terminate_backend($1)", &[&backend]).unwrap();
-    assert_eq!(refusal(session.join().unwrap().1).code().code(), "57P01");
+    // Whether the client reads the reason before it sees that the connection is closed is a matter of luck.
+    session.join().unwrap().1.unwrap_err();
+    cluster.wait_for_log("terminating connection due to administrator command");
     assert_eq!(number(&mut client, "SELECT count(*) FROM clip_stat_progress_embed"), 0);
     let before = number(&mut client, "SELECT count(embedding) FROM captions");
     assert!(before > 0 && before < ROWS, "{before}");
