@@ -103,7 +103,7 @@ bench: setup                                        ## latency and memory beside
 	@scripts/ensure-installed
 	@benches/run
 
-bench-ingest: setup                                 ## rows a second of tables of pictures, beside the server alone
+bench-ingest: setup                                 ## rows a second of tables of images, beside the server alone
 	@$(MAKE) --no-print-directory all
 	@scripts/ensure-installed
 	@benches/ingest/run
@@ -114,7 +114,7 @@ load: setup                                         ## 200 connections for a min
 	@load/run
 
 # MODEL=owner/name, MODEL_DIR=folder, IMAGES=folder and QUERIES=file take the user's own.
-demo: setup                                         ## search emoji, or with MODEL= and IMAGES= your own pictures
+demo: setup                                         ## search emoji, or with MODEL= and IMAGES= your own images
 	@$(MAKE) --no-print-directory all demo-program
 	@scripts/ensure-installed
 	@scripts/demo
@@ -129,7 +129,7 @@ tutorial: setup                                     ## the code blocks of docs/t
 	@scripts/ensure-installed
 	@scripts/tutorial
 
-parity: setup                                       ## compare pictures with PIL's, format by format: docs/parity.md
+parity: setup                                       ## compare images with PIL's, format by format: docs/parity.md
 	$(CARGO) run --quiet --locked --target-dir target -p parity
 
 clean:                                              ## remove what was built; keep what setup fetched

@@ -38,13 +38,13 @@ CREATE FUNCTION clip_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_image'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_embed_image(bytea) IS
-    'embedding of a picture (JPEG, PNG, ...) with the model that clip_search.model names';
+    'embedding of an image (JPEG, PNG, ...) with the model that clip_search.model names';
 
 CREATE FUNCTION clip_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_image'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_embed_image(bytea, text) IS
-    'embedding of a picture (JPEG, PNG, ...) with a model';
+    'embedding of an image (JPEG, PNG, ...) with a model';
 
 CREATE FUNCTION clip_embed_texts(text[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_embed_texts'
@@ -62,40 +62,40 @@ CREATE FUNCTION clip_embed_images(bytea[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_embed_images'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION clip_embed_images(bytea[]) IS
-    'embeddings of many pictures in one request; a NULL element gives NULL';
+    'embeddings of many images in one request; a NULL element gives NULL';
 
 CREATE FUNCTION clip_embed_images(bytea[], model text) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_embed_images'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION clip_embed_images(bytea[], text) IS
-    'embeddings of many pictures in one request with a model; a NULL element gives NULL';
+    'embeddings of many images in one request with a model; a NULL element gives NULL';
 
--- Where a picture cannot be embedded, NULL and a WARNING that says why. What is not the picture's fault (no such model, no
+-- Where an image cannot be embedded, NULL and a WARNING that says why. What is not the image's fault (no such model, no
 -- server, no memory) is an error all the same: trying again may help.
 
 CREATE FUNCTION clip_try_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_try_embed_image(bytea) IS
-    'embedding of a picture, or NULL and a WARNING where it is none, with the model that clip_search.model names';
+    'embedding of an image, or NULL and a WARNING where it is none, with the model that clip_search.model names';
 
 CREATE FUNCTION clip_try_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
 COMMENT ON FUNCTION clip_try_embed_image(bytea, text) IS
-    'embedding of a picture, or NULL and a WARNING where it is none, with a model';
+    'embedding of an image, or NULL and a WARNING where it is none, with a model';
 
 CREATE FUNCTION clip_try_embed_images(bytea[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_try_embed_images'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION clip_try_embed_images(bytea[]) IS
-    'embeddings of many pictures in one request; NULL for an element that is NULL or, with a WARNING, no picture';
+    'embeddings of many images in one request; NULL for an element that is NULL or, with a WARNING, no image';
 
 CREATE FUNCTION clip_try_embed_images(bytea[], model text) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_try_embed_images'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION clip_try_embed_images(bytea[], text) IS
-    'embeddings of many pictures in one request with a model; NULL for an element that is NULL or, with a WARNING, no picture';
+    'embeddings of many images in one request with a model; NULL for an element that is NULL or, with a WARNING, no image';
 
 CREATE FUNCTION clip_image_info(
         image bytea,
@@ -111,7 +111,7 @@ CREATE FUNCTION clip_image_info(
     AS 'MODULE_PATHNAME', 'clip_image_info'
     LANGUAGE C STABLE PARALLEL SAFE COST 20000 ROWS 1;
 COMMENT ON FUNCTION clip_image_info(bytea) IS
-    'what a picture is like; never an error, whatever the bytes. Decodes it, and needs no model';
+    'what an image is like; never an error, whatever the bytes. Decodes it, and needs no model';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Arithmetic on embeddings
@@ -154,7 +154,7 @@ CREATE FUNCTION clip_classify(
     AS 'MODULE_PATHNAME', 'clip_classify_image'
     LANGUAGE C STABLE PARALLEL SAFE COST 50000 ROWS 10;
 COMMENT ON FUNCTION clip_classify(bytea, text[], text, text, text[]) IS
-    'how well each label fits a picture, best first';
+    'how well each label fits an image, best first';
 
 CREATE FUNCTION clip_classify(
         embedding vector,
@@ -178,7 +178,7 @@ CREATE FUNCTION clip_best_label(
     AS 'MODULE_PATHNAME', 'clip_best_label_image'
     LANGUAGE C STABLE PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION clip_best_label(bytea, text[], text, text, text[]) IS
-    'the label that fits a picture best';
+    'the label that fits an image best';
 
 CREATE FUNCTION clip_best_label(
         embedding vector,
@@ -236,7 +236,7 @@ CREATE FUNCTION clip_search(
     AS 'MODULE_PATHNAME', 'clip_search_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
 COMMENT ON FUNCTION clip_search(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
-    'the rows of a table that look like a picture, most similar first';
+    'the rows of a table that look like an image, most similar first';
 
 CREATE FUNCTION clip_search(
         tbl regclass,
@@ -289,7 +289,7 @@ CREATE FUNCTION clip_search_json(
     AS 'MODULE_PATHNAME', 'clip_search_json_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
 COMMENT ON FUNCTION clip_search_json(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
-    'the rows of a table that look like a picture, as {"matches": [{"id", "score", "metadata"}]}';
+    'the rows of a table that look like an image, as {"matches": [{"id", "score", "metadata"}]}';
 
 CREATE FUNCTION clip_search_json(
         tbl regclass,
@@ -371,7 +371,7 @@ CREATE FUNCTION clip_thumbnail(image bytea, max_side integer DEFAULT 256) RETURN
     AS 'MODULE_PATHNAME', 'clip_thumbnail'
     LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION clip_thumbnail(bytea, integer) IS
-    'the picture made small, upright: JPEG, or PNG where it has transparent parts';
+    'the image made small, upright: JPEG, or PNG where it has transparent parts';
 
 CREATE FUNCTION clip_gallery_add(internal, image bytea, caption text, similarity real) RETURNS internal
     AS 'MODULE_PATHNAME', 'clip_gallery_add'
@@ -394,15 +394,15 @@ COMMENT ON FUNCTION clip_gallery_page(internal) IS
 CREATE AGGREGATE clip_gallery(image bytea, caption text, similarity real)
     (SFUNC = clip_gallery_add, STYPE = internal, FINALFUNC = clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
 COMMENT ON AGGREGATE clip_gallery(bytea, text, real) IS
-    'one HTML page with the pictures of a query, in its order; in psql: \g (format=unaligned tuples_only=on) gallery.html';
+    'one HTML page with the images of a query, in its order; in psql: \g (format=unaligned tuples_only=on) gallery.html';
 
 CREATE AGGREGATE clip_gallery(image bytea, caption text, similarity real, title text)
     (SFUNC = clip_gallery_add, STYPE = internal, FINALFUNC = clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
 COMMENT ON AGGREGATE clip_gallery(bytea, text, real, text) IS
-    'one HTML page with the pictures of a query, in its order, with a title';
+    'one HTML page with the images of a query, in its order, with a title';
 
 ------------------------------------------------------------------------------------------------------------------------
--- Pictures by URL
+-- Images by URL
 --
 -- Off unless clip_search.url_fetch is on. Only public addresses are connected to, unless clip_search.url_allow lists
 -- others.
@@ -412,7 +412,7 @@ CREATE FUNCTION clip_fetch_image(url text) RETURNS bytea
     AS 'MODULE_PATHNAME', 'clip_fetch_image'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 1000000;
 COMMENT ON FUNCTION clip_fetch_image(text) IS
-    'the picture at an http, https or data URL';
+    'the image at an http, https or data URL';
 
 CREATE FUNCTION clip_fetch_images(
         urls text[],
@@ -426,7 +426,7 @@ CREATE FUNCTION clip_fetch_images(
     AS 'MODULE_PATHNAME', 'clip_fetch_images'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 100;
 COMMENT ON FUNCTION clip_fetch_images(text[], boolean) IS
-    'the pictures at many URLs, fetched side by side; one row for each, with the picture or the reason why there is none';
+    'the images at many URLs, fetched side by side; one row for each, with the image or the reason why there is none';
 -- They make the database server send requests into the network, and its memory holds what comes back.
 REVOKE ALL ON FUNCTION clip_fetch_image(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION clip_fetch_images(text[], boolean) FROM PUBLIC;
@@ -438,12 +438,12 @@ REVOKE ALL ON FUNCTION clip_fetch_images(text[], boolean) FROM PUBLIC;
 -- Commits batch by batch; may be interrupted and called again, and called in several sessions at once.
 CREATE PROCEDURE clip_embed_table(
         tbl regclass,
-        source_column name,                         -- pictures (bytea), texts, or URLs of pictures
+        source_column name,                         -- images (bytea), texts, or URLs of images
         embedding_column name DEFAULT 'embedding',
         model text DEFAULT NULL,                    -- clip_search.model
         source_kind text DEFAULT NULL,              -- image, text or url; NULL: by the column's type
-        picture_column name DEFAULT NULL,           -- where pictures fetched by URL are kept
-        provenance_column name DEFAULT NULL,        -- text; rows whose picture or model has changed are embedded again
+        image_column name DEFAULT NULL,           -- where images fetched by URL are kept
+        provenance_column name DEFAULT NULL,        -- text; rows whose image or model has changed are embedded again
         batch_size integer DEFAULT 1000,            -- most rows of a transaction
         retry_errors boolean DEFAULT false)         -- also those that failed before with the same source and model
     LANGUAGE C
@@ -514,26 +514,26 @@ COMMENT ON VIEW clip_stat_progress_embed IS
 GRANT SELECT ON clip_stat_progress_embed TO PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
--- Embeddings in step with their pictures
+-- Embeddings in step with their images
 ------------------------------------------------------------------------------------------------------------------------
 
--- CREATE TRIGGER t BEFORE INSERT OR UPDATE OF image ON pictures FOR EACH ROW
+-- CREATE TRIGGER t BEFORE INSERT OR UPDATE OF image ON images FOR EACH ROW
 --     EXECUTE FUNCTION clip_embed_trigger('image', 'embedding' [, 'owner/name'] [, 'on_error=null']);
 CREATE FUNCTION clip_embed_trigger() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_embed_trigger'
     LANGUAGE C;
 COMMENT ON FUNCTION clip_embed_trigger() IS
-    'embeds a picture or a text when it is inserted or changed: source column, embedding column, model, on_error=null';
+    'embeds an image or a text when it is inserted or changed: source column, embedding column, model, on_error=null';
 
 -- For uploads that must not wait: the key goes into a queue, in the transaction of the upload, and a background worker
 -- embeds the row, as the table's owner. The table needs a primary key.
--- CREATE TRIGGER t AFTER INSERT OR UPDATE OF image ON pictures FOR EACH ROW
+-- CREATE TRIGGER t AFTER INSERT OR UPDATE OF image ON images FOR EACH ROW
 --     EXECUTE FUNCTION clip_enqueue_trigger('image', 'embedding' [, 'owner/name']);
 CREATE FUNCTION clip_enqueue_trigger() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_enqueue_trigger'
     LANGUAGE C;
 COMMENT ON FUNCTION clip_enqueue_trigger() IS
-    'has a picture or a text embedded soon after it is inserted or changed: source column, embedding column, model';
+    'has an image or a text embedded soon after it is inserted or changed: source column, embedding column, model';
 
 -- Written by the trigger and the worker alone.
 CREATE TABLE clip_embed_queue (
@@ -581,7 +581,7 @@ CREATE FUNCTION clip_sync(
     AS 'MODULE_PATHNAME', 'clip_sync'
     LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION clip_sync(regclass, name, name, text, text, text, boolean) IS
-    'keeps embeddings in step with a column of pictures or texts, by a trigger whose name is returned';
+    'keeps embeddings in step with a column of images or texts, by a trigger whose name is returned';
 
 CREATE FUNCTION clip_unsync(tbl regclass, embedding_column name DEFAULT 'embedding') RETURNS integer
     AS 'MODULE_PATHNAME', 'clip_unsync'
@@ -644,13 +644,13 @@ CREATE FUNCTION clip_models(
         OUT name text,
         OUT is_default boolean,         -- clip_search.model names it
         OUT dimension integer,
-        OUT image_size text,            -- width x height that the vision tower sees, in pixels
+        OUT image_size text,            -- width x height that the image encoder sees, in pixels
         OUT context_length integer,     -- tokens, start and end included
         OUT logit_scale real,           -- factor on similarities in clip_classify; NULL: not stated, 100 is taken
         OUT "precision" text,
         OUT device text,                -- as configured
         OUT execution_provider text,    -- as obtained: cpu or cuda:N; NULL before the model is loaded
-        OUT loaded text[],              -- towers in memory
+        OUT loaded text[],              -- encoders in memory
         OUT size_bytes bigint,          -- on disk
         OUT fingerprint text,           -- of the files that determine the vectors
         OUT error text)                 -- why it cannot be used
@@ -725,7 +725,7 @@ COMMENT ON FUNCTION clip_stat_get_server() IS
 
 CREATE FUNCTION clip_stat_get_models(
         OUT model text,
-        OUT tower text,
+        OUT encoder text,
         OUT provider text,
         OUT loaded boolean,
         OUT memory_bytes bigint,
@@ -741,7 +741,7 @@ CREATE FUNCTION clip_stat_get_models(
     AS 'MODULE_PATHNAME', 'clip_stat_get_models'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 10;
 COMMENT ON FUNCTION clip_stat_get_models() IS
-    'statistics of the towers of models; see the view clip_stat_models';
+    'statistics of the encoders of models; see the view clip_stat_models';
 
 CREATE VIEW clip_stat_server AS
     SELECT s.pid::integer AS pid,
@@ -771,12 +771,12 @@ COMMENT ON VIEW clip_stat_server IS
     'the inference server''s work since its start or clip_stat_reset(); times in milliseconds, those of the last minute end in _minute';
 
 CREATE VIEW clip_stat_models AS
-    SELECT m.model, m.tower, m.provider, m.loaded, m.memory_bytes, m.load_time, m.loads, m.items, m.batches, m.inference_time, m.inference_p50, m.inference_p95, m.inference_p99,
+    SELECT m.model, m.encoder, m.provider, m.loaded, m.memory_bytes, m.load_time, m.loads, m.items, m.batches, m.inference_time, m.inference_p50, m.inference_p95, m.inference_p99,
            m.errors,
            pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => m.idle) AS last_use
       FROM clip_stat_get_models() AS m;
 COMMENT ON VIEW clip_stat_models IS
-    'what each tower of each model has done, since the server''s start or clip_stat_reset(); times in milliseconds';
+    'what each encoder of each model has done, since the server''s start or clip_stat_reset(); times in milliseconds';
 
 CREATE FUNCTION clip_stat_reset() RETURNS void
     AS 'MODULE_PATHNAME', 'clip_stat_reset'

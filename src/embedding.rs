@@ -13,7 +13,7 @@ const REQUEST_ITEMS: usize = 256;
 /// Longest text in bytes. A model reads 77 tokens of it; the tokenizer has to look at all of it.
 const TEXT_BYTES: usize = 1 << 20;
 
-/// One item: an encoded picture, or a text in UTF-8.
+/// One item: an encoded image, or a text in UTF-8.
 pub type Input = Vec<u8>;
 
 /// The embedding of one item, remembered for the next call.
@@ -120,7 +120,7 @@ pub fn items(inputs: Vec<Input>, modality: Modality) -> Items {
     }
 }
 
-/// Fails where a picture is longer than `clip_search.max_image_bytes`.
+/// Fails where an image is longer than `clip_search.max_image_bytes`.
 ///
 /// # Errors
 /// [`Error::ImageTooLarge`].

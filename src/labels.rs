@@ -1,6 +1,6 @@
 //! The labels of a zero-shot classification: embedded once, however many rows a query has.
 
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::{client, embedding, settings, text};
 use pgrx::pg_sys;
 use similarity::Labels;
@@ -83,7 +83,7 @@ pub fn known(same: impl Fn(&RawArguments) -> bool) -> Option<Rc<LabelSet>> {
 /// Embeds the labels of a question and remembers them for the next call.
 ///
 /// # Errors
-/// What embedding may raise; [`Misuse::BadLabels`].
+/// What embedding may raise; [`ArgumentError::BadLabels`].
 pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>> {
     check_size(&question)?;
     let Question { model, labels, templates } = question;
@@ -91,7 +91,7 @@ pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>
     let prompts = labels.iter().flat_map(|label| templates.iter().map(move |template| template.replace(PLACE, label)));
     let embeddings = embedding::of_texts(&model, prompts)?;
     let scale = client::logit_scale(&model)?;
-    let labels_embedded = Labels::new(&embeddings, templates.len(), scale).ok_or(Misuse::BadLabels)?;
+    let labels_embedded = Labels::new(&embeddings, templates.len(), scale).ok_or(ArgumentError::BadLabels)?;
     let names = labels.iter().map(|label| text::to_c(label).into_bytes()).collect();
     let set = Rc::new(LabelSet { names, labels: labels_embedded, model: model.clone() });
     let known = Known { arguments, model, loaded_at, is_lasting, statement: statement(), set: Rc::clone(&set) };
@@ -107,7 +107,7 @@ fn check_size(question: &Question) -> Result<()> {
     let Question { labels, templates, .. } = question;
     let prompts = labels.len().saturating_mul(templates.len());
     if prompts > MOST_PROMPTS {
-        return Err(Misuse::TooManyPrompts { prompts, max: MOST_PROMPTS }.into());
+        return Err(ArgumentError::TooManyPrompts { prompts, max: MOST_PROMPTS }.into());
     }
     let label = labels.iter().map(String::len).max().unwrap_or_default();
     let longest = |template: &String| template.matches(PLACE).count().saturating_mul(label) + template.len();
@@ -117,9 +117,13 @@ fn check_size(question: &Question) -> Result<()> {
 /// Fails where a template has no place for the label.
 ///
 /// # Errors
-/// [`Misuse::Template`].
+/// [`ArgumentError::Template`].
 pub fn check_template(template: &str) -> Result<()> {
-    if template.contains(PLACE) { Ok(()) } else { Err(Misuse::Template { template: template.to_owned() }.into()) }
+    if template.contains(PLACE) {
+        Ok(())
+    } else {
+        Err(ArgumentError::Template { template: template.to_owned() }.into())
+    }
 }
 
 /// Tells statements apart.

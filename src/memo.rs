@@ -41,7 +41,7 @@ impl Key {
 pub enum Modality {
     /// A text.
     Text = 0,
-    /// A picture.
+    /// An image.
     Image = 1,
 }
 

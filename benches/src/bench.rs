@@ -1,14 +1,14 @@
 //! Measures clip_search beside what it is compared with, all in one run: a text query beside the bare ONNX Runtime call,
-//! a connection that embedded beside an idle one, pictures in arrays beside pictures one by one, a classification of a
+//! a connection that embedded beside an idle one, images in arrays beside images one by one, a classification of a
 //! table beside the arithmetic it consists of.
 //!
 //! Figures of one run can be compared with each other, not with those of another machine or another hour: the report
 //! gives differences and ratios. Exits with status 1 where a limit is broken.
 
+mod images;
 mod labels;
 mod latency;
 mod memory;
-mod pictures;
 mod target;
 mod texts;
 
@@ -35,9 +35,9 @@ struct Arguments {
     /// Connections of each kind.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// Pictures that are embedded in each way.
+    /// Images that are embedded in each way.
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(4..))]
-    pictures: u32,
+    images: u32,
     /// Stored embeddings that are labelled.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
     labelled: u32,
@@ -54,7 +54,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     target.describe();
     latency::measure(&mut target, arguments.rounds, &mut report)?;
     memory::measure(&mut target, arguments.connections, &mut report)?;
-    pictures::measure(&mut target, arguments.pictures)?;
+    images::measure(&mut target, arguments.images)?;
     labels::measure(&mut target, arguments.labelled, &mut report)?;
     Ok(report.print_limits())
 }

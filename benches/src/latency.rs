@@ -35,7 +35,7 @@ pub fn measure(target: &mut Target, rounds: u32, report: &mut Report) -> anyhow:
             match way {
                 0 => drop(target.client.query_one(&floor, &[])?),
                 1 => through_sql = target.client.query_one(&embed, &[&text])?.get::<_, Vec<f32>>(0),
-                _ => directly = target.tower.embed(&[&ids], &Cancel::new())?.remove(0),
+                _ => directly = target.encoder.embed(&[&ids], &Cancel::new())?.remove(0),
             }
             times[way] = began.elapsed();
         }

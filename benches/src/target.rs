@@ -2,8 +2,8 @@
 
 use crate::Arguments;
 use anyhow::bail;
-use clip::{Device, ModelName, ModelSpec, Precision, Runtime, SessionOptions, TextTower, Tokenizer};
-use measure::Picture;
+use clip::{Device, ModelName, ModelSpec, Precision, Runtime, SessionOptions, TextEncoder, Tokenizer};
+use measure::Image;
 use postgres::{Client, Config};
 use std::str::FromStr;
 
@@ -12,8 +12,8 @@ pub struct Target {
     config: Config,
     /// The connection that everything is timed on.
     pub client: Client,
-    /// The bare text tower, with the precision, device and threads that the server uses.
-    pub tower: TextTower,
+    /// The bare text encoder, with the precision, device and threads that the server uses.
+    pub encoder: TextEncoder,
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
     about: String,
@@ -27,7 +27,7 @@ impl Target {
     pub fn connect(arguments: &Arguments) -> anyhow::Result<Self> {
         let config = arguments.cluster.prepare(&arguments.cluster.model)?;
         let mut client = measure::connect(&config)?;
-        client.execute("SELECT clip_embed_text('warm'), clip_embed_image($1)", &[&Picture::UPLOAD.jpeg(0)?])?;
+        client.execute("SELECT clip_embed_text('warm'), clip_embed_image($1)", &[&Image::UPLOAD.jpeg(0)?])?;
 
         let row = client.query_one(
             "SELECT precision, execution_provider, dimension, current_setting('clip_search.threads')::int,
@@ -59,7 +59,7 @@ impl Target {
         Ok(Self {
             config,
             client,
-            tower: TextTower::load(&spec, &options, &runtime)?,
+            encoder: TextEncoder::load(&spec, &options, &runtime)?,
             tokenizer: Tokenizer::load(&spec)?,
             about,
         })

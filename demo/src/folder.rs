@@ -1,4 +1,4 @@
-//! Pictures of a folder and of the folders in it.
+//! Images of a folder and of the folders in it.
 
 use crate::source::{Item, Source, revision_of};
 use anyhow::{Context, Result, bail};
@@ -14,7 +14,7 @@ const ENDINGS: [&str; 13] =
 /// Longest file that is taken; a `bytea` ends at 1 GiB.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// The picture files of a folder.
+/// The image files of a folder.
 pub struct FolderSource {
     folder: PathBuf,
     files: Vec<(PathBuf, Item)>,
@@ -24,7 +24,7 @@ impl FolderSource {
     /// Lists the folder. Hidden files and folders are passed over.
     ///
     /// # Errors
-    /// It is not a folder, or there is no picture in it.
+    /// It is not a folder, or there is no image in it.
     pub fn open(folder: &Path) -> Result<Self> {
         let folder =
             folder.canonicalize().with_context(|| format!("could not open the folder {}", folder.display()))?;
@@ -36,7 +36,7 @@ impl FolderSource {
         for entry in WalkDir::new(&folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_visible) {
             // What cannot be listed (a broken link, a folder of somebody else) is not there.
             let Ok(entry) = entry else { continue };
-            if !entry.file_type().is_file() || !has_picture_ending(entry.path()) {
+            if !entry.file_type().is_file() || !has_image_ending(entry.path()) {
                 continue;
             }
             let Ok(revision) = revision_of(entry.path()) else { continue };
@@ -47,11 +47,7 @@ impl FolderSource {
             }
         }
         if files.is_empty() {
-            bail!(
-                "there is no picture in {}\n  Looked for files that end in {}.",
-                folder.display(),
-                ENDINGS.join(", ")
-            );
+            bail!("there is no image in {}\n  Looked for files that end in {}.", folder.display(), ENDINGS.join(", "));
         }
         Ok(Self { folder, files })
     }
@@ -85,7 +81,7 @@ fn is_visible(entry: &DirEntry) -> bool {
     entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
-fn has_picture_ending(path: &Path) -> bool {
+fn has_image_ending(path: &Path) -> bool {
     let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
     ENDINGS.contains(&ending.as_str())
 }
@@ -95,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_pictures_in_order_and_passes_over_the_rest() {
+    fn lists_images_in_order_and_passes_over_the_rest() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["b.PNG", "a.jpeg", "deep/er/c.webp", "notes.txt", ".hidden/d.png", ".e.png", "jpg"] {
             let path = folder.path().join(name);
@@ -109,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_another_picture() {
+    fn a_changed_file_is_another_image() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         std::fs::write(&path, "one").unwrap();
@@ -122,7 +118,7 @@ mod tests {
     fn says_what_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         let error = FolderSource::open(folder.path()).err().unwrap().to_string();
-        assert!(error.contains("there is no picture in"), "{error}");
+        assert!(error.contains("there is no image in"), "{error}");
         let error = FolderSource::open(&folder.path().join("none")).err().unwrap().to_string();
         assert!(error.contains("could not open the folder"), "{error}");
     }

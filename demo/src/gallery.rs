@@ -1,6 +1,6 @@
-//! The gallery: one HTML file with the queries and their pictures in it, and nothing outside it.
+//! The gallery: one HTML file with the queries and their images in it, and nothing outside it.
 
-use crate::picture::preview;
+use crate::image::preview;
 use crate::progress::number;
 use crate::report::milliseconds;
 use crate::search::{Answer, Hit};
@@ -8,29 +8,29 @@ use gallery::{Image, document, figure};
 use maud::{Markup, html};
 use std::collections::HashMap;
 
-/// Pictures shown of one answer.
+/// Images shown of one answer.
 const SHOWN: usize = 24;
 
 /// What the gallery says besides the answers.
 pub struct About {
     /// The model's name.
     pub model: String,
-    /// What the pictures are.
+    /// What the images are.
     pub source: String,
     /// How many they are.
-    pub pictures: usize,
+    pub images: usize,
     /// The command line that opens the database.
     pub psql: String,
 }
 
-/// The whole page. `images` has the encoded pictures of the hits by id.
+/// The whole page. `images` has the encoded images of the hits by id.
 pub fn page(about: &About, answers: &[Answer], images: &HashMap<i64, Vec<u8>>) -> String {
     let images = images.iter().map(|(id, image)| (*id, preview(image))).collect();
     let body = html! {
         header {
             h1 { "clip_search" }
             p {
-                (number(about.pictures)) " pictures (" (about.source) "), searched by SQL with " code { (about.model) } "."
+                (number(about.images)) " images (" (about.source) "), searched by SQL with " code { (about.model) } "."
             }
         }
         main { @for answer in answers { (section(answer, &images)) } }
@@ -47,8 +47,8 @@ fn section(answer: &Answer, images: &HashMap<i64, Image>) -> Markup {
     html! {
         section {
             h2 { (answer.title) " " small { (answer.kind) ", " (milliseconds(answer.took)) } }
-            div class="pictures" {
-                @if let Some(picture) = &answer.picture { (shown(picture, images, true)) }
+            div class="images" {
+                @if let Some(image) = &answer.image { (shown(image, images, true)) }
                 @for hit in answer.hits.iter().take(SHOWN) { (shown(hit, images, false)) }
             }
             @if answer.hits.is_empty() { p { "Nothing is similar enough." } }
@@ -69,7 +69,7 @@ mod tests {
     use std::time::Duration;
 
     fn about() -> About {
-        About { model: "a/b".into(), source: "a <folder>".into(), pictures: 1391, psql: "psql -d demo".into() }
+        About { model: "a/b".into(), source: "a <folder>".into(), images: 1391, psql: "psql -d demo".into() }
     }
 
     fn png() -> Vec<u8> {
@@ -84,12 +84,12 @@ mod tests {
         let answer = Answer {
             kind: "image → image",
             title: "<script>alert(1)</script>".into(),
-            picture: Some(hit(1, "query")),
+            image: Some(hit(1, "query")),
             sql: "SELECT 1 < 2;".into(),
             hits: vec![hit(2, "a \"cat\" & <dog>"), hit(3, "unreadable")],
             took: Duration::from_millis(1),
         };
-        let images = HashMap::from([(1, png()), (2, png()), (3, b"no picture".to_vec())]);
+        let images = HashMap::from([(1, png()), (2, png()), (3, b"no image".to_vec())]);
         let page = page(&about(), &[answer], &images);
         assert!(!page.contains("<script") && !page.contains("<dog>") && !page.contains("<folder>"));
         assert!(page.contains("a &quot;cat&quot; &amp; &lt;dog&gt;"));
@@ -106,7 +106,7 @@ mod tests {
         let answer = Answer {
             kind: "text → image, threshold",
             title: "nothing".into(),
-            picture: None,
+            image: None,
             sql: String::new(),
             hits: Vec::new(),
             took: Duration::ZERO,

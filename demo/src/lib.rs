@@ -1,13 +1,13 @@
-//! The demo of clip_search: takes pictures from somewhere, searches them with plain SQL, and shows what was found.
+//! The demo of clip_search: takes images from somewhere, searches them with plain SQL, and shows what was found.
 //!
 //! Nothing here computes an embedding: [`session`] sends SQL, and the database does the rest. A [`source::Source`] says
-//! where pictures come from: [`emoji`] reads them out of a font, [`folder`] from files.
+//! where images come from: [`emoji`] reads them out of a font, [`folder`] from files.
 
 pub mod emoji;
 pub mod folder;
 pub mod gallery;
+pub mod image;
 pub mod loading;
-pub mod picture;
 pub mod progress;
 pub mod queries;
 pub mod report;

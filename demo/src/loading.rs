@@ -1,7 +1,7 @@
-//! Gets pictures into the table, embedded. What is there already is left alone.
+//! Gets images into the table, embedded. What is there already is left alone.
 
 use crate::progress::{Progress, counted, number};
-use crate::session::{Model, explain, fault_of_the_picture, literal, run};
+use crate::session::{Model, explain, fault_of_the_image, literal, run};
 use crate::source::{Item, Source};
 use anyhow::Result;
 use postgres::Client;
@@ -13,14 +13,14 @@ use std::time::Duration;
 
 /// Rows of one `INSERT ... SELECT`: few enough for progress to be seen.
 const ROWS_AT_A_TIME: i64 = 50;
-/// Pictures that are uploaded before they are embedded, in bytes: bounds the temporary table.
+/// Images that are uploaded before they are embedded, in bytes: bounds the temporary table.
 const UPLOAD_BYTES: usize = 256 << 20;
 /// pgvector indexes vectors up to here.
 const MAX_INDEXED_DIMENSION: i32 = 2000;
 
 /// The statement that the demo is about.
 pub const EMBED: &str = "\
-INSERT INTO pictures (key, name, keywords, image, embedding)
+INSERT INTO images (key, name, keywords, image, embedding)
 SELECT key, name, keywords, image, clip_embed_image(image)
 FROM uploads
 WHERE number BETWEEN $1 AND $2
@@ -29,13 +29,13 @@ ORDER BY number";
 /// What [`load`] did.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Pictures in the table now.
+    /// Images in the table now.
     pub total: usize,
-    /// Of them, pictures that were embedded now.
+    /// Of them, images that were embedded now.
     pub added: usize,
-    /// Pictures that are no longer in the source, and were removed.
+    /// Images that are no longer in the source, and were removed.
     pub removed: usize,
-    /// Names of pictures that could not be read or embedded, and why.
+    /// Names of images that could not be read or embedded, and why.
     pub skipped: Vec<(String, String)>,
     /// Time for reading, uploading and embedding.
     pub took: Duration,
@@ -48,7 +48,7 @@ pub struct Loaded {
 pub fn prepare_table(client: &mut Client, model: &Model) -> Result<()> {
     let made_with = format!("embedded with {}, fingerprint {}", model.name, model.fingerprint);
     let comment: Option<String> = client
-        .query_one("SELECT obj_description(to_regclass('public.pictures'), 'pg_class')", &[])
+        .query_one("SELECT obj_description(to_regclass('public.images'), 'pg_class')", &[])
         .map_err(|error| explain(&error, "could not look for the table"))?
         .get(0);
     if comment.as_deref() == Some(&made_with) {
@@ -58,8 +58,8 @@ pub fn prepare_table(client: &mut Client, model: &Model) -> Result<()> {
         client,
         &format!(
             "BEGIN;
-             DROP TABLE IF EXISTS public.pictures;
-             CREATE TABLE public.pictures (
+             DROP TABLE IF EXISTS public.images;
+             CREATE TABLE public.images (
                  id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
                  key       text NOT NULL UNIQUE,
                  name      text NOT NULL,
@@ -67,7 +67,7 @@ pub fn prepare_table(client: &mut Client, model: &Model) -> Result<()> {
                  image     bytea NOT NULL,
                  embedding vector({}) NOT NULL
              );
-             COMMENT ON TABLE public.pictures IS {};
+             COMMENT ON TABLE public.images IS {};
              COMMIT",
             model.dimension,
             literal(&made_with)
@@ -75,14 +75,14 @@ pub fn prepare_table(client: &mut Client, model: &Model) -> Result<()> {
     )
 }
 
-/// Embeds the pictures that are not in the table, and removes those that are no longer in the source.
+/// Embeds the images that are not in the table, and removes those that are no longer in the source.
 ///
 /// # Errors
-/// The database refuses something else than a single picture.
+/// The database refuses something else than a single image.
 pub fn load(client: &mut Client, source: &dyn Source) -> Result<Loaded> {
     let items = source.items();
     let there: HashSet<String> = client
-        .query("SELECT key FROM pictures", &[])
+        .query("SELECT key FROM images", &[])
         .map_err(|error| explain(&error, "could not read the table"))?
         .iter()
         .map(|row| row.get(0))
@@ -91,8 +91,8 @@ pub fn load(client: &mut Client, source: &dyn Source) -> Result<Loaded> {
     let stale: Vec<&String> = there.iter().filter(|key| !wanted.contains(key.as_str())).collect();
     if !stale.is_empty() {
         client
-            .execute("DELETE FROM pictures WHERE key = ANY ($1)", &[&stale])
-            .map_err(|error| explain(&error, "could not remove pictures"))?;
+            .execute("DELETE FROM images WHERE key = ANY ($1)", &[&stale])
+            .map_err(|error| explain(&error, "could not remove images"))?;
     }
     let new: Vec<usize> = (0..items.len()).filter(|&index| !there.contains(&items[index].key)).collect();
     let mut loaded = Loaded { removed: stale.len(), ..Loaded::default() };
@@ -130,10 +130,10 @@ fn embed_new(
         run(client, "TRUNCATE uploads")?;
     }
     loaded.took = progress.finish();
-    run(client, "DROP TABLE uploads; ANALYZE pictures")
+    run(client, "DROP TABLE uploads; ANALYZE images")
 }
 
-/// Copies the next pictures into the table `uploads`, numbered from 0, and gives their indices in the source.
+/// Copies the next images into the table `uploads`, numbered from 0, and gives their indices in the source.
 fn upload(
     client: &mut Client,
     source: &dyn Source,
@@ -141,7 +141,7 @@ fn upload(
     waiting: &mut dyn Iterator<Item = usize>,
     skipped: &mut Vec<(String, String)>,
 ) -> Result<Vec<usize>> {
-    let failed = |error: postgres::Error| explain(&error, "could not upload the pictures");
+    let failed = |error: postgres::Error| explain(&error, "could not upload the images");
     let columns = [Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT_ARRAY, Type::BYTEA];
     let sink = client.copy_in("COPY uploads FROM STDIN (FORMAT binary)").map_err(failed)?;
     let mut writer = BinaryCopyInWriter::new(sink, &columns);
@@ -149,12 +149,12 @@ fn upload(
     for index in waiting {
         let item = &items[index];
         match source.read(index) {
-            Ok(picture) => {
+            Ok(image) => {
                 let row: [&(dyn ToSql + Sync); 5] =
-                    [&(uploaded.len() as i64), &item.key, &item.name, &item.keywords, &picture];
+                    [&(uploaded.len() as i64), &item.key, &item.name, &item.keywords, &image];
                 writer.write(&row).map_err(failed)?;
                 uploaded.push(index);
-                bytes += picture.len();
+                bytes += image.len();
             }
             Err(error) => skipped.push((item.name.clone(), format!("{error:#}"))),
         }
@@ -166,7 +166,7 @@ fn upload(
     Ok(uploaded)
 }
 
-/// Embeds some rows of `uploads`, and gives the number of pictures that could be.
+/// Embeds some rows of `uploads`, and gives the number of images that could be.
 fn embed(
     client: &mut Client,
     items: &[Item],
@@ -174,18 +174,18 @@ fn embed(
     rows: Range<i64>,
     skipped: &mut Vec<(String, String)>,
 ) -> Result<usize> {
-    let failed = |error: postgres::Error| explain(&error, "the pictures could not be embedded");
+    let failed = |error: postgres::Error| explain(&error, "the images could not be embedded");
     match client.execute(EMBED, &[&rows.start, &(rows.end - 1)]) {
         Ok(count) => return Ok(count as usize),
-        Err(error) if fault_of_the_picture(&error).is_none() => return Err(failed(error)),
+        Err(error) if fault_of_the_image(&error).is_none() => return Err(failed(error)),
         Err(_) => {}
     }
-    // One bad picture ends the whole statement: so these one by one.
+    // One bad image ends the whole statement: so these one by one.
     let mut count = 0;
     for number in rows {
         match client.execute(EMBED, &[&number, &number]) {
             Ok(added) => count += added as usize,
-            Err(error) => match fault_of_the_picture(&error) {
+            Err(error) => match fault_of_the_image(&error) {
                 Some(reason) => skipped.push((items[uploaded[number as usize]].name.clone(), reason)),
                 None => return Err(failed(error)),
             },
@@ -203,14 +203,14 @@ pub fn index(client: &mut Client, model: &Model) -> Result<Indexed> {
         return Ok(Indexed::TooManyDimensions);
     }
     let there: bool = client
-        .query_one("SELECT to_regclass('public.pictures_embedding_idx') IS NOT NULL", &[])
+        .query_one("SELECT to_regclass('public.images_embedding_idx') IS NOT NULL", &[])
         .map_err(|error| explain(&error, "could not look for the index"))?
         .get(0);
     if there {
         return Ok(Indexed::Before);
     }
     let progress = Progress::start("indexing", 1);
-    run(client, "CREATE INDEX pictures_embedding_idx ON pictures USING hnsw (embedding vector_cosine_ops)")?;
+    run(client, "CREATE INDEX images_embedding_idx ON images USING hnsw (embedding vector_cosine_ops)")?;
     Ok(Indexed::Now(progress.finish()))
 }
 
@@ -238,16 +238,16 @@ impl std::fmt::Display for Indexed {
 
 impl std::fmt::Display for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let pictures = |count| counted(count, "picture", "pictures");
+        let images = |count| counted(count, "image", "images");
         if self.added > 0 {
             let seconds = self.took.as_secs_f64();
             let rate = self.added as f64 / seconds.max(0.001);
-            write!(f, "{} embedded in {seconds:.1} s ({rate:.0} a second)", pictures(self.added))?;
+            write!(f, "{} embedded in {seconds:.1} s ({rate:.0} a second)", images(self.added))?;
             if self.total > self.added {
                 write!(f, ", {} in all", number(self.total))?;
             }
         } else {
-            write!(f, "{}, all embedded already", pictures(self.total))?;
+            write!(f, "{}, all embedded already", images(self.total))?;
         }
         if self.removed > 0 {
             write!(f, "; {} removed", number(self.removed))?;
@@ -259,14 +259,14 @@ impl std::fmt::Display for Loaded {
     }
 }
 
-/// Pictures of the table by id, for the gallery.
+/// Images of the table by id, for the gallery.
 ///
 /// # Errors
 /// The database refuses.
 pub fn images(client: &mut Client, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>> {
     let rows = client
-        .query("SELECT id, image FROM pictures WHERE id = ANY ($1)", &[&ids])
-        .map_err(|error| explain(&error, "could not read the pictures back"))?;
+        .query("SELECT id, image FROM images WHERE id = ANY ($1)", &[&ids])
+        .map_err(|error| explain(&error, "could not read the images back"))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
@@ -278,11 +278,11 @@ mod tests {
     fn sums_up_what_was_done() {
         let took = Duration::from_secs(2);
         let first = Loaded { total: 1391, added: 1391, took, ..Loaded::default() };
-        assert_eq!(first.to_string(), "1,391 pictures embedded in 2.0 s (696 a second)");
+        assert_eq!(first.to_string(), "1,391 images embedded in 2.0 s (696 a second)");
         let again = Loaded { total: 1391, ..Loaded::default() };
-        assert_eq!(again.to_string(), "1,391 pictures, all embedded already");
+        assert_eq!(again.to_string(), "1,391 images, all embedded already");
         let skipped = vec![("a".to_owned(), "b".to_owned())];
         let more = Loaded { total: 5, added: 1, removed: 2, skipped, took };
-        assert_eq!(more.to_string(), "1 picture embedded in 2.0 s (0 a second), 5 in all; 2 removed; 1 skipped");
+        assert_eq!(more.to_string(), "1 image embedded in 2.0 s (0 a second), 5 in all; 2 removed; 1 skipped");
     }
 }

@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(version, about = "Loads pictures into PostgreSQL, searches them with clip_search, and writes a gallery.")]
+#[command(version, about = "Loads images into PostgreSQL, searches them with clip_search, and writes a gallery.")]
 struct Arguments {
     /// Model to search with, as OWNER/NAME.
     #[arg(long, default_value = "clip-search/emoji")]
     model: String,
-    /// Folder of pictures; without it, the emoji of the font Noto Color Emoji.
+    /// Folder of images; without it, the emoji of the font Noto Color Emoji.
     #[arg(long)]
     images: Option<PathBuf>,
     /// File with one query on each line: a text, "image: NAME", or "all: TEXT".
@@ -62,11 +62,11 @@ fn demo(arguments: &Arguments) -> Result<()> {
     );
     loading::prepare_table(&mut client, &model)?;
     let found = source.items().len();
-    report::step("found", &format!("{}: {}", counted(found, "picture", "pictures"), source.title()));
+    report::step("found", &format!("{}: {}", counted(found, "image", "images"), source.title()));
     let loaded = loading::load(&mut client, source.as_ref())?;
     report::skipped(&loaded.skipped);
     report::step("table", &loaded.to_string());
-    anyhow::ensure!(loaded.total > 0, "none of the pictures could be embedded; see above");
+    anyhow::ensure!(loaded.total > 0, "none of the images could be embedded; see above");
     report::step("index", &loading::index(&mut client, &model)?.to_string());
     println!();
 
@@ -77,12 +77,12 @@ fn demo(arguments: &Arguments) -> Result<()> {
                 println!("{}", report::table(&answer));
                 answers.push(answer);
             }
-            None => println!("{query}: there is no such picture\n"),
+            None => println!("{query}: there is no such image\n"),
         }
     }
 
     let psql = server.psql_line(&arguments.psql, &database);
-    let about = gallery::About { model: model.name, source: source.title(), pictures: loaded.total, psql };
+    let about = gallery::About { model: model.name, source: source.title(), images: loaded.total, psql };
     let images = loading::images(&mut client, &ids(&answers))?;
     write(&arguments.gallery, &gallery::page(&about, &answers, &images))?;
     report::step("gallery", &arguments.gallery.display().to_string());
@@ -123,9 +123,9 @@ fn hash(of: &impl Hash) -> u32 {
     hasher.finish() as u32
 }
 
-/// Rows whose pictures the gallery shows.
+/// Rows whose images the gallery shows.
 fn ids(answers: &[Answer]) -> Vec<i64> {
-    let hits = answers.iter().flat_map(|answer| answer.picture.iter().chain(&answer.hits));
+    let hits = answers.iter().flat_map(|answer| answer.image.iter().chain(&answer.hits));
     hits.map(|hit| hit.id).collect::<BTreeSet<_>>().into_iter().collect()
 }
 

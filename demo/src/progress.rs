@@ -75,7 +75,7 @@ mod tests {
             ["0", "999", "1,000", "1,234,567"],
             [0, 999, 1000, 1_234_567].map(number).each_ref().map(String::as_str)
         );
-        assert_eq!(counted(1, "picture", "pictures"), "1 picture");
-        assert_eq!(counted(0, "picture", "pictures"), "0 pictures");
+        assert_eq!(counted(1, "image", "images"), "1 image");
+        assert_eq!(counted(0, "image", "images"), "0 images");
     }
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 /// One thing to search for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// Pictures that a text describes.
+    /// Images that a text describes.
     Text(String),
-    /// Pictures that look like the picture of this name.
+    /// Images that look like the image of this name.
     Image(String),
-    /// Pictures that look like one in the table: this far into it, in percent.
+    /// Images that look like one in the table: this far into it, in percent.
     ImageAt(u8),
-    /// All pictures that a text describes well enough.
+    /// All images that a text describes well enough.
     Threshold(String),
 }
 
@@ -21,7 +21,7 @@ impl std::fmt::Display for Query {
         match self {
             Self::Text(text) => write!(f, "text → image: {text}"),
             Self::Image(name) => write!(f, "image → image: {name}"),
-            Self::ImageAt(percent) => write!(f, "image → image: the picture {percent} % into the table"),
+            Self::ImageAt(percent) => write!(f, "image → image: the image {percent} % into the table"),
             Self::Threshold(text) => write!(f, "text → image, threshold: {text}"),
         }
     }
@@ -46,7 +46,7 @@ pub fn for_emoji() -> Vec<Query> {
     ]
 }
 
-/// For pictures that nobody has seen yet.
+/// For images that nobody has seen yet.
 pub fn for_photographs() -> Vec<Query> {
     let texts = [
         "a photo of people",
@@ -64,7 +64,7 @@ pub fn for_photographs() -> Vec<Query> {
     queries
 }
 
-/// The user's own, one on each line: a text; `image: NAME` for pictures like one (any part of its name); `all: TEXT` for
+/// The user's own, one on each line: a text; `image: NAME` for images like one (any part of its name); `all: TEXT` for
 /// all that are similar enough. Lines that begin with `#` are comments.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Rows of one table.
 const ROWS: usize = 8;
 
-/// Pictures that are named one by one when they were skipped.
+/// Images that are named one by one when they were skipped.
 const NAMED: usize = 10;
 
 /// One step that is done, in one line.
@@ -54,11 +54,11 @@ mod tests {
 
     #[test]
     fn tables_align_and_say_what_they_leave_out() {
-        let hit = |id| Hit { id, name: format!("picture {id}"), similarity: 0.5 };
+        let hit = |id| Hit { id, name: format!("image {id}"), similarity: 0.5 };
         let answer = Answer {
             kind: "text → image",
             title: "red fruit".into(),
-            picture: None,
+            image: None,
             sql: String::new(),
             hits: (1..=10).map(hit).collect(),
             took: Duration::from_micros(2345),
@@ -66,7 +66,7 @@ mod tests {
         let text = table(&answer);
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         assert_eq!(lines[0], "text → image: red fruit   (2.3 ms)");
-        assert_eq!(lines[2], "  1  picture 1       0.500");
+        assert_eq!(lines[2], "  1  image 1       0.500");
         assert_eq!(lines.last(), Some(&"      … and 2 more"));
         assert_eq!(lines.len(), 11);
     }

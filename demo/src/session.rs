@@ -170,12 +170,12 @@ fn described(error: &DbError) -> String {
     text
 }
 
-/// Why one picture could not be embedded, if that is the picture's fault: the others are then worth trying.
-pub fn fault_of_the_picture(error: &postgres::Error) -> Option<String> {
+/// Why one image could not be embedded, if that is the image's fault: the others are then worth trying.
+pub fn fault_of_the_image(error: &postgres::Error) -> Option<String> {
     let error = error.as_db_error()?;
-    let picture =
+    let image =
         [SqlState::INVALID_BINARY_REPRESENTATION, SqlState::FEATURE_NOT_SUPPORTED, SqlState::PROGRAM_LIMIT_EXCEEDED];
-    picture.contains(error.code()).then(|| error.message().to_owned())
+    image.contains(error.code()).then(|| error.message().to_owned())
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! Where pictures come from.
+//! Where images come from.
 
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-/// What is known of a picture before it is read.
+/// What is known of an image before it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Says which picture this is, and in which version: a picture whose key is in the database is not read again.
+    /// Says which image this is, and in which version: an image whose key is in the database is not read again.
     pub key: String,
     /// What people call it.
     pub name: String,
@@ -15,15 +15,15 @@ pub struct Item {
     pub keywords: Vec<String>,
 }
 
-/// A list of pictures.
+/// A list of images.
 pub trait Source {
-    /// What these pictures are, as part of a sentence.
+    /// What these images are, as part of a sentence.
     fn title(&self) -> String;
 
-    /// All pictures, in a fixed order, each with a key of its own.
+    /// All images, in a fixed order, each with a key of its own.
     fn items(&self) -> Vec<Item>;
 
-    /// The encoded picture (PNG, JPEG, …) of `items()[index]`.
+    /// The encoded image (PNG, JPEG, …) of `items()[index]`.
     ///
     /// # Errors
     /// It cannot be read; the others may still be.

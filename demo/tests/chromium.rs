@@ -1,4 +1,4 @@
-//! The demo's gallery in a browser. What all pages of pictures have in common is tested in crates/gallery.
+//! The demo's gallery in a browser. What all pages of images have in common is tested in crates/gallery.
 
 use browser::{DARK, DESKTOP, PHONE};
 use clip_search_demo::gallery::{About, page};
@@ -9,32 +9,32 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
 
-fn picture(id: i64) -> Vec<u8> {
-    let picture = RgbImage::from_fn(72, 72, |x, y| Rgb([(x * 3) as u8, (y * 3) as u8, (id * 16) as u8]));
+fn image(id: i64) -> Vec<u8> {
+    let image = RgbImage::from_fn(72, 72, |x, y| Rgb([(x * 3) as u8, (y * 3) as u8, (id * 16) as u8]));
     let mut out = Cursor::new(Vec::new());
-    picture.write_to(&mut out, ImageFormat::Png).unwrap();
+    image.write_to(&mut out, ImageFormat::Png).unwrap();
     out.into_inner()
 }
 
 #[test]
 fn the_gallery_is_shown_and_asks_for_nothing() {
-    let hit = |id| Hit { id, name: format!("picture {id}"), similarity: 0.9 - id as f64 / 50.0 };
-    let sql = "SELECT id, name, 1 - (embedding <=> clip_embed_text('fish')) AS similarity FROM pictures LIMIT 8;";
-    let answer = |title: &str, picture: Option<Hit>, hits: Vec<Hit>| Answer {
+    let hit = |id| Hit { id, name: format!("image {id}"), similarity: 0.9 - id as f64 / 50.0 };
+    let sql = "SELECT id, name, 1 - (embedding <=> clip_embed_text('fish')) AS similarity FROM images LIMIT 8;";
+    let answer = |title: &str, image: Option<Hit>, hits: Vec<Hit>| Answer {
         kind: "image → image",
         title: title.to_owned(),
-        picture,
+        image,
         sql: sql.to_owned(),
         hits,
         took: Duration::from_millis(12),
     };
     let answers = [
         answer("fish", None, (1..9).map(hit).collect()),
-        answer("picture 9", Some(hit(9)), (1..8).map(hit).collect()),
+        answer("image 9", Some(hit(9)), (1..8).map(hit).collect()),
         answer("nothing", None, Vec::new()),
     ];
-    let images = (1..9).map(|id| (id, picture(id))).collect::<HashMap<_, _>>();
-    let about = About { model: "a/b".into(), source: "emoji".into(), pictures: 1391, psql: "psql -d demo".into() };
+    let images = (1..9).map(|id| (id, image(id))).collect::<HashMap<_, _>>();
+    let about = About { model: "a/b".into(), source: "emoji".into(), images: 1391, psql: "psql -d demo".into() };
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("demo.html");

@@ -1,9 +1,9 @@
-//! Texts and pictures, no two of them equal: no memo, cache or request under way knows one of them.
+//! Texts and images, no two of them equal: no memo, cache or request under way knows one of them.
 
-use measure::{Picture, with_mark};
+use measure::{Image, with_mark};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Pictures that are encoded beforehand; a picture that is asked for is one of them, with other bytes at its end.
+/// Images that are encoded beforehand; an image that is asked for is one of them, with other bytes at its end.
 const POOL: u32 = 256;
 /// Words in a text, and bits of a number that choose one of [`WORDS`].
 const LENGTH: u32 = 4;
@@ -22,17 +22,17 @@ const WORDS: [&str; 1 << BITS] = [
 pub struct Inputs {
     pool: Vec<Vec<u8>>,
     texts: AtomicU64,
-    pictures: AtomicU64,
+    images: AtomicU64,
 }
 
 impl Inputs {
-    /// Encodes the pictures.
+    /// Encodes the images.
     ///
     /// # Errors
     /// What the encoder says.
     pub fn new() -> anyhow::Result<Self> {
-        let pool = (0..POOL).map(|number| Picture::UPLOAD.jpeg(number)).collect::<Result<_, _>>()?;
-        Ok(Self { pool, texts: AtomicU64::new(0), pictures: AtomicU64::new(0) })
+        let pool = (0..POOL).map(|number| Image::UPLOAD.jpeg(number)).collect::<Result<_, _>>()?;
+        Ok(Self { pool, texts: AtomicU64::new(0), images: AtomicU64::new(0) })
     }
 
     /// A text. They begin anew after 16 million.
@@ -43,14 +43,14 @@ impl Inputs {
     }
 
     /// A JPEG file.
-    pub fn picture(&self) -> Vec<u8> {
-        let number = self.pictures.fetch_add(1, Relaxed);
+    pub fn image(&self) -> Vec<u8> {
+        let number = self.images.fetch_add(1, Relaxed);
         let encoded = &self.pool[number as usize % self.pool.len()];
         with_mark(encoded, number)
     }
 
-    /// How long a picture of the pool is on average.
-    pub fn bytes_of_picture(&self) -> usize {
+    /// How long an image of the pool is on average.
+    pub fn bytes_of_image(&self) -> usize {
         self.pool.iter().map(Vec::len).sum::<usize>() / self.pool.len()
     }
 }
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn all_texts_differ() {
         const COUNT: usize = 200_000;
-        let inputs = Inputs { pool: Vec::new(), texts: AtomicU64::new(0), pictures: AtomicU64::new(0) };
+        let inputs = Inputs { pool: Vec::new(), texts: AtomicU64::new(0), images: AtomicU64::new(0) };
         assert_eq!(WORDS.into_iter().collect::<HashSet<_>>().len(), WORDS.len());
         assert_eq!((0..COUNT).map(|_| inputs.text()).collect::<HashSet<_>>().len(), COUNT);
     }

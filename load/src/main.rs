@@ -1,11 +1,11 @@
-//! Loads clip_search with many connections that mix texts, pictures and arrays of pictures, and measures what each kind
+//! Loads clip_search with many connections that mix texts, images and arrays of images, and measures what each kind
 //! of request gets: how many, how fast, how many at a time in a run of the model, and what memory the server takes.
 //!
 //! Figures of one run can be compared with each other, not with those of another machine or another hour: the limits are
 //! on differences and ratios. Exits with status 1 where one is broken.
 //!
 //! ```text
-//! inputs   texts and pictures, no two of them equal
+//! inputs   texts and images, no two of them equal
 //! worker   a connection that asks
 //! crew     many of them, for as long as they are told to
 //! tally    what they were answered, and when
@@ -42,7 +42,7 @@ struct Arguments {
     /// How long the crowd of the soak asks; 0 leaves it out.
     #[arg(long, default_value_t = 0, value_parser = phases::soak_minutes)]
     soak_minutes: u64,
-    /// Pictures in one array of a bulk connection.
+    /// Images in one array of a bulk connection.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(5..))]
     array: u32,
     /// Only these phases.

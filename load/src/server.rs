@@ -25,16 +25,16 @@ pub struct Statistics {
     pub errors: i64,
     /// Memory for texts that were asked for before.
     pub cache_bytes: i64,
-    /// The 99th percentile of how long a run of pictures takes, in milliseconds.
+    /// The 99th percentile of how long a run of images takes, in milliseconds.
     pub step_p99: f64,
     mean_batch: f64,
     others: String,
-    towers: Vec<Tower>,
+    encoders: Vec<Encoder>,
     /// Name, count, p50, p99.
     latencies: Vec<(String, i64, f64, f64)>,
 }
 
-struct Tower {
+struct Encoder {
     name: String,
     items: i64,
     runs: i64,
@@ -50,7 +50,7 @@ impl Server {
         let config = arguments.cluster.prepare(&arguments.cluster.model)?;
         let mut control = measure::connect(&config)?;
         control
-            .execute("SELECT clip_embed_text($1), clip_embed_image($2)", &[&inputs.text(), &inputs.picture()])
+            .execute("SELECT clip_embed_text($1), clip_embed_image($2)", &[&inputs.text(), &inputs.image()])
             .context("the first embeddings")?;
         let pid: i32 = control.query_one("SELECT pid FROM clip_stat_server", &[])?.get(0);
         let process = Process::new(pid).context("looking at the server's process")?;
@@ -98,7 +98,7 @@ impl Server {
     /// What PostgreSQL says; and where it is not the server that was there at the start.
     pub fn statistics(&mut self) -> anyhow::Result<Statistics> {
         let row = self.control.query_one(
-            "SELECT mean_batch_size, errors, (SELECT inference_p99 FROM clip_stat_models WHERE model = $1 AND tower = 'vision'), extract(epoch FROM clock_timestamp() - stats_reset)::float8,
+            "SELECT mean_batch_size, errors, (SELECT inference_p99 FROM clip_stat_models WHERE model = $1 AND encoder = 'image'), extract(epoch FROM clock_timestamp() - stats_reset)::float8,
                     concat_ws(', ', cache_hits || ' texts were known', shared || ' items were asked for twice',
                               pg_size_pretty(cache_bytes) || ' of texts are kept', connections || ' connections',
                               connections_refused || ' refused'), pid, cache_bytes
@@ -106,8 +106,8 @@ impl Server {
             &[&self.model],
         )?;
         anyhow::ensure!(row.get::<_, i32>(5) == self.process.pid(), "the server was started anew");
-        let towers = self.control.query(
-            "SELECT tower, items, batches, inference_time FROM clip_stat_models WHERE model = $1 AND batches > 0 ORDER BY 1",
+        let encoders = self.control.query(
+            "SELECT encoder, items, batches, inference_time FROM clip_stat_models WHERE model = $1 AND batches > 0 ORDER BY 1",
             &[&self.model],
         )?;
         let latencies = self.control.query(
@@ -124,9 +124,9 @@ impl Server {
             step_p99: row.get::<_, Option<f64>>(2).unwrap_or_default(),
             mean_batch: row.get(0),
             others: row.get(4),
-            towers: towers
+            encoders: encoders
                 .iter()
-                .map(|row| Tower { name: row.get(0), items: row.get(1), runs: row.get(2), ms: row.get(3) })
+                .map(|row| Encoder { name: row.get(0), items: row.get(1), runs: row.get(2), ms: row.get(3) })
                 .collect(),
             latencies: latencies.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect(),
         })
@@ -154,17 +154,20 @@ impl Server {
 impl Statistics {
     /// Prints how the server batched, and how long it took.
     pub fn print(&self) {
-        let tower = |tower: &Tower| {
-            let each = |sum: f64| sum / tower.runs.max(1) as f64;
+        let encoder = |encoder: &Encoder| {
+            let each = |sum: f64| sum / encoder.runs.max(1) as f64;
             [
-                format!("{} tower", tower.name),
-                tower.runs.to_string(),
-                format!("{:.2}", each(tower.items as f64)),
-                ms(each(tower.ms)),
-                format!("{:.0} %", tower.ms / self.seconds / 10.0),
+                format!("{} encoder", encoder.name),
+                encoder.runs.to_string(),
+                format!("{:.2}", each(encoder.items as f64)),
+                ms(each(encoder.ms)),
+                format!("{:.0} %", encoder.ms / self.seconds / 10.0),
             ]
         };
-        println!("{}", table(["", "runs", "items in one", "ms of one", "of the time"], self.towers.iter().map(tower)));
+        println!(
+            "{}",
+            table(["", "runs", "items in one", "ms of one", "of the time"], self.encoders.iter().map(encoder))
+        );
         let latency =
             |(phase, count, p50, p99): &(String, i64, f64, f64)| [phase.clone(), count.to_string(), ms(*p50), ms(*p99)];
         println!("\n{}", table(["in the server", "count", "p50 ms", "p99 ms"], self.latencies.iter().map(latency)));

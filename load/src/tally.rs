@@ -14,9 +14,9 @@ pub enum Kind {
     RoundTrip,
     /// The embedding of a text.
     Text,
-    /// That of a picture.
-    Picture,
-    /// Those of so many pictures.
+    /// That of an image.
+    Image,
+    /// Those of so many images.
     Array(u32),
 }
 
@@ -25,8 +25,8 @@ impl Kind {
     pub fn items(self) -> u32 {
         match self {
             Self::RoundTrip => 0,
-            Self::Text | Self::Picture => 1,
-            Self::Array(pictures) => pictures,
+            Self::Text | Self::Image => 1,
+            Self::Array(images) => images,
         }
     }
 
@@ -35,8 +35,8 @@ impl Kind {
         match self {
             Self::RoundTrip => "SELECT 1 (round trip)".to_owned(),
             Self::Text => "text".to_owned(),
-            Self::Picture => "picture".to_owned(),
-            Self::Array(pictures) => format!("array of {pictures} pictures"),
+            Self::Image => "image".to_owned(),
+            Self::Array(images) => format!("array of {images} images"),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Worker {
             let statement = client.prepare(match kind {
                 Kind::RoundTrip => "SELECT 1",
                 Kind::Text => "SELECT clip_embed_text($1)",
-                Kind::Picture => "SELECT clip_embed_image($1)",
+                Kind::Image => "SELECT clip_embed_image($1)",
                 Kind::Array(_) => "SELECT clip_embed_images($1)",
             })?;
             Ok::<_, postgres::Error>((statement, kind, share))
@@ -109,7 +109,7 @@ impl Worker {
 enum Request {
     RoundTrip,
     Text(String),
-    Picture(Vec<u8>),
+    Image(Vec<u8>),
     Array(Vec<Vec<u8>>),
 }
 
@@ -118,8 +118,8 @@ impl Request {
         match kind {
             Kind::RoundTrip => Self::RoundTrip,
             Kind::Text => Self::Text(inputs.text()),
-            Kind::Picture => Self::Picture(inputs.picture()),
-            Kind::Array(pictures) => Self::Array((0..pictures).map(|_| inputs.picture()).collect()),
+            Kind::Image => Self::Image(inputs.image()),
+            Kind::Array(images) => Self::Array((0..images).map(|_| inputs.image()).collect()),
         }
     }
 
@@ -127,8 +127,8 @@ impl Request {
         let rows = match self {
             Self::RoundTrip => client.execute(statement, &[]),
             Self::Text(text) => client.execute(statement, &[text]),
-            Self::Picture(picture) => client.execute(statement, &[picture]),
-            Self::Array(pictures) => client.execute(statement, &[pictures]),
+            Self::Image(image) => client.execute(statement, &[image]),
+            Self::Array(images) => client.execute(statement, &[images]),
         };
         anyhow::ensure!(rows? == 1, "no row");
         Ok(())

@@ -1,4 +1,4 @@
-//! Plain SQL that batches by itself: a custom scan node that embeds many rows' pictures or texts in one request.
+//! Plain SQL that batches by itself: a custom scan node that embeds many rows' images or texts in one request.
 //!
 //! ```text
 //! calls      is it one of our functions, and may it be answered ahead
@@ -23,7 +23,7 @@
 //! The plan is changed when its execution starts, and not by a planner hook: the library of a session's first statement
 //! is loaded while that statement is planned (by `clip_embed_support`), which a planner hook would miss. It is a copy that
 //! is changed: the plan may be a cached one. Each call stays in the target list as a last resort,
-//! `COALESCE(vector of the batch, clip_embed_image(image))`, so that whatever a batch did not give – NULL, a picture that is
+//! `COALESCE(vector of the batch, clip_embed_image(image))`, so that whatever a batch did not give – NULL, an image that is
 //! none, a server that is gone, a row that itself changes the session's model – is found out where it always was, with the
 //! same error at the same time.
 

@@ -49,7 +49,7 @@ pub fn logit_scale(model: &str) -> Result<Option<f64>> {
     }
 }
 
-/// Makes pictures small; one result for each, in order.
+/// Makes images small; one result for each, in order.
 ///
 /// # Errors
 /// As [`embed`].
@@ -62,10 +62,10 @@ pub fn thumbnails(images: Vec<Vec<u8>>, max_side: u32) -> Result<Vec<Result<Thum
     }
 }
 
-/// Looks at a picture.
+/// Looks at an image.
 ///
 /// # Errors
-/// As [`embed`]; that the bytes are no picture is no error here.
+/// As [`embed`]; that the bytes are no image is no error here.
 pub fn image_info(image: Vec<u8>) -> Result<ImageInfo> {
     match ask(&Request::ImageInfo(image.into()))? {
         Response::ImageInfo(info) => Ok(info),
@@ -73,11 +73,11 @@ pub fn image_info(image: Vec<u8>) -> Result<ImageInfo> {
     }
 }
 
-/// Fetches pictures by URL. `each` is given the position of each URL and what came of it, as answers arrive. Where the
+/// Fetches images by URL. `each` is given the position of each URL and what came of it, as answers arrive. Where the
 /// connection breaks, those without an answer are asked for once more.
 ///
 /// # Errors
-/// As [`embed`]; that a URL has no picture is no error here. `clip_search.request_timeout` is for each answer.
+/// As [`embed`]; that a URL has no image is no error here. `clip_search.request_timeout` is for each answer.
 pub fn fetch(
     urls: &[String],
     in_order: bool,
@@ -118,7 +118,7 @@ fn unanswered(limit: Duration) -> Failure {
         class: ErrorClass::UrlFailed,
         message: format!("nothing arrived for {} ms, while this was waiting or under way", limit.as_millis()),
         detail: None,
-        hint: Some("Raise clip_search.request_timeout, or fetch fewer pictures at a time.".to_owned()),
+        hint: Some("Raise clip_search.request_timeout, or fetch fewer images at a time.".to_owned()),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Every error of the extension, and the one table that gives each its SQLSTATE, DETAIL and HINT.
 
-mod misuse;
-mod obstacle;
+mod argument;
 mod raised;
+mod table_error;
 mod watch;
 
-pub use misuse::Misuse;
-pub use obstacle::Obstacle;
+pub use argument::ArgumentError;
 pub use raised::Raised;
+pub use table_error::TableError;
 pub use watch::Watch;
 
 use crate::text;
@@ -35,8 +35,8 @@ pub enum Error {
         /// What is wrong with it.
         error: Box<Self>,
     },
-    /// A picture over `clip_search.max_image_bytes`, found before it was sent.
-    #[error("picture has {bytes} bytes, more than {max}")]
+    /// An image over `clip_search.max_image_bytes`, found before it was sent.
+    #[error("image has {bytes} bytes, more than {max}")]
     ImageTooLarge {
         /// Its length.
         bytes: usize,
@@ -112,10 +112,10 @@ pub enum Error {
     },
     /// An argument that makes no sense.
     #[error(transparent)]
-    Misuse(#[from] Misuse),
+    ArgumentError(#[from] ArgumentError),
     /// A table that cannot be filled.
     #[error(transparent)]
-    Obstacle(#[from] Obstacle),
+    TableError(#[from] TableError),
     /// The `vector` type is not what this library knows.
     #[error("unexpected vector of {0} dimensions")]
     VectorDimension(usize),
@@ -127,11 +127,11 @@ impl Error {
         Self::Element { index, error: Box::new(self) }
     }
 
-    /// Whether it is the picture's fault, and not that of the server, the model or the settings of the model.
-    pub fn is_the_pictures_fault(&self) -> bool {
+    /// Whether it is the image's fault, and not that of the server, the model or the settings of the model.
+    pub fn is_the_images_fault(&self) -> bool {
         match self {
-            Self::Server(failure) => is_the_pictures_fault(failure.class),
-            Self::Element { error, .. } => error.is_the_pictures_fault(),
+            Self::Server(failure) => is_the_images_fault(failure.class),
+            Self::Element { error, .. } => error.is_the_images_fault(),
             Self::ImageTooLarge { .. } => true,
             _ => false,
         }
@@ -153,8 +153,8 @@ impl Error {
             Self::CannotStart { .. } => Code::ERRCODE_SYSTEM_ERROR,
             Self::NoWorkerSlot => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             Self::File { .. } => Code::ERRCODE_IO_ERROR,
-            Self::Misuse(misuse) => misuse.code(),
-            Self::Obstacle(obstacle) => obstacle.code(),
+            Self::ArgumentError(argument) => argument.code(),
+            Self::TableError(table_error) => table_error.code(),
             Self::VectorDimension(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -176,8 +176,8 @@ pub fn or_raise<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| error.raise())
 }
 
-/// Whether a failure is the picture's fault.
-pub fn is_the_pictures_fault(class: ErrorClass) -> bool {
+/// Whether a failure is the image's fault.
+pub fn is_the_images_fault(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::BadImage | ErrorClass::UnsupportedImage | ErrorClass::LimitExceeded)
 }
 
@@ -234,7 +234,7 @@ impl From<Error> for ErrorReport {
                 report.set_detail(detail)
             }
             Error::ImageTooLarge { .. } => report(None,
-                Some("Scale the picture down, or raise clip_search.max_image_bytes."),
+                Some("Scale the image down, or raise clip_search.max_image_bytes."),
             ),
             Error::TextTooLarge { .. } => report(None,
                 Some("Pass its beginning, such as left(the_text, 1000): a model reads some dozen words."),
@@ -275,8 +275,8 @@ impl From<Error> for ErrorReport {
             Error::NoSupervisor => report(None,
                 Some("The next call of clip_embed_text starts it."),
             ),
-            Error::Misuse(misuse) => report(None, Some(&misuse.hint())),
-            Error::Obstacle(obstacle) => report(None, Some(&obstacle.hint())),
+            Error::ArgumentError(argument) => report(None, Some(&argument.hint())),
+            Error::TableError(table_error) => report(None, Some(&table_error.hint())),
             Error::File { .. } => report(None, None),
             Error::VectorDimension(_) => report(None, None),
         }

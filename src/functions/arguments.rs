@@ -4,7 +4,7 @@
 //! it is declared with, and for no more arguments than it has. Everything is copied out of Postgres's memory: a datum
 //! may be toasted, and a wait may end by longjmp.
 
-use crate::errors::{Error, Misuse, Result};
+use crate::errors::{ArgumentError, Error, Result};
 use crate::{settings, text, vector};
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::{FromDatum, datum::Array};
@@ -106,11 +106,11 @@ impl Arguments {
     /// The elements of an array that may have no NULL among them; `name` is the argument's, for the error.
     ///
     /// # Errors
-    /// [`Error::ArrayDimensions`], [`Misuse::NullElement`].
+    /// [`Error::ArrayDimensions`], [`ArgumentError::NullElement`].
     pub fn list<T>(self, index: usize, name: &'static str, of: impl Fn(Datum) -> T) -> Result<Option<Vec<T>>> {
         let Some(elements) = self.elements(index)? else { return Ok(None) };
         let element = |(index, datum): (usize, Option<Datum>)| {
-            datum.map(&of).ok_or_else(|| Misuse::NullElement { name, index: index + 1 }.into())
+            datum.map(&of).ok_or_else(|| ArgumentError::NullElement { name, index: index + 1 }.into())
         };
         elements.into_iter().enumerate().map(element).collect::<Result<_>>().map(Some)
     }
@@ -127,19 +127,19 @@ impl Arguments {
 /// Fails where an argument that has to be there is NULL.
 ///
 /// # Errors
-/// [`Misuse::Null`].
+/// [`ArgumentError::Null`].
 pub fn required<T>(argument: Option<T>, name: &'static str) -> Result<T> {
-    argument.ok_or_else(|| Misuse::Null { name }.into())
+    argument.ok_or_else(|| ArgumentError::Null { name }.into())
 }
 
 /// Fails where an integer is out of its range.
 ///
 /// # Errors
-/// [`Misuse::Null`], [`Misuse::OutOfRange`].
+/// [`ArgumentError::Null`], [`ArgumentError::OutOfRange`].
 pub fn within(argument: Option<i32>, name: &'static str, min: i32, max: i32) -> Result<i32> {
     let value = required(argument, name)?;
     if (min..=max).contains(&value) {
         return Ok(value);
     }
-    Err(Misuse::OutOfRange { name, value: value.to_string(), range: format!("{min} to {max}") }.into())
+    Err(ArgumentError::OutOfRange { name, value: value.to_string(), range: format!("{min} to {max}") }.into())
 }

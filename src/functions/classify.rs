@@ -1,4 +1,4 @@
-//! `clip_classify`, `clip_best_label`: zero-shot classification of a picture or of an embedding.
+//! `clip_classify`, `clip_best_label`: zero-shot classification of an image or of an embedding.
 //!
 //! ```text
 //! argument  0         1       2         3      4
@@ -8,7 +8,7 @@
 use super::arguments::{Arguments, bytes_of, required};
 use super::rows::{Rows, real};
 use super::sql_function;
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::labels::{self, LabelSet, Question, RawArguments};
 use crate::memo::Modality;
 use crate::{embedding, text};
@@ -32,7 +32,7 @@ fn vector(call: Arguments, _: &str) -> Result<Option<Vec<f32>>> {
     Ok(call.vector(0))
 }
 
-/// No rows where there is no subject: a table may have rows without a picture.
+/// No rows where there is no subject: a table may have rows without an image.
 fn classify(call: Arguments, subject: Subject) -> Result<Datum> {
     let set = label_set(call)?;
     let mut rows = Rows::begin(call.0);
@@ -56,7 +56,7 @@ fn embedding_of(call: Arguments, subject: Subject, set: &LabelSet) -> Result<Opt
     let Some(embedding) = subject(call, &set.model)? else { return Ok(None) };
     let (found, expected) = (embedding.len(), set.labels.dimension());
     if found != expected {
-        return Err(Misuse::ModelDimension { embedding: found, model: set.model.clone(), expected }.into());
+        return Err(ArgumentError::ModelDimension { embedding: found, model: set.model.clone(), expected }.into());
     }
     Ok(Some(embedding))
 }
@@ -72,13 +72,13 @@ fn question(call: Arguments) -> Result<Question> {
     let names = required(call.texts(1, "labels")?, "labels")?;
     if names.is_empty() {
         let hint = "Pass at least one label, such as ARRAY['cat', 'dog'].";
-        return Err(Misuse::Empty { name: "labels", hint }.into());
+        return Err(ArgumentError::Empty { name: "labels", hint }.into());
     }
     let templates = match call.texts(4, "templates")? {
         Some(templates) if templates.is_empty() => {
             let hint =
                 "Pass at least one template, such as ARRAY['a photo of a {}'], or NULL for the argument template.";
-            return Err(Misuse::Empty { name: "templates", hint }.into());
+            return Err(ArgumentError::Empty { name: "templates", hint }.into());
         }
         Some(templates) => templates,
         None => vec![required(call.text(2), "template")?],

@@ -1,6 +1,6 @@
-//! `clip_embed_text`, `clip_embed_image`, `clip_embed_texts`, `clip_embed_images`, and with `try` for pictures.
+//! `clip_embed_text`, `clip_embed_image`, `clip_embed_texts`, `clip_embed_images`, and with `try` for images.
 //!
-//! Those with `try` give NULL and a WARNING where the picture is at fault; what is not its fault is an error there too.
+//! Those with `try` give NULL and a WARNING where the image is at fault; what is not its fault is an error there too.
 //! All are STRICT, so no argument is NULL. The second argument, where there is one, is the model's name.
 
 use super::arguments::{Arguments, bytes_of, text_of};
@@ -52,7 +52,7 @@ fn embed_one(call: Arguments, modality: Modality) -> Result<Datum> {
 fn try_embed_one(call: Arguments) -> Result<Option<Datum>> {
     match embed_one(call, Modality::Image) {
         Ok(embedding) => Ok(Some(embedding)),
-        Err(error) => excuse(error).map(|()| None),
+        Err(error) => warn_and_continue(error).map(|()| None),
     }
 }
 
@@ -61,11 +61,11 @@ fn embed_array(call: Arguments, modality: Modality) -> Result<Datum> {
 }
 
 fn try_embed_array(call: Arguments) -> Result<Datum> {
-    array(call, Modality::Image, excuse)
+    array(call, Modality::Image, warn_and_continue)
 }
 
-fn excuse(error: Error) -> Result<()> {
-    if !error.is_the_pictures_fault() {
+fn warn_and_continue(error: Error) -> Result<()> {
+    if !error.is_the_images_fault() {
         return Err(error);
     }
     error.warn();

@@ -2,8 +2,8 @@
 
 use super::arguments::{Arguments, required, within};
 use super::sql_function;
-use crate::errors::{Obstacle, Result};
-use crate::ingest::{self, Names, Wishes};
+use crate::errors::{Result, TableError};
+use crate::ingest::{self, Names, Options};
 use crate::text;
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::CStr;
@@ -12,22 +12,22 @@ sql_function!(clip_embed_table, pg_finfo_clip_embed_table, embed_table);
 
 fn embed_table(call: Arguments) -> Result<Datum> {
     if is_atomic(call) {
-        return Err(Obstacle::InTransaction { procedure: "clip_embed_table" }.into());
+        return Err(TableError::InTransaction { procedure: "clip_embed_table" }.into());
     }
-    let wishes = Wishes {
+    let options = Options {
         table: required(call.oid(0), "tbl")?,
         names: Names {
             source: required(call.name(1), "source_column")?,
             embedding: required(call.name(2), "embedding_column")?,
             model: call.model(3),
             kind: call.text(4),
-            picture: call.name(5),
+            image: call.name(5),
             provenance: call.name(6),
         },
         batch_size: within(call.int(7), "batch_size", 1, 1_000_000)? as usize,
         retries: required(call.boolean(8), "retry_errors")?,
     };
-    ingest::run(&wishes, &schema(call))?;
+    ingest::run(&options, &schema(call))?;
     Ok(Datum::null())
 }
 

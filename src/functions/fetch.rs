@@ -1,9 +1,9 @@
-//! `clip_fetch_image`, `clip_fetch_images`: pictures by URL. The server fetches; this process touches no network.
+//! `clip_fetch_image`, `clip_fetch_images`: images by URL. The server fetches; this process touches no network.
 
 use super::arguments::{Arguments, required, text_of};
 use super::rows::Rows;
 use super::sql_function;
-use crate::errors::{Error, Misuse, Result};
+use crate::errors::{ArgumentError, Error, Result};
 use crate::{client, settings, text};
 use pgrx::pg_sys::Datum;
 use protocol::{Failure, FetchedImage};
@@ -12,10 +12,10 @@ sql_function!(clip_fetch_image, pg_finfo_clip_fetch_image, fetch_one);
 sql_function!(clip_fetch_images, pg_finfo_clip_fetch_images, fetch_many);
 
 fn check_allowed() -> Result<()> {
-    if settings::url_fetch() { Ok(()) } else { Err(Misuse::FetchOff.into()) }
+    if settings::url_fetch() { Ok(()) } else { Err(ArgumentError::FetchOff.into()) }
 }
 
-/// STRICT. A URL without a picture is an error.
+/// STRICT. A URL without an image is an error.
 fn fetch_one(call: Arguments) -> Result<Datum> {
     check_allowed()?;
     let url = call.text(0).expect("STRICT");
@@ -25,7 +25,7 @@ fn fetch_one(call: Arguments) -> Result<Datum> {
     Ok(text::bytes_to_datum(&image.bytes))
 }
 
-/// One row for each URL; a URL without a picture has the reason in `error`.
+/// One row for each URL; a URL without an image has the reason in `error`.
 fn fetch_many(call: Arguments) -> Result<Datum> {
     check_allowed()?;
     let urls = required(call.elements(0)?, "urls")?;

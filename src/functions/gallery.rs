@@ -1,13 +1,13 @@
-//! `clip_gallery`, an aggregate: one HTML page with the pictures of a query.
+//! `clip_gallery`, an aggregate: one HTML page with the images of a query.
 //!
-//! The states hold thumbnails and not pictures: what is in memory at a time is 32 MiB of pictures, of all groups
+//! The states hold thumbnails and not images: what is in memory at a time is 32 MiB of images, of all groups
 //! together, and some ten kilobytes for each of the others.
 
 use super::arguments::Arguments;
 use super::sql_function;
-use crate::errors::{Error, Misuse, Result, is_the_pictures_fault};
+use crate::errors::{ArgumentError, Error, Result, is_the_images_fault};
 use crate::{client, embedding, text};
-use gallery::{Image, Picture};
+use gallery::{Captioned, Image};
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::{self, Datum};
 use std::cell::Cell;
@@ -15,15 +15,15 @@ use std::cell::Cell;
 sql_function!(clip_gallery_add, pg_finfo_clip_gallery_add, add);
 sql_function!(clip_gallery_page, pg_finfo_clip_gallery_page, page);
 
-/// Longest side of a picture on the page, in pixels: sharp on a screen with two pixels for each of the page's.
+/// Longest side of an image on the page, in pixels: sharp on a screen with two pixels for each of the page's.
 const SIDE: u32 = 384;
-/// Pictures that are made small in one request, so that the server can use all its threads.
+/// Images that are made small in one request, so that the server can use all its threads.
 const BATCH: usize = 32;
-/// Bytes of pictures that may wait for it, of all groups of a query together.
+/// Bytes of images that may wait for it, of all groups of a query together.
 const BATCH_BYTES: usize = 32 << 20;
 /// More are more than any browser likes.
 const MOST: usize = 10_000;
-/// The same, of the small pictures' bytes. The page, a third longer, is in memory four times while it is made.
+/// The same, of the small images' bytes. The page, a third longer, is in memory four times while it is made.
 const MOST_BYTES: usize = 100 << 20;
 
 thread_local! {
@@ -34,11 +34,11 @@ thread_local! {
 #[derive(Default)]
 struct State {
     title: Option<String>,
-    pictures: Vec<Picture>,
-    /// Pictures that are still to be made small, with their place.
+    images: Vec<Captioned>,
+    /// Images that are still to be made small, with their place.
     waiting: Vec<(usize, Vec<u8>)>,
     waiting_bytes: usize,
-    /// Bytes of the small pictures.
+    /// Bytes of the small images.
     bytes: usize,
 }
 
@@ -50,8 +50,8 @@ impl Drop for State {
 
 impl State {
     fn push(&mut self, image: Option<Vec<u8>>, caption: Option<String>, similarity: Option<f32>) -> Result<()> {
-        if self.pictures.len() == MOST || self.bytes > MOST_BYTES {
-            return Err(Misuse::TooManyPictures { max: MOST, mebibytes: MOST_BYTES >> 20 }.into());
+        if self.images.len() == MOST || self.bytes > MOST_BYTES {
+            return Err(ArgumentError::TooManyImages { max: MOST, mebibytes: MOST_BYTES >> 20 }.into());
         }
         let shown = match image {
             None => Image::Missing,
@@ -60,12 +60,12 @@ impl State {
                 Ok(()) => {
                     self.waiting_bytes += image.len();
                     WAITING_BYTES.set(WAITING_BYTES.get() + image.len());
-                    self.waiting.push((self.pictures.len(), image));
+                    self.waiting.push((self.images.len(), image));
                     Image::Missing
                 }
             },
         };
-        self.pictures.push(Picture { image: shown, caption, similarity });
+        self.images.push(Captioned { image: shown, caption, similarity });
         if self.waiting.len() >= BATCH || WAITING_BYTES.get() >= BATCH_BYTES { self.shrink() } else { Ok(()) }
     }
 
@@ -73,7 +73,7 @@ impl State {
         WAITING_BYTES.set(WAITING_BYTES.get().saturating_sub(std::mem::take(&mut self.waiting_bytes)));
     }
 
-    /// Makes small what waits. A picture that is none says why on the page, and does not spoil the others.
+    /// Makes small what waits. An image that is none says why on the page, and does not spoil the others.
     fn shrink(&mut self) -> Result<()> {
         self.forget_waiting();
         let (places, images): (Vec<usize>, Vec<Vec<u8>>) = std::mem::take(&mut self.waiting).into_iter().unzip();
@@ -81,13 +81,13 @@ impl State {
             return Ok(());
         }
         for (place, made) in places.into_iter().zip(client::thumbnails(images, SIDE)?) {
-            self.pictures[place].image = match made {
+            self.images[place].image = match made {
                 Ok(small) => {
                     self.bytes += small.bytes.len();
                     let bytes = small.bytes.into_vec();
                     if small.is_png { Image::Png(bytes) } else { Image::Jpeg(bytes) }
                 }
-                Err(failure) if is_the_pictures_fault(failure.class) => Image::Broken(failure.message),
+                Err(failure) if is_the_images_fault(failure.class) => Image::Broken(failure.message),
                 Err(failure) => return Err(Error::Server(failure)),
             };
         }
@@ -131,7 +131,7 @@ fn page(call: Arguments) -> Result<Datum> {
     };
     state.shrink()?;
     let title = state.title.as_deref().unwrap_or("Gallery");
-    Ok(text::to_datum(&ascii(&gallery::page(title, &state.pictures))))
+    Ok(text::to_datum(&ascii(&gallery::page(title, &state.images))))
 }
 
 /// Characters beyond ASCII as references, so that the page is the same in every encoding that it may be sent or saved

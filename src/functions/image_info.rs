@@ -1,4 +1,4 @@
-//! `clip_image_info`: what a picture is like. Bad bytes are no error: they are what it is for.
+//! `clip_image_info`: what an image is like. Bad bytes are no error: they are what it is for.
 
 use super::arguments::Arguments;
 use super::rows::Rows;
@@ -9,7 +9,7 @@ use pgrx::pg_sys::Datum;
 
 sql_function!(clip_image_info, pg_finfo_clip_image_info, image_info);
 
-/// One row; none where there is no picture.
+/// One row; none where there is no image.
 fn image_info(call: Arguments) -> Result<Datum> {
     let mut rows = Rows::begin(call.0);
     let Some(image) = call.bytes(0) else { return Ok(Datum::null()) };

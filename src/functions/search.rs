@@ -1,4 +1,4 @@
-//! `clip_search`, `clip_search_json`: a search of a table by text, picture or embedding.
+//! `clip_search`, `clip_search_json`: a search of a table by text, image or embedding.
 //!
 //! ```text
 //! argument  0    1      2  3               4       5        6                 7          8        9     10
@@ -11,7 +11,7 @@ use super::sql_function;
 use crate::embedding;
 use crate::errors::Result;
 use crate::memo::Modality;
-use crate::search::{self, Table, Wishes};
+use crate::search::{self, Options, Table};
 use pgrx::pg_sys::Datum;
 
 sql_function!(clip_search_text, pg_finfo_clip_search_text, |call| rows(call, text));
@@ -39,22 +39,22 @@ fn vector(call: Arguments) -> Result<Vec<f32>> {
 }
 
 fn rows(call: Arguments, query: Query) -> Result<Datum> {
-    let (table, wishes) = prepare(call)?;
+    let (table, options) = prepare(call)?;
     let query = query(call)?;
-    search::rows(&table, &query, &wishes, &mut Rows::begin(call.0))?;
+    search::rows(&table, &query, &options, &mut Rows::begin(call.0))?;
     Ok(Datum::null())
 }
 
 fn json(call: Arguments, query: Query) -> Result<Option<Datum>> {
-    let (table, wishes) = prepare(call)?;
-    search::to_json(&table, &query(call)?, &wishes)
+    let (table, options) = prepare(call)?;
+    search::to_json(&table, &query(call)?, &options)
 }
 
 /// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded.
-fn prepare(call: Arguments) -> Result<(Table, Wishes)> {
-    let wishes = Wishes {
-        k: within(call.int(2), "k", 1, Wishes::MAX_K)?,
-        skip: within(call.int(9), "skip", 0, Wishes::MAX_SKIP)?,
+fn prepare(call: Arguments) -> Result<(Table, Options)> {
+    let options = Options {
+        k: within(call.int(2), "k", 1, Options::MAX_K)?,
+        skip: within(call.int(9), "skip", 0, Options::MAX_SKIP)?,
         min_similarity: call.double(3),
         filter: call.datum(4),
         columns: call.texts(5, "columns")?,
@@ -62,9 +62,9 @@ fn prepare(call: Arguments) -> Result<(Table, Wishes)> {
         id_column: call.name(7),
         exclude: call.datum(8),
     };
-    wishes.check()?;
+    options.check()?;
     let table = Table::read(required(call.oid(0), "tbl")?)?;
-    table.embedding_column(wishes.embedding_column.as_deref())?;
-    table.key(wishes.id_column.as_deref())?;
-    Ok((table, wishes))
+    table.embedding_column(options.embedding_column.as_deref())?;
+    table.key(options.id_column.as_deref())?;
+    Ok((table, options))
 }

@@ -65,29 +65,29 @@ fn quantiles(measured: Quantiles) -> [Option<Datum>; 4] {
     [number(count), time(p50), time(p95), time(p99)]
 }
 
-/// A row for each tower that was used.
+/// A row for each encoder that was used.
 fn models(call: Arguments) -> Result<Datum> {
     let found = client::statistics()?;
     let mut rows = Rows::begin(call.0);
-    for tower in found.into_iter().flat_map(|statistics| statistics.models) {
+    for encoder in found.into_iter().flat_map(|statistics| statistics.models) {
         rows.push(|| {
-            let [_, p50, p95, p99] = quantiles(tower.inference.total);
+            let [_, p50, p95, p99] = quantiles(encoder.inference.total);
             [
-                tower.model.into_datum(),
-                tower.tower.into_datum(),
-                tower.provider.into_datum(),
-                tower.loaded.into_datum(),
-                number(tower.memory_bytes),
-                tower.load_ms.into_datum(),
-                number(tower.loads),
-                number(tower.items),
-                number(tower.batches),
-                tower.inference_ms.into_datum(),
+                encoder.model.into_datum(),
+                encoder.encoder.into_datum(),
+                encoder.provider.into_datum(),
+                encoder.loaded.into_datum(),
+                number(encoder.memory_bytes),
+                encoder.load_ms.into_datum(),
+                number(encoder.loads),
+                number(encoder.items),
+                number(encoder.batches),
+                encoder.inference_ms.into_datum(),
                 p50,
                 p95,
                 p99,
-                number(tower.errors),
-                tower.idle_s.into_datum(),
+                number(encoder.errors),
+                encoder.idle_s.into_datum(),
             ]
         });
     }

@@ -4,7 +4,7 @@ use super::arguments::{Arguments, required};
 use super::embed_table::schema;
 use super::rows::Rows;
 use super::sql_function;
-use crate::errors::{Obstacle, Result};
+use crate::errors::{Result, TableError};
 use crate::ingest::{Elevated, Names, Target, check_not_generated};
 use crate::search::Table;
 use crate::spi::{self, Argument, Connection, Row, literal};
@@ -31,13 +31,13 @@ fn sync(call: Arguments) -> Result<Datum> {
     let is_queued = chosen("mode", mode, "immediate", "queued", "immediate or queued")?;
     let gives_null = chosen("on_error", on_error, "error", "null", "error or null")?;
     if is_queued && gives_null {
-        return Err(Obstacle::NullQueued.into());
+        return Err(TableError::NullQueued.into());
     }
     check_may_create(&table);
     let schema = schema(call);
-    let (kind, picture, provenance) = (None, None, None);
+    let (kind, image, provenance) = (None, None, None);
     let names =
-        Names { source: source.clone(), embedding: embedding.clone(), kind, picture, provenance, model: model.clone() };
+        Names { source: source.clone(), embedding: embedding.clone(), kind, image, provenance, model: model.clone() };
     let connection = Connection::open();
     if is_queued {
         check_queued(&connection, &names, &schema, &table)
@@ -86,7 +86,7 @@ fn check_immediate(names: &Names, schema: &str, table: &Table) -> Result<()> {
     check_not_generated(table, &target.source)?;
     match &target.embedding.embeddings {
         Some(embeddings) if embeddings.type_name != "vector" => {
-            Err(Obstacle::HalfVector { column: target.embedding.name }.into())
+            Err(TableError::HalfVector { column: target.embedding.name }.into())
         }
         _ => Ok(()),
     }
@@ -97,10 +97,10 @@ fn check_queued(connection: &Connection, names: &Names, schema: &str, table: &Ta
         AND i.indisprimary AND NOT i.indimmediate";
     let name = || table.name.clone();
     if Target::check(table.id, names, schema)?.is_temporary {
-        return Err(Obstacle::Temporary { table: name() }.into());
+        return Err(TableError::Temporary { table: name() }.into());
     }
     if connection.execute(DEFERRABLE, &[Argument::oid(table.id)]).0 > 0 {
-        return Err(Obstacle::DeferrableKey { table: name() }.into());
+        return Err(TableError::DeferrableKey { table: name() }.into());
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ fn chosen(name: &'static str, value: String, first: &str, second: &str, values: 
     match value {
         value if value == first => Ok(false),
         value if value == second => Ok(true),
-        value => Err(Obstacle::SyncOption { name, value, values }.into()),
+        value => Err(TableError::SyncOption { name, value, values }.into()),
     }
 }
 
@@ -153,7 +153,7 @@ fn unsync(call: Arguments) -> Result<Datum> {
     let schema = schema(call);
     let dropped = drop_triggers(&connection, &schema, &table, &embedding, None);
     if dropped == 0 {
-        return Err(Obstacle::NotInStep { table: table.name, column: embedding }.into());
+        return Err(TableError::NotInStep { table: table.name, column: embedding }.into());
     }
     forget(&connection, &schema, &table, &embedding);
     Ok(Datum::from(dropped as i32))
@@ -220,7 +220,7 @@ fn check_partitions(connection: &Connection, table: &Table, embedding: &str) -> 
     let rows = connection.execute(OWN, &[Argument::oid(table.id), Argument::text(&name)]).1;
     match rows.first().and_then(|row| row.text(1)) {
         Some(partition) => {
-            Err(Obstacle::PartitionInStep { partition, trigger: name, column: embedding.to_owned() }.into())
+            Err(TableError::PartitionInStep { partition, trigger: name, column: embedding.to_owned() }.into())
         }
         None => Ok(()),
     }

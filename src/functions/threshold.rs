@@ -12,7 +12,7 @@ use super::arguments::{Arguments, required, within};
 use super::rows::{Rows, real};
 use super::sql_function;
 use crate::embedding;
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::search::{Embeddings, Table};
 use crate::spi::{self, Argument};
 use pgrx::pg_sys::Datum;
@@ -102,11 +102,11 @@ fn by_texts(call: Arguments) -> Result<Datum> {
     let texts = match call.texts(3, "queries")? {
         Some(texts) if texts.is_empty() => {
             let hint = "Pass the texts that the threshold is for, or NULL for any.";
-            return Err(Misuse::Empty { name: "queries", hint }.into());
+            return Err(ArgumentError::Empty { name: "queries", hint }.into());
         }
         Some(texts) if texts.len() > MAX_QUERIES => {
             let (value, range) = (format!("{} texts", texts.len()), format!("at most {MAX_QUERIES} texts"));
-            return Err(Misuse::OutOfRange { name: "queries", value, range }.into());
+            return Err(ArgumentError::OutOfRange { name: "queries", value, range }.into());
         }
         Some(texts) => texts,
         None => TEXTS.map(str::to_owned).to_vec(),
@@ -136,7 +136,7 @@ fn suggest(
     let rate = required(rate, "false_positive_rate")?;
     if !(rate > 0.0 && rate < 1.0) {
         let (name, range) = ("false_positive_rate", "between 0 and 1".to_owned());
-        return Err(Misuse::OutOfRange { name, value: rate.to_string(), range }.into());
+        return Err(ArgumentError::OutOfRange { name, value: rate.to_string(), range }.into());
     }
     let column = call.name(4);
     let table = Table::read(required(call.oid(0), "tbl")?)?;
@@ -145,22 +145,22 @@ fn suggest(
     if let Some(query) = queries.first() {
         table.embedding_column(column.as_deref())?.0.check_dimension(query.len())?;
     }
-    let pictures = take_sample(&table, column.as_deref(), sample)?;
-    if let Some(odd) = pictures.iter().find(|picture| queries.iter().any(|query| query.len() != picture.len())) {
-        return Err(Misuse::Dimensions { a: queries[0].len(), b: odd.len() }.into());
+    let images = take_sample(&table, column.as_deref(), sample)?;
+    if let Some(odd) = images.iter().find(|image| queries.iter().any(|query| query.len() != image.len())) {
+        return Err(ArgumentError::Dimensions { a: queries[0].len(), b: odd.len() }.into());
     }
-    if pictures.len() < MIN_SAMPLE as usize {
-        return Err(Misuse::NothingToSample { table: table.name, found: pictures.len() }.into());
+    if images.len() < MIN_SAMPLE as usize {
+        return Err(ArgumentError::NothingToSample { table: table.name, found: images.len() }.into());
     }
     let mut all = Vec::with_capacity(queries.len());
     for query in &queries {
         pgrx::check_for_interrupts!();
-        let similarities = pictures.iter().map(|picture| cosine(query, picture));
+        let similarities = images.iter().map(|image| cosine(query, image));
         all.push(similarities.filter(|similarity| similarity.is_finite()).collect::<Vec<f32>>());
     }
     let backgrounds: Vec<Background> = all.iter_mut().filter_map(|one| Background::fit(one)).collect();
     let threshold = similarity::threshold(&backgrounds, rate)
-        .ok_or_else(|| Misuse::NothingToSample { table: table.name.clone(), found: 0 })?;
+        .ok_or_else(|| ArgumentError::NothingToSample { table: table.name.clone(), found: 0 })?;
     let above = all.iter().flatten().filter(|similarity| f64::from(**similarity) > threshold).count();
     let observed = above as f64 / all.iter().map(Vec::len).sum::<usize>().max(1) as f64;
     let mean =
@@ -168,7 +168,7 @@ fn suggest(
     Rows::begin(call.0).push(|| {
         [
             Some(real(threshold as f32)),
-            Some(Datum::from(pictures.len() as i32)),
+            Some(Datum::from(images.len() as i32)),
             Some(Datum::from(backgrounds.len() as i32)),
             Some(mean(|background| background.center)),
             Some(mean(|background| background.deviation)),

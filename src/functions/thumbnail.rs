@@ -1,4 +1,4 @@
-//! `clip_thumbnail`: a picture made small. The server decodes; this process holds encoded bytes only.
+//! `clip_thumbnail`: an image made small. The server decodes; this process holds encoded bytes only.
 
 use super::arguments::{Arguments, required, within};
 use super::sql_function;
@@ -8,10 +8,10 @@ use pgrx::pg_sys::Datum;
 
 sql_function!(clip_thumbnail, pg_finfo_clip_thumbnail, thumbnail);
 
-/// Longest side that can be asked for, in pixels: beyond it, a picture is no thumbnail.
+/// Longest side that can be asked for, in pixels: beyond it, an image is no thumbnail.
 pub const MAX_SIDE: i32 = 4096;
 
-/// NULL where there is no picture.
+/// NULL where there is no image.
 fn thumbnail(call: Arguments) -> Result<Option<Datum>> {
     let max_side = within(call.int(1), "max_side", 1, MAX_SIDE)?;
     let Some(image) = call.bytes(0) else { return Ok(None) };

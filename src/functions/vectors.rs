@@ -3,7 +3,7 @@
 use super::arguments::Arguments;
 use super::rows::real;
 use super::sql_function;
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::vector;
 use pgrx::pg_sys::Datum;
 
@@ -14,7 +14,7 @@ sql_function!(clip_combine, pg_finfo_clip_combine, combine);
 fn similarity(call: Arguments) -> Result<Datum> {
     let (a, b) = (call.vector(0).expect("STRICT"), call.vector(1).expect("STRICT"));
     if a.len() != b.len() {
-        return Err(Misuse::Dimensions { a: a.len(), b: b.len() }.into());
+        return Err(ArgumentError::Dimensions { a: a.len(), b: b.len() }.into());
     }
     Ok(real(similarity::cosine(&a, &b)))
 }
@@ -25,18 +25,18 @@ fn combine(call: Arguments) -> Result<Datum> {
     let vectors = call.list(0, "vectors", |datum| unsafe { vector::from_datum(datum) })?.expect("STRICT");
     let Some(first) = vectors.first().map(Vec::len) else {
         let hint = "Pass at least one vector, such as ARRAY[clip_embed_text('a dog'), clip_embed_text('red')].";
-        return Err(Misuse::Empty { name: "vectors", hint }.into());
+        return Err(ArgumentError::Empty { name: "vectors", hint }.into());
     };
     if let Some(index) = vectors.iter().position(|vector| vector.len() != first) {
-        return Err(Misuse::MixedDimensions { index: index + 1, dimension: vectors[index].len(), first }.into());
+        return Err(ArgumentError::MixedDimensions { index: index + 1, dimension: vectors[index].len(), first }.into());
     }
     let weights = call.list(1, "weights", |datum| f64::from_bits(datum.value() as u64))?;
     let weights = weights.unwrap_or_else(|| vec![1.0; vectors.len()]);
     if weights.len() != vectors.len() {
-        return Err(Misuse::Weights { vectors: vectors.len(), weights: weights.len() }.into());
+        return Err(ArgumentError::Weights { vectors: vectors.len(), weights: weights.len() }.into());
     }
     if let Some(index) = weights.iter().position(|weight| !weight.is_finite()) {
-        return Err(Misuse::Weight { index: index + 1, value: weights[index] }.into());
+        return Err(ArgumentError::Weight { index: index + 1, value: weights[index] }.into());
     }
-    vector::to_datum(&similarity::combine(&vectors, &weights).ok_or(Misuse::NoDirection)?)
+    vector::to_datum(&similarity::combine(&vectors, &weights).ok_or(ArgumentError::NoDirection)?)
 }

@@ -11,7 +11,7 @@ use super::sql;
 use super::target::{Kind, Names, Target};
 use crate::client;
 use crate::embedding::Input;
-use crate::errors::{Error, Obstacle, Raised, Result};
+use crate::errors::{Error, Raised, Result, TableError};
 use crate::settings;
 use crate::spi::{self, Argument, Connection, Procedure};
 use pgrx::pg_sys;
@@ -25,11 +25,11 @@ const TRANSACTION: Duration = Duration::from_secs(2);
 /// Most rows that one statement looks at: where most have their embedding, finding the next without could take for ever.
 const WINDOW: usize = 20_000;
 
-/// Pictures that are fetched at a time, at most, and the memory for them if each is as large as it may be.
+/// Images that are fetched at a time, at most, and the memory for them if each is as large as it may be.
 const FETCHES: (usize, usize) = (16, 512 << 20);
 
 /// What the caller asks for.
-pub struct Wishes {
+pub struct Options {
     /// The table.
     pub table: pg_sys::Oid,
     /// Columns and model.
@@ -43,10 +43,10 @@ pub struct Wishes {
 /// Embeds all rows of a table that have no embedding; `schema` is the extension's, quoted.
 ///
 /// # Errors
-/// [`Obstacle`] before the first row is read; what is not one row's fault after.
-pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
+/// [`TableError`] before the first row is read; what is not one row's fault after.
+pub fn run(options: &Options, schema: &str) -> Result<()> {
     spi::require_writable(c"clip_embed_table");
-    let target = Target::check(wishes.table, &wishes.names, schema)?;
+    let target = Target::check(options.table, &options.names, schema)?;
     let procedure = Procedure::open();
     // The one that the CALL began in has the session's level of isolation.
     procedure.commit();
@@ -54,7 +54,7 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
         let connection = Connection::open();
         Failures::sweep(&connection, schema);
         Backfill {
-            wishes,
+            options,
             statements: Statements::default(),
             failures: Failures::begin(&connection, &target, schema),
             progress: Progress::begin(&connection, &target, schema),
@@ -89,7 +89,7 @@ pub fn run(wishes: &Wishes, schema: &str) -> Result<()> {
 }
 
 struct Backfill<'a> {
-    wishes: &'a Wishes,
+    options: &'a Options,
     target: Target,
     statements: Statements,
     failures: Failures,
@@ -203,7 +203,7 @@ impl Rows for Transaction<'_, '_> {
                 let Some(row) = self.waiting.pop_front() else { break };
                 let (candidate, input) = Candidate::of(row, self.backfill.target.kind);
                 let failures = &mut self.backfill.failures;
-                let retry = self.backfill.wishes.retries;
+                let retry = self.backfill.options.retries;
                 if failures.knows(self.connection, &row, &candidate.key, &candidate.source, retry) {
                     self.backfill.progress.skipped = failures.skipped;
                     continue;
@@ -245,7 +245,7 @@ impl Rows for Transaction<'_, '_> {
 impl Transaction<'_, '_> {
     /// Locks further rows; false where there are none, or the transaction has enough.
     fn read_more(&mut self, most: usize) -> Result<bool> {
-        let most = most.min(self.backfill.wishes.batch_size.saturating_sub(self.read));
+        let most = most.min(self.backfill.options.batch_size.saturating_sub(self.read));
         let Backfill { statements, target, place, window, is_at_end, .. } = &mut *self.backfill;
         while !*is_at_end && most > 0 && self.began.elapsed() <= TRANSACTION {
             if let Window::Unknown = window {
@@ -272,7 +272,7 @@ impl Transaction<'_, '_> {
         Ok(false)
     }
 
-    /// Puts the pictures in the place of their URLs.
+    /// Puts the images in the place of their URLs.
     fn fetch(&self, batch: &mut [(Candidate, Result<Input>)]) -> Result<()> {
         let (mut urls, mut places) = (Vec::new(), Vec::new());
         for (place, (_, input)) in batch.iter().enumerate() {
@@ -284,21 +284,21 @@ impl Transaction<'_, '_> {
         if urls.is_empty() {
             return Ok(());
         }
-        let keeps = self.backfill.target.picture.is_some();
+        let keeps = self.backfill.target.image.is_some();
         client::fetch(&urls, false, |index, result| {
             let (candidate, input) = &mut batch[places[index]];
             *input = result.map(|image| image.bytes.into_vec()).map_err(Error::Server);
-            candidate.picture = input.as_ref().ok().filter(|_| keeps).cloned();
+            candidate.image = input.as_ref().ok().filter(|_| keeps).cloned();
         })
     }
 }
 
 fn not_provenance(target: &Target) -> Error {
     let column = target.provenance.as_ref().map_or_else(String::new, |column| column.name.clone());
-    Obstacle::NotProvenance { table: target.table.name.clone(), column }.into()
+    TableError::NotProvenance { table: target.table.name.clone(), column }.into()
 }
 
-/// How many pictures are fetched at a time.
+/// How many images are fetched at a time.
 fn fetches() -> usize {
     (FETCHES.1 / settings::max_image_bytes().max(1)).clamp(1, FETCHES.0)
 }

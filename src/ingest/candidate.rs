@@ -17,8 +17,8 @@ pub struct Candidate {
     pub key: String,
     /// Of the source.
     pub source: Hash,
-    /// The picture at its URL, where it is kept.
-    pub picture: Option<Vec<u8>>,
+    /// The image at its URL, where it is kept.
+    pub image: Option<Vec<u8>>,
 }
 
 impl Candidate {
@@ -29,7 +29,7 @@ impl Candidate {
         let input = if kind == Kind::Image { Ok(bytes) } else { text::checked(bytes) };
         // As `convert_to(…, 'UTF8')` has it.
         let source = input.as_ref().map_or([0; 32], |input| hash(input));
-        (Self { row, key: row.key(), source, picture: None }, input)
+        (Self { row, key: row.key(), source, image: None }, input)
     }
 
     /// What its embedding is made of, as a provenance column has it.

@@ -3,7 +3,7 @@
 use super::elevated::Elevated;
 use super::rows::{Found, Hash, hash, row_hash};
 use super::target::Target;
-use crate::errors::{Error, Raised, is_the_pictures_fault};
+use crate::errors::{Error, Raised, is_the_images_fault};
 use crate::spi::{Argument, Connection};
 use pgrx::pg_sys;
 use protocol::{ErrorClass, Failure};
@@ -12,7 +12,7 @@ use std::collections::HashSet;
 /// Whether it is one row's fault, so that others go on.
 pub fn is_the_rows_fault(error: &Error) -> bool {
     match error {
-        Error::Server(Failure { class, .. }) => is_the_pictures_fault(*class) || is_the_urls_fault(*class),
+        Error::Server(Failure { class, .. }) => is_the_images_fault(*class) || is_the_urls_fault(*class),
         Error::ImageTooLarge { .. } | Error::TextTooLarge { .. } | Error::NotUtf8 { .. } => true,
         _ => false,
     }

@@ -26,7 +26,7 @@ mod settle;
 mod sql;
 mod target;
 
-pub use backfill::{Wishes, run};
+pub use backfill::{Options, run};
 pub use candidate::{Candidate, REQUEST_BYTES};
 pub use elevated::{Elevated, OwnersRights};
 pub use failures::{Entry, Failures};

@@ -115,7 +115,7 @@ impl Statements {
             let _settings = in_order();
             plan.run(connection, &arguments).1.into_iter().map(Found).collect()
         };
-        if let (true, Some(last)) = (target.has_heirs && rows.len() == most, rows.last()) {
+        if let (true, Some(last)) = (target.has_children && rows.len() == most, rows.last()) {
             let rest = self.same_key(connection, target, &self.place_of(last, target))?;
             let is_new = |row: &Found| rows.iter().all(|known| known.address() != row.address());
             let rest: Vec<Found> = rest.into_iter().filter(is_new).collect();
@@ -185,7 +185,7 @@ impl Statements {
         values(&row.0, KEY + 1, target)
     }
 
-    /// Writes an embedding, with what it was made of, and the picture that was fetched; false where it is not stored.
+    /// Writes an embedding, with what it was made of, and the image that was fetched; false where it is not stored.
     ///
     /// # Errors
     /// Where the vector is none that pgvector takes.
@@ -196,23 +196,23 @@ impl Statements {
         row: &Found,
         embedding: &[f32],
         provenance: &str,
-        picture: Option<&[u8]>,
+        image: Option<&[u8]>,
     ) -> Result<bool> {
         // SAFETY: a vector, of pgvector's own type.
         let embedding = unsafe { Argument::of_type(vector_type(target), vector::to_datum(embedding)?) };
-        let picture = match picture {
-            Some(picture) if target.picture.is_some() => Some(Argument::bytes(picture)),
+        let image = match image {
+            Some(image) if target.image.is_some() => Some(Argument::bytes(image)),
             _ => None,
         };
         let provenance = match target.provenance {
             Some(_) => Argument::text(provenance),
             None => Argument::null(pg_sys::TEXTOID),
         };
-        let values = [embedding, picture.unwrap_or(Argument::null(pg_sys::BYTEAOID)), provenance];
+        let values = [embedding, image.unwrap_or(Argument::null(pg_sys::BYTEAOID)), provenance];
         let plan = self.plan_to_write(connection, target, false)?;
         let rows = plan.run(connection, &self.arguments(target, row, values)).1;
-        // Pictures of a whole transaction may be many.
-        for made in [Some(embedding), picture].into_iter().flatten() {
+        // Images of a whole transaction may be many.
+        for made in [Some(embedding), image].into_iter().flatten() {
             // SAFETY: made above.
             unsafe { made.free() };
         }

@@ -4,7 +4,7 @@ use super::candidate::Candidate;
 use super::failures::{Failures, Fault, is_the_rows_fault};
 use super::rows::Statements;
 use super::target::Target;
-use crate::errors::{Obstacle, Raised, Result, or_raise};
+use crate::errors::{Raised, Result, TableError, or_raise};
 use crate::spi::Connection;
 use crate::subtransaction::attempt;
 use protocol::Embedding;
@@ -68,14 +68,14 @@ impl Writer<'_> {
         let Self { connection, target, statements, failures, .. } = self;
         let fault = match answer {
             Ok(embedding) => {
-                let (provenance, picture) = (row.provenance(target), row.picture.as_deref());
-                let written = statements.write(connection, target, &row.row, embedding, &provenance, picture);
+                let (provenance, image) = (row.provenance(target), row.image.as_deref());
+                let written = statements.write(connection, target, &row.row, embedding, &provenance, image);
                 if or_raise(written) {
                     failures.forget(connection, row.row.table(), &row.key);
                     return Settled::Embedded;
                 }
                 // Not for this source and for ever: somebody may mend the trigger.
-                &Fault { is_permanent: false, ..Fault::of(Obstacle::NotStored.into()) }
+                &Fault { is_permanent: false, ..Fault::of(TableError::NotStored.into()) }
             }
             Err(fault) => fault,
         };

@@ -227,8 +227,8 @@ fn not_after(target: &Target, first: usize) -> Result<String> {
 pub fn write(target: &Target, clears: bool) -> Result<String> {
     let mut assignments = vec![format!("{} = $1", target.embedding.quoted)];
     let mut is_stored = format!("t.{} IS NOT NULL", target.embedding.quoted);
-    if let (Some(picture), false) = (&target.picture, clears) {
-        assignments.push(format!("{} = $2", picture.quoted));
+    if let (Some(image), false) = (&target.image, clears) {
+        assignments.push(format!("{} = $2", image.quoted));
     }
     if let Some(provenance) = &target.provenance {
         assignments.push(format!("{} = $3", provenance.quoted));

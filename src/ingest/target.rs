@@ -1,7 +1,7 @@
 //! The table that is filled, and the columns: checked before the first row is read.
 
 use crate::client;
-use crate::errors::{Error, Obstacle, Result};
+use crate::errors::{Error, Result, TableError};
 use crate::memo::Modality;
 use crate::search::{Column, Table};
 use crate::spi::{self, Argument, LocalSettings};
@@ -12,11 +12,11 @@ use std::ffi::CStr;
 /// What the source column holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Encoded pictures, bytea.
+    /// Encoded images, bytea.
     Image,
     /// Texts.
     Text,
-    /// URLs of pictures.
+    /// URLs of images.
     Url,
 }
 
@@ -26,7 +26,7 @@ impl Kind {
             "image" => Ok(Self::Image),
             "text" => Ok(Self::Text),
             "url" => Ok(Self::Url),
-            _ => Err(Obstacle::SourceKind { kind: name.to_owned() }.into()),
+            _ => Err(TableError::SourceKind { kind: name.to_owned() }.into()),
         }
     }
 
@@ -47,14 +47,14 @@ impl Kind {
 
 /// Names, as the caller gives them.
 pub struct Names {
-    /// Pictures, texts or URLs.
+    /// Images, texts or URLs.
     pub source: String,
     /// Embeddings.
     pub embedding: String,
     /// `image`, `text` or `url`; by the column's type where it is not said.
     pub kind: Option<String>,
-    /// Where fetched pictures are kept.
-    pub picture: Option<String>,
+    /// Where fetched images are kept.
+    pub image: Option<String>,
     /// Where it is kept what each embedding was made of.
     pub provenance: Option<String>,
     /// `owner/name`.
@@ -67,14 +67,14 @@ pub struct Target {
     pub table: Table,
     /// The primary key.
     pub key: Vec<Column>,
-    /// Pictures, texts or URLs.
+    /// Images, texts or URLs.
     pub source: Column,
     /// Which of them.
     pub kind: Kind,
     /// Embeddings.
     pub embedding: Column,
-    /// Where fetched pictures are kept.
-    pub picture: Option<Column>,
+    /// Where fetched images are kept.
+    pub image: Option<Column>,
     /// Where it is kept what each embedding was made of.
     pub provenance: Option<Column>,
     /// `owner/name`.
@@ -84,7 +84,7 @@ pub struct Target {
     /// Whether only this session sees it.
     pub is_temporary: bool,
     /// Whether tables inherit from it, which have rows with the same keys.
-    pub has_heirs: bool,
+    pub has_children: bool,
 }
 
 const RELATION: &str = "SELECT relkind, relpersistence = 't', relpersistence = 't' AND pg_is_other_temp_schema(relnamespace), relkind = 'r' AND relhassubclass FROM pg_class WHERE oid = $1";
@@ -96,11 +96,11 @@ impl Target {
     /// Checks all that can be known before a row is read.
     ///
     /// # Errors
-    /// [`Obstacle`] and [`crate::errors::Misuse`], and what the server has against the model.
+    /// [`TableError`] and [`crate::errors::ArgumentError`], and what the server has against the model.
     pub fn check(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
         let target = Self::check_columns(id, names, schema)?;
         if target.key.is_empty() {
-            return Err(Obstacle::NoPrimaryKey { table: target.table.name }.into());
+            return Err(TableError::NoPrimaryKey { table: target.table.name }.into());
         }
         Ok(target)
     }
@@ -111,7 +111,7 @@ impl Target {
     /// As [`Target::check`].
     pub fn check_columns(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
         let table = Table::read(id)?;
-        let (is_temporary, has_heirs) = check_relation(&table)?;
+        let (is_temporary, has_children) = check_relation(&table)?;
         let key: Vec<Column> = table.key(None).map_or(Vec::new(), |key| key.into_iter().cloned().collect());
         let source = table.column(&names.source)?.clone();
         let kind = kind_of(&source, names.kind.as_deref())?;
@@ -124,19 +124,19 @@ impl Target {
                     return Ok(Some(column));
                 }
                 let (column, found) = (column.name, column.type_name);
-                Err(Error::from(Obstacle::ColumnType { column, found, wanted }))
+                Err(Error::from(TableError::ColumnType { column, found, wanted }))
             }
         };
-        let picture = of_type(&names.picture, pg_sys::BYTEAOID, "bytea")?;
+        let image = of_type(&names.image, pg_sys::BYTEAOID, "bytea")?;
         let provenance = of_type(&names.provenance, pg_sys::TEXTOID, "text")?;
-        if picture.is_some() && kind != Kind::Url {
-            return Err(Obstacle::NothingToKeep.into());
+        if image.is_some() && kind != Kind::Url {
+            return Err(TableError::NothingToKeep.into());
         }
-        check_distinct(&table, &key, [&source, &embedding], [&picture, &provenance])?;
+        check_distinct(&table, &key, [&source, &embedding], [&image, &provenance])?;
         for column in key.iter().chain([&source, &embedding]).chain(&provenance) {
             check_privilege(&table, column, "SELECT")?;
         }
-        for column in [&embedding].into_iter().chain(&picture).chain(&provenance) {
+        for column in [&embedding].into_iter().chain(&image).chain(&provenance) {
             check_privilege(&table, column, "UPDATE")?;
             check_not_generated(&table, column)?;
         }
@@ -145,15 +145,15 @@ impl Target {
         }
         let origin = check_model(&embedding, &names.model)?;
         let model = names.model.clone();
-        Ok(Self { table, key, source, kind, embedding, picture, provenance, model, origin, is_temporary, has_heirs })
+        Ok(Self { table, key, source, kind, embedding, image, provenance, model, origin, is_temporary, has_children })
     }
 
     /// Takes the table's name as it is by now; whether it is another.
     ///
     /// # Errors
-    /// [`Obstacle::Dropped`].
+    /// [`TableError::Dropped`].
     pub fn take_name(&mut self) -> Result<bool> {
-        let name = name_now(self.table.id).ok_or_else(|| Obstacle::Dropped { table: self.table.name.clone() })?;
+        let name = name_now(self.table.id).ok_or_else(|| TableError::Dropped { table: self.table.name.clone() })?;
         let is_another = name != self.table.name;
         self.table.name = name;
         Ok(is_another)
@@ -166,35 +166,35 @@ fn check_relation(table: &Table) -> Result<(bool, bool)> {
     let relation =
         |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2), row.is_true(3), row.is_true(4)));
     let found = spi::select(RELATION, &[Argument::oid(table.id)], relation)?;
-    let (kind, is_temporary, is_anothers, has_heirs) = found.into_iter().next().unwrap_or_default();
+    let (kind, is_temporary, is_anothers, has_children) = found.into_iter().next().unwrap_or_default();
     let kind = match kind.as_str() {
         "r" | "p" if is_anothers => "a temporary table of another session",
-        "r" | "p" => return Ok((is_temporary, has_heirs)),
+        "r" | "p" => return Ok((is_temporary, has_children)),
         "v" => "a view",
         "m" => "a materialized view",
         _ => "a foreign table",
     };
-    Err(Obstacle::NotFillable { table: table.name.clone(), kind }.into())
+    Err(TableError::NotFillable { table: table.name.clone(), kind }.into())
 }
 
-fn kind_of(source: &Column, wish: Option<&str>) -> Result<Kind> {
+fn kind_of(source: &Column, wanted: Option<&str>) -> Result<Kind> {
     // SAFETY: a type that exists.
     let base = unsafe { pg_sys::getBaseType(source.type_id) };
     let is_text = [pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&base);
-    let kind = match wish {
+    let kind = match wanted {
         Some(name) => Kind::of(name)?,
         None if is_text => Kind::Text,
         None => Kind::Image,
     };
     let (fits, wanted) = match kind {
-        Kind::Image => (base == pg_sys::BYTEAOID, if wish.is_some() { "bytea" } else { "bytea or text" }),
+        Kind::Image => (base == pg_sys::BYTEAOID, if wanted.is_some() { "bytea" } else { "bytea or text" }),
         Kind::Text | Kind::Url => (is_text, "text"),
     };
     if fits {
         return Ok(kind);
     }
     let (column, found) = (source.name.clone(), source.type_name.clone());
-    Err(Obstacle::ColumnType { column, found, wanted }.into())
+    Err(TableError::ColumnType { column, found, wanted }.into())
 }
 
 /// Schema and name, quoted, as they are now.
@@ -213,21 +213,18 @@ fn check_distinct(
     table: &Table,
     key: &[Column],
     [source, embedding]: [&Column; 2],
-    [picture, provenance]: [&Option<Column>; 2],
+    [image, provenance]: [&Option<Column>; 2],
 ) -> Result<()> {
-    let written = [
-        (Some(embedding), "the embedding"),
-        (picture.as_ref(), "the picture"),
-        (provenance.as_ref(), "the provenance"),
-    ];
+    let written =
+        [(Some(embedding), "the embedding"), (image.as_ref(), "the image"), (provenance.as_ref(), "the provenance")];
     let mut known = vec![(source, "the source")];
     for (column, other) in written.into_iter().filter_map(|(column, what)| Some((column?, what))) {
         let name = || column.name.clone();
         if let Some((_, one)) = known.iter().find(|(known, _)| known.name == column.name) {
-            return Err(Obstacle::SameColumn { column: name(), one, other }.into());
+            return Err(TableError::SameColumn { column: name(), one, other }.into());
         }
         if key.iter().any(|key| key.name == column.name) {
-            return Err(Obstacle::WrittenKey { table: table.name.clone(), column: name() }.into());
+            return Err(TableError::WrittenKey { table: table.name.clone(), column: name() }.into());
         }
         known.push((column, other));
     }
@@ -241,7 +238,7 @@ fn check_privilege(table: &Table, column: &Column, privilege: &'static str) -> R
         [true] => Ok(()),
         _ => {
             let (table, column) = (table.name.clone(), column.name.clone());
-            Err(Obstacle::Privilege { table, column, privilege }.into())
+            Err(TableError::Privilege { table, column, privilege }.into())
         }
     }
 }
@@ -249,25 +246,25 @@ fn check_privilege(table: &Table, column: &Column, privilege: &'static str) -> R
 /// Fails where PostgreSQL fills a column by itself.
 ///
 /// # Errors
-/// [`Obstacle::Generated`].
+/// [`TableError::Generated`].
 pub fn check_not_generated(table: &Table, column: &Column) -> Result<()> {
     let _settings = LocalSettings::with_catalog_only();
     let arguments = [Argument::oid(table.id), Argument::text(&column.name)];
     if spi::select(GENERATED, &arguments, |_| Ok(()))?.is_empty() {
         return Ok(());
     }
-    Err(Obstacle::Generated { column: column.name.clone() }.into())
+    Err(TableError::Generated { column: column.name.clone() }.into())
 }
 
 fn check_may_fetch(schema: &str) -> Result<()> {
     if !crate::settings::url_fetch() {
-        return Err(crate::errors::Misuse::FetchOff.into());
+        return Err(crate::errors::ArgumentError::FetchOff.into());
     }
     let _settings = LocalSettings::with_catalog_only();
     let function = format!("{schema}.clip_fetch_images(text[],boolean)");
     match spi::select(MAY_FETCH, &[Argument::text(&function)], |row| Ok(row.is_true(1)))?[..] {
         [true] => Ok(()),
-        _ => Err(Obstacle::MayNotFetch.into()),
+        _ => Err(TableError::MayNotFetch.into()),
     }
 }
 
@@ -283,7 +280,7 @@ fn check_model(embedding: &Column, model: &str) -> Result<String> {
         && expected != found
     {
         let (model, column) = (model.to_owned(), embedding.name.clone());
-        return Err(Obstacle::Dimension { model, found, column, expected }.into());
+        return Err(TableError::Dimension { model, found, column, expected }.into());
     }
     let fingerprint: String = found.fingerprint.unwrap_or_default().chars().take(16).collect();
     Ok(format!("{model} {} {fingerprint}", found.precision.unwrap_or_default()))

@@ -2,7 +2,7 @@
 
 use super::statement::Parameters;
 use super::table::{Column, Table};
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Argument, LocalSettings, Row};
 use pgrx::pg_sys::Datum;
 
@@ -38,7 +38,7 @@ fn single(json: Datum) -> Result<Entry> {
 fn object(name: &'static str, json: Datum) -> Result<Vec<Entry>> {
     let whole = single(json)?;
     if whole.kind != "object" {
-        return Err(Misuse::NotAnObject { name, found: whole.text }.into());
+        return Err(ArgumentError::NotAnObject { name, found: whole.text }.into());
     }
     entries(ENTRIES, json)
 }
@@ -47,7 +47,7 @@ fn object(name: &'static str, json: Datum) -> Result<Vec<Entry>> {
 /// is to be NULL. A column that holds lists has to contain the value, or all values of the list.
 ///
 /// # Errors
-/// [`Misuse::NotAnObject`], [`Misuse::NoSuchColumn`], [`Misuse::FilterValue`].
+/// [`ArgumentError::NotAnObject`], [`ArgumentError::NoSuchColumn`], [`ArgumentError::FilterValue`].
 pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result<Vec<String>> {
     let condition = |entry: Entry| {
         let column = table.column(&entry.key)?;
@@ -57,7 +57,7 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
         }
         Ok(match entry.kind.as_str() {
             "null" => format!("t.{name} IS NULL"),
-            "object" => return Err(Misuse::FilterValue { column: entry.key }.into()),
+            "object" => return Err(ArgumentError::FilterValue { column: entry.key }.into()),
             "array" => {
                 let list = parameters.add(Argument::text(&entry.text));
                 let elements = format!("pg_catalog.jsonb_array_elements_text({list}::pg_catalog.jsonb) AS e(value)");
@@ -83,7 +83,7 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
 /// The condition that a row is not the one with this id, which is as `clip_search` returns it.
 ///
 /// # Errors
-/// [`Misuse::NotAnObject`], [`Misuse::NoSuchColumn`].
+/// [`ArgumentError::NotAnObject`], [`ArgumentError::NoSuchColumn`].
 pub fn exclude(key: &[&Column], table: &Table, json: Datum, parameters: &mut Parameters) -> Result<String> {
     if let [column] = key {
         let entry = single(json)?;
@@ -94,7 +94,7 @@ pub fn exclude(key: &[&Column], table: &Table, json: Datum, parameters: &mut Par
         equalities.push(equal(table.column(&entry.key)?, &entry, parameters)?);
     }
     if equalities.is_empty() {
-        return Err(Misuse::NotAnObject { name: "exclude", found: "{}".to_owned() }.into());
+        return Err(ArgumentError::NotAnObject { name: "exclude", found: "{}".to_owned() }.into());
     }
     Ok(format!("({}) IS NOT TRUE", equalities.join(" AND ")))
 }

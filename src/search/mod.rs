@@ -3,12 +3,12 @@
 //! ```text
 //! table      columns, types, primary key, vector indexes, out of the catalog
 //! condition  a filter or a row to leave out, as jsonb → SQL with parameters
-//! statement  table, query and wishes → one SELECT
+//! statement  table, query and options → one SELECT
 //! ```
 
 mod condition;
 mod statement;
 mod table;
 
-pub use statement::{Wishes, rows, to_json};
+pub use statement::{Options, rows, to_json};
 pub use table::{Column, Embeddings, Table};

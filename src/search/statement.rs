@@ -17,7 +17,7 @@
 
 use super::condition;
 use super::table::{Column, Embeddings, Table};
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::functions::Rows;
 use crate::spi::{self, Argument, LocalSettings};
 use crate::vector;
@@ -41,7 +41,7 @@ impl Parameters {
 
 /// What is wanted of a search, besides the table and the query.
 #[derive(Default)]
-pub struct Wishes {
+pub struct Options {
     /// Most rows.
     pub k: i32,
     /// Rows left out at the beginning.
@@ -63,10 +63,10 @@ pub struct Wishes {
 /// Searches and adds what is found to the rows of the call: id, similarity, metadata.
 ///
 /// # Errors
-/// [`Misuse`].
-pub fn rows(table: &Table, query: &[f32], wishes: &Wishes, rows: &mut Rows) -> Result<()> {
-    let Statement { text, parameters, has_index } = compose(table, query, wishes)?;
-    let least = wishes.min_similarity.map(|least| least as f32);
+/// [`ArgumentError`].
+pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) -> Result<()> {
+    let Statement { text, parameters, has_index } = compose(table, query, options)?;
+    let least = options.min_similarity.map(|least| least as f32);
     // SAFETY: the statement has the columns that clip_search is declared with.
     let mut run = |enough: usize| unsafe {
         spi::select_into(rows, &text, &parameters.0, enough, |row| match least {
@@ -74,8 +74,8 @@ pub fn rows(table: &Table, query: &[f32], wishes: &Wishes, rows: &mut Rows) -> R
             None => true,
         })
     };
-    let k = wishes.k as usize;
-    let _settings = search_settings(wishes);
+    let k = options.k as usize;
+    let _settings = search_settings(options);
     if !run(if has_index { k } else { 0 }) {
         let _exact = exact_settings();
         run(0);
@@ -86,10 +86,10 @@ pub fn rows(table: &Table, query: &[f32], wishes: &Wishes, rows: &mut Rows) -> R
 /// Searches for one jsonb with all matches.
 ///
 /// # Errors
-/// [`Misuse`].
-pub fn to_json(table: &Table, query: &[f32], wishes: &Wishes) -> Result<Option<Datum>> {
-    let Statement { text, mut parameters, has_index } = compose(table, query, wishes)?;
-    let enough = match wishes.min_similarity {
+/// [`ArgumentError`].
+pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option<Datum>> {
+    let Statement { text, mut parameters, has_index } = compose(table, query, options)?;
+    let enough = match options.min_similarity {
         Some(least) => {
             let least = parameters.add(Argument::double(least));
             // As the similarity is shown, so that a row's own similarity does not leave it out.
@@ -102,9 +102,9 @@ pub fn to_json(table: &Table, query: &[f32], wishes: &Wishes) -> Result<Option<D
          'id', m.id, 'score', m.similarity, 'metadata', m.metadata)) {enough}, '[]')), pg_catalog.count(*) \
          FROM ({text}) AS m"
     );
-    let _settings = search_settings(wishes);
+    let _settings = search_settings(options);
     let (found, rows) = spi::value(&text, &parameters.0);
-    if !has_index || rows.is_some_and(|rows: i64| rows >= i64::from(wishes.k)) {
+    if !has_index || rows.is_some_and(|rows: i64| rows >= i64::from(options.k)) {
         return Ok(found);
     }
     let _exact = exact_settings();
@@ -118,23 +118,23 @@ struct Statement {
     has_index: bool,
 }
 
-fn compose(table: &Table, query: &[f32], wishes: &Wishes) -> Result<Statement> {
-    let (column, embeddings) = table.embedding_column(wishes.embedding_column.as_deref())?;
+fn compose(table: &Table, query: &[f32], options: &Options) -> Result<Statement> {
+    let (column, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
     column.check_dimension(query.len())?;
-    let key = table.key(wishes.id_column.as_deref())?;
-    let metadata = metadata(table, &key, wishes)?;
+    let key = table.key(options.id_column.as_deref())?;
+    let metadata = metadata(table, &key, options)?;
 
     let mut parameters = Parameters::default();
     // SAFETY: the type that is beside the column's own, or the column's own.
     let query = parameters.add(unsafe { Argument::of_type(embeddings.vector_type, vector::to_datum(query)?) });
     let mut conditions = vec![format!("t.{} IS NOT NULL", column.quoted)];
-    if let Some(filter) = wishes.filter {
+    if let Some(filter) = options.filter {
         conditions.extend(condition::filter(table, filter, &mut parameters)?);
     }
-    if let Some(exclude) = wishes.exclude {
+    if let Some(exclude) = options.exclude {
         conditions.push(condition::exclude(&key, table, exclude, &mut parameters)?);
     }
-    let (limit, offset) = (parameters.add(Argument::int(wishes.k)), parameters.add(Argument::int(wishes.skip)));
+    let (limit, offset) = (parameters.add(Argument::int(options.k)), parameters.add(Argument::int(options.skip)));
     let distance = |operator: &str| distance(column, embeddings, operator, &query);
 
     let mut inner: Vec<String> = Vec::new();
@@ -174,8 +174,8 @@ fn object(prefix: &str, columns: &[&Column]) -> String {
 }
 
 /// The columns of the metadata: those asked for, or all that the user may read and that can be shown.
-fn metadata<'a>(table: &'a Table, key: &[&Column], wishes: &Wishes) -> Result<Vec<&'a Column>> {
-    match &wishes.columns {
+fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<Vec<&'a Column>> {
+    match &options.columns {
         Some(names) => names.iter().map(|name| table.column(name)).collect(),
         None => {
             let is_key = |column: &Column| key.iter().any(|key| key.name == column.name);
@@ -187,12 +187,12 @@ fn metadata<'a>(table: &'a Table, key: &[&Column], wishes: &Wishes) -> Result<Ve
 
 /// An HNSW index looks at `hnsw.ef_search` rows (40 unless set), and finds no more than these: too few where more are
 /// wanted, or where a filter takes some away. From pgvector 0.8 on it goes on looking when it is told to.
-fn search_settings(wishes: &Wishes) -> LocalSettings {
+fn search_settings(options: &Options) -> LocalSettings {
     /// The most that pgvector takes.
     const MAX_EF_SEARCH: i32 = 1000;
     vector::load_library();
     let settings = LocalSettings::begin();
-    let wanted = wishes.k.saturating_add(wishes.skip).min(MAX_EF_SEARCH);
+    let wanted = options.k.saturating_add(options.skip).min(MAX_EF_SEARCH);
     if let Some(set) = spi::setting(c"hnsw.ef_search").and_then(|value| value.parse::<i32>().ok())
         && wanted > set
     {
@@ -216,8 +216,8 @@ fn exact_settings() -> LocalSettings {
     settings
 }
 
-/// Limits of [`Wishes`].
-impl Wishes {
+/// Limits of [`Options`].
+impl Options {
     /// Most rows of one search.
     pub const MAX_K: i32 = 10_000;
     /// Most rows left out: beyond it, every page is as much work as all before it.
@@ -226,12 +226,12 @@ impl Wishes {
     /// Fails where the least similarity is none.
     ///
     /// # Errors
-    /// [`Misuse::OutOfRange`].
+    /// [`ArgumentError::OutOfRange`].
     pub fn check(&self) -> Result<()> {
         match self.min_similarity {
             Some(least) if !(-1.0..=1.0).contains(&least) => {
                 let (name, range) = ("min_similarity", "-1 to 1".to_owned());
-                Err(Misuse::OutOfRange { name, value: least.to_string(), range }.into())
+                Err(ArgumentError::OutOfRange { name, value: least.to_string(), range }.into())
             }
             _ => Ok(()),
         }

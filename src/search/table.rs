@@ -1,6 +1,6 @@
 //! A table that is searched, as the catalog describes it to the user who asks.
 
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Argument, LocalSettings, Row};
 use pgrx::pg_sys::{self, Oid};
 
@@ -97,13 +97,13 @@ impl Table {
     /// Reads what the catalog says.
     ///
     /// # Errors
-    /// [`Misuse::NoSuchTable`], [`Misuse::NotATable`].
+    /// [`ArgumentError::NoSuchTable`], [`ArgumentError::NotATable`].
     pub fn read(id: Oid) -> Result<Self> {
         let _settings = LocalSettings::with_catalog_only();
         let relation = |row: &Row| Ok((row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default()));
         let found = spi::select(RELATION, &[Argument::oid(id)], relation)?;
         let Some((name, kind)) = found.into_iter().next() else {
-            return Err(Misuse::NoSuchTable(id.to_u32()).into());
+            return Err(ArgumentError::NoSuchTable(id.to_u32()).into());
         };
         let kind = match kind.as_str() {
             "r" | "p" | "v" | "m" | "f" => None,
@@ -113,7 +113,7 @@ impl Table {
             _ => Some("not a table"),
         };
         if let Some(kind) = kind {
-            return Err(Misuse::NotATable { table: name, kind }.into());
+            return Err(ArgumentError::NotATable { table: name, kind }.into());
         }
         let columns = spi::select(COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
         Ok(Self { id, name, columns })
@@ -122,20 +122,20 @@ impl Table {
     /// The column of this name.
     ///
     /// # Errors
-    /// [`Misuse::NoSuchColumn`].
+    /// [`ArgumentError::NoSuchColumn`].
     pub fn column(&self, name: &str) -> Result<&Column> {
         self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
             let columns: Vec<&str> = self.columns.iter().map(|column| column.quoted.as_str()).collect();
             let (table, column) = (self.name.clone(), name.to_owned());
-            Misuse::NoSuchColumn { table, column, columns: Some(columns.join(", ")) }.into()
+            ArgumentError::NoSuchColumn { table, column, columns: Some(columns.join(", ")) }.into()
         })
     }
 
     /// The column of the embeddings: the one of this name, or the only one there is.
     ///
     /// # Errors
-    /// [`Misuse::NoSuchColumn`], [`Misuse::NotAnEmbeddingColumn`], [`Misuse::NoEmbeddingColumn`],
-    /// [`Misuse::ManyEmbeddingColumns`].
+    /// [`ArgumentError::NoSuchColumn`], [`ArgumentError::NotAnEmbeddingColumn`], [`ArgumentError::NoEmbeddingColumn`],
+    /// [`ArgumentError::ManyEmbeddingColumns`].
     pub fn embedding_column(&self, name: Option<&str>) -> Result<(&Column, &Embeddings)> {
         if let Some(name) = name {
             let column = self.column(name)?;
@@ -143,7 +143,7 @@ impl Table {
                 Some(embeddings) => Ok((column, embeddings)),
                 None => {
                     let found = column.type_name.clone();
-                    Err(Misuse::NotAnEmbeddingColumn { column: column.name.clone(), found }.into())
+                    Err(ArgumentError::NotAnEmbeddingColumn { column: column.name.clone(), found }.into())
                 }
             };
         }
@@ -151,10 +151,11 @@ impl Table {
             self.columns.iter().filter_map(|column| Some((column, column.embeddings.as_ref()?))).collect();
         match candidates[..] {
             [one] => Ok(one),
-            [] => Err(Misuse::NoEmbeddingColumn { table: self.name.clone() }.into()),
+            [] => Err(ArgumentError::NoEmbeddingColumn { table: self.name.clone() }.into()),
             _ => {
                 let columns: Vec<&str> = candidates.iter().map(|(column, _)| column.quoted.as_str()).collect();
-                Err(Misuse::ManyEmbeddingColumns { table: self.name.clone(), columns: columns.join(", ") }.into())
+                Err(ArgumentError::ManyEmbeddingColumns { table: self.name.clone(), columns: columns.join(", ") }
+                    .into())
             }
         }
     }
@@ -162,14 +163,14 @@ impl Table {
     /// The columns that tell rows apart: the one of this name, or those of the primary key in its order.
     ///
     /// # Errors
-    /// [`Misuse::NoSuchColumn`], [`Misuse::NoPrimaryKey`].
+    /// [`ArgumentError::NoSuchColumn`], [`ArgumentError::NoPrimaryKey`].
     pub fn key(&self, name: Option<&str>) -> Result<Vec<&Column>> {
         if let Some(name) = name {
             return Ok(vec![self.column(name)?]);
         }
         let mut key: Vec<&Column> = self.columns.iter().filter(|column| column.key_position.is_some()).collect();
         key.sort_by_key(|column| column.key_position);
-        if key.is_empty() { Err(Misuse::NoPrimaryKey { table: self.name.clone() }.into()) } else { Ok(key) }
+        if key.is_empty() { Err(ArgumentError::NoPrimaryKey { table: self.name.clone() }.into()) } else { Ok(key) }
     }
 }
 
@@ -227,11 +228,11 @@ impl Column {
     /// Fails where vectors of this length cannot be compared with the column's.
     ///
     /// # Errors
-    /// [`Misuse::QueryDimension`].
+    /// [`ArgumentError::QueryDimension`].
     pub fn check_dimension(&self, query: usize) -> Result<()> {
         match self.embeddings.as_ref().and_then(|embeddings| embeddings.dimension) {
             Some(expected) if expected != query => {
-                Err(Misuse::QueryDimension { query, column: self.name.clone(), expected }.into())
+                Err(ArgumentError::QueryDimension { query, column: self.name.clone(), expected }.into())
             }
             _ => Ok(()),
         }

@@ -89,7 +89,7 @@ pub fn start_timeout() -> Duration {
     Duration::from_millis(START_TIMEOUT.get() as u64)
 }
 
-/// Longest encoded picture in bytes.
+/// Longest encoded image in bytes.
 pub fn max_image_bytes() -> usize {
     MAX_IMAGE_BYTES.get() as usize
 }

@@ -86,9 +86,9 @@ fn register_databases() {
 fn register_reading() {
     GucRegistry::define_enum_guc(
         c"clip_search.transparency",
-        c"What becomes of a picture's transparent pixels: drop or white.",
+        c"What becomes of an image's transparent pixels: drop or white.",
         c"drop leaves out the alpha channel, so that the colours below it show, as PIL's convert(\"RGB\") and most users of \
-          CLIP do; white lays the picture on white, as people see it on a page. Changes vectors: embed again. Takes \
+          CLIP do; white lays the image on white, as people see it on a page. Changes vectors: embed again. Takes \
           effect on reload.",
         &TRANSPARENCY,
         GucContext::Sighup,
@@ -97,7 +97,7 @@ fn register_reading() {
     GucRegistry::define_bool_guc(
         c"clip_search.apply_orientation",
         c"Whether a photograph is turned the way its EXIF data say before it is embedded.",
-        c"off is what the reference implementation does, which sees many telephones' pictures lying on their side. \
+        c"off is what the reference implementation does, which sees many telephones' images lying on their side. \
           Changes vectors: embed again. Takes effect on reload.",
         &APPLY_ORIENTATION,
         GucContext::Sighup,
@@ -128,7 +128,7 @@ fn register_limits() {
     );
     GucRegistry::define_int_guc(
         c"clip_search.max_image_bytes",
-        c"Longest encoded picture that is accepted, in bytes.",
+        c"Longest encoded image that is accepted, in bytes.",
         c"Takes effect on reload.",
         &MAX_IMAGE_BYTES,
         1,
@@ -138,8 +138,8 @@ fn register_limits() {
     );
     GucRegistry::define_int_guc(
         c"clip_search.max_image_pixels",
-        c"Most pixels (width times height) of a picture that is decoded.",
-        c"Checked against the picture's header, before memory is taken: a decoded picture needs three to eight bytes \
+        c"Most pixels (width times height) of an image that is decoded.",
+        c"Checked against the image's header, before memory is taken: a decoded image needs three to eight bytes \
           for each pixel. Takes effect on reload.",
         &MAX_IMAGE_PIXELS,
         1,
@@ -228,7 +228,7 @@ fn register_bounds() {
     GucRegistry::define_int_guc(
         c"clip_search.max_server_memory",
         c"Memory that the server may have for it to load one more model or accept one more large request; 0 means no limit.",
-        c"Models that were not used for longest are unloaded to make room. What decoding a picture and running a model take \
+        c"Models that were not used for longest are unloaded to make room. What decoding an image and running a model take \
           for a moment comes on top. Takes effect on reload.",
         &MAX_MEMORY,
         0,
@@ -300,7 +300,7 @@ fn register_paths() {
 fn register_fetching() {
     GucRegistry::define_bool_guc(
         c"clip_search.url_fetch",
-        c"Whether pictures are fetched by URL.",
+        c"Whether images are fetched by URL.",
         c"Whoever may fetch can make the database server send requests. Besides this setting, EXECUTE on \
           clip_fetch_image and clip_fetch_images has to be granted.",
         &URL_FETCH,
@@ -360,7 +360,7 @@ fn register_fetching_limits() {
     define(
         c"clip_search.url_connections",
         c"Most URLs that the server fetches at a time.",
-        c"Each may hold a picture of clip_search.max_image_bytes in memory. Takes effect on reload.",
+        c"Each may hold an image of clip_search.max_image_bytes in memory. Takes effect on reload.",
         &URL_CONNECTIONS,
         1,
         1024,

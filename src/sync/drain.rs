@@ -7,7 +7,7 @@ use super::probe;
 use super::queue::{Queue, Queued, Task};
 use super::rows::{Group, QueuedRows, Results};
 use super::table;
-use crate::errors::{Error, Obstacle, Raised, Result, or_raise};
+use crate::errors::{Error, Raised, Result, TableError, or_raise};
 use crate::ingest::{self, Failures, Found, OwnersRights, Pace, Statements, Target};
 use crate::memo::Modality;
 use crate::spi::Connection;
@@ -31,7 +31,7 @@ pub enum Outcome {
 
 /// What an error is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
+pub enum FailureCause {
     /// One of the entries, perhaps.
     Entry,
     /// The table, its columns or the model.
@@ -42,25 +42,25 @@ pub enum Blame {
 
 /// What was at hand when an error ended a step.
 #[derive(Default)]
-pub struct AtHand {
+pub struct Buffered {
     task: Option<Task>,
     entries: Vec<Queued>,
     /// What they were about to be embedded as.
     modality: Option<Modality>,
     /// By the kind of error, where it is one of ours.
-    blame: Option<Blame>,
+    cause: Option<FailureCause>,
 }
 
-impl AtHand {
+impl Buffered {
     /// Whose fault an error is.
-    pub fn blame(&self, raised: &Raised) -> Blame {
-        match self.blame {
-            Some(blame) => blame,
-            None if self.task.is_none() => Blame::Everything,
-            None if raised.is_a_lock() || self.entries.is_empty() => Blame::Task,
+    pub fn cause(&self, raised: &Raised) -> FailureCause {
+        match self.cause {
+            Some(cause) => cause,
+            None if self.task.is_none() => FailureCause::Everything,
+            None if raised.is_a_lock() || self.entries.is_empty() => FailureCause::Task,
             // Before a row is on its way, a key that cannot be read is an entry's, and a policy, say, is not.
-            None if self.modality.is_none() && !raised.is_about_data() => Blame::Task,
-            None => Blame::Entry,
+            None if self.modality.is_none() && !raised.is_about_data() => FailureCause::Task,
+            None => FailureCause::Entry,
         }
     }
 
@@ -71,11 +71,11 @@ impl AtHand {
 }
 
 /// Embeds the rows of some entries, at most so many. Raises where it cannot; see [`after`].
-pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
+pub fn step(most: usize, buffered: &mut Buffered) -> Outcome {
     let connection = Connection::open();
     let Some(queue) = Queue::open(&connection) else { return Outcome::NoExtension };
     let Some(task) = queue.next() else { return Outcome::NothingToDo };
-    at_hand.task = Some(task.clone());
+    buffered.task = Some(task.clone());
     if !table::lock(task.table) {
         queue.put_off(&task, "the table is locked by another session");
         return Outcome::Worked;
@@ -83,9 +83,9 @@ pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
     // Later, within the commit, it would be the error of all entries.
     connection.execute("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     let entries = queue.entries(&task, most);
-    at_hand.entries.clone_from(&entries);
-    let results = work(&connection, &queue, &task, &entries, &mut at_hand.modality);
-    at_hand.blame = results.as_ref().err().map(blame);
+    buffered.entries.clone_from(&entries);
+    let results = work(&connection, &queue, &task, &entries, &mut buffered.modality);
+    buffered.cause = results.as_ref().err().map(cause);
     let results = or_raise(results);
     // No row could be written, for want of disk or memory, as all of them say.
     let is_general = results.written == 0 && results.refused.iter().all(|(_, raised)| raised.is_general());
@@ -106,20 +106,20 @@ pub fn step(most: usize, at_hand: &mut AtHand) -> Outcome {
 }
 
 /// After an error that ended a step: what it is about is tried again later.
-pub fn after(at_hand: &AtHand, blame: Blame, raised: &Raised) {
+pub fn after(buffered: &Buffered, cause: FailureCause, raised: &Raised) {
     let connection = Connection::open();
-    let (Some(queue), Some(task)) = (Queue::open(&connection), &at_hand.task) else { return };
-    match (blame, at_hand.blame, at_hand.modality) {
+    let (Some(queue), Some(task)) = (Queue::open(&connection), &buffered.task) else { return };
+    match (cause, buffered.cause, buffered.modality) {
         // The server could not, and cannot embed anything else with this model.
-        (Blame::Entry, Some(_), modality)
+        (FailureCause::Entry, Some(_), modality)
             if !modality.is_some_and(|modality| probe::is_well(&task.model, modality)) =>
         {
             queue.put_off(task, &raised.message);
         }
-        (Blame::Entry, ours, _) => {
-            let given_up = queue.failed(task, &at_hand.entries, raised);
+        (FailureCause::Entry, ours, _) => {
+            let given_up = queue.failed(task, &buffered.entries, raised);
             if ours.is_some() && !given_up.is_empty() {
-                // What they have is of another picture. Where that cannot be, they keep it.
+                // What they have is of another image. Where that cannot be, they keep it.
                 let _ = attempt(|_| false, || or_raise(clear(&connection, &queue, task, given_up)));
             }
             if raised.is_cancel() {
@@ -127,8 +127,8 @@ pub fn after(at_hand: &AtHand, blame: Blame, raised: &Raised) {
                 queue.put_off(task, &raised.message);
             }
         }
-        (Blame::Task, ..) => queue.put_off(task, &raised.message),
-        (Blame::Everything, ..) => queue.note(&at_hand.entries, &raised.message),
+        (FailureCause::Task, ..) => queue.put_off(task, &raised.message),
+        (FailureCause::Everything, ..) => queue.note(&buffered.entries, &raised.message),
     }
 }
 
@@ -138,19 +138,19 @@ pub fn is_quiet() -> bool {
     Queue::open(&connection).is_none_or(|queue| queue.is_quiet())
 }
 
-fn blame(error: &Error) -> Blame {
+fn cause(error: &Error) -> FailureCause {
     match error {
-        // What ends a server, or keeps it busy for ever, may be a picture.
-        Error::Lost(_) | Error::NoAnswer(_) | Error::RequestTooLong(_) => Blame::Entry,
-        Error::Server(Failure { class: ErrorClass::OutOfMemory | ErrorClass::Internal, .. }) => Blame::Entry,
+        // What ends a server, or keeps it busy for ever, may be an image.
+        Error::Lost(_) | Error::NoAnswer(_) | Error::RequestTooLong(_) => FailureCause::Entry,
+        Error::Server(Failure { class: ErrorClass::OutOfMemory | ErrorClass::Internal, .. }) => FailureCause::Entry,
         Error::Server(Failure { class: ErrorClass::Busy | ErrorClass::TooManyConnections, .. })
         | Error::Mismatch { .. }
         | Error::NotStarted { .. }
         | Error::CannotStart { .. }
         | Error::NoWorkerSlot
         | Error::NoSupervisor
-        | Error::File { .. } => Blame::Everything,
-        _ => Blame::Task,
+        | Error::File { .. } => FailureCause::Everything,
+        _ => FailureCause::Task,
     }
 }
 
@@ -187,7 +187,7 @@ fn work(
             },
             Some(_) => without.push(group),
             None if strange.contains(&place) => {
-                let why = Error::from(Obstacle::KeyChanged { table: target.table.name.clone() });
+                let why = Error::from(TableError::KeyChanged { table: target.table.name.clone() });
                 results.refused.push((group, why.into()));
             }
             // Its row is gone.

@@ -27,7 +27,7 @@ const TWICE_AS_LONG: &str = "pg_catalog.make_interval(secs => LEAST(pg_catalog.p
 pub struct Task {
     /// The table, or partition, that the row lies in.
     pub table: pg_sys::Oid,
-    /// Column of pictures or texts.
+    /// Column of images or texts.
     pub source: String,
     /// Column of embeddings.
     pub embedding: String,
@@ -42,9 +42,9 @@ impl Task {
 
     /// Table and columns, as for a backfill.
     pub fn names(&self) -> Names {
-        let (kind, picture, provenance) = (None, None, None);
+        let (kind, image, provenance) = (None, None, None);
         let (source, embedding, model) = (self.source.clone(), self.embedding.clone(), self.model.clone());
-        Names { source, embedding, kind, picture, provenance, model }
+        Names { source, embedding, kind, image, provenance, model }
     }
 
     fn arguments(&self) -> Vec<Argument> {

@@ -1,5 +1,5 @@
 //! Rows of entries on their way to the server and back. They are not locked while they are embedded: whoever uploads the
-//! next picture does not wait. Where the source was changed meanwhile, it is left for another look.
+//! next image does not wait. Where the source was changed meanwhile, it is left for another look.
 
 use super::queue::Queued;
 use super::timeout;

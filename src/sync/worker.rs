@@ -1,6 +1,6 @@
 //! The background worker's loop.
 
-use super::drain::{self, AtHand, Blame, Outcome};
+use super::drain::{self, Buffered, FailureCause, Outcome};
 use super::launch::Presence;
 use super::timeout;
 use crate::errors::{Raised, Watch};
@@ -65,8 +65,8 @@ fn run(is_static: bool) {
     let mut failures = 0_u32;
     loop {
         let most = if alone > 0 { 1 } else { drain::MOST };
-        let mut at_hand = AtHand::default();
-        match transaction(Some(timeout::of_a_request()), || drain::step(most, &mut at_hand)) {
+        let mut buffered = Buffered::default();
+        match transaction(Some(timeout::of_a_request()), || drain::step(most, &mut buffered)) {
             Ok(Outcome::Worked) => {
                 (idle_since, pause) = (Instant::now(), PAUSES.0);
                 alone = alone.saturating_sub(1);
@@ -85,12 +85,13 @@ fn run(is_static: bool) {
             Err(raised) => {
                 idle_since = Instant::now();
                 pgrx::log!("clip_search: a queued row was not embedded: {} ({})", raised.message, raised.state());
-                let blame = at_hand.blame(&raised);
-                if blame == Blame::Entry && at_hand.len() > 1 {
+                let cause = buffered.cause(&raised);
+                if cause == FailureCause::Entry && buffered.len() > 1 {
                     alone = drain::MOST;
                     sleep(PAUSES.0);
-                } else if transaction(Some(timeout::of_a_request()), || drain::after(&at_hand, blame, &raised)).is_err()
-                    || blame == Blame::Everything
+                } else if transaction(Some(timeout::of_a_request()), || drain::after(&buffered, cause, &raised))
+                    .is_err()
+                    || cause == FailureCause::Everything
                 {
                     failures += 1;
                     sleep((PAUSES.1 * 2_u32.pow(failures.min(6))).min(LONGEST_PAUSE));

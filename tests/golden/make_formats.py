@@ -1,11 +1,11 @@
-"""Makes the pictures of all formats and variants that crates/clip is compared with, and what Pillow makes of them.
+"""Makes the images of all formats and variants that crates/clip is compared with, and what Pillow makes of them.
 
     python -m pip install -r requirements.txt && python make_formats.py
 
 The reference is `Image.open(...).convert("RGB")`, the first frame, and the golden model of make_golden.py on that, behind
 the reference's preprocessing. What comes out is committed:
 
-    formats/<format>/*        the pictures, a few hundred bytes to a few kilobytes each
+    formats/<format>/*        the images, a few hundred bytes to a few kilobytes each
     formats/reference/*.png   Pillow's pixels of them, named after their contents
     formats.json              format, variant, file -> reference, size, embedding, or what Pillow says where it refuses
 """
@@ -30,7 +30,7 @@ from writers import bmp, gif, ico, jpeg, png, pnm, qoi, scene, shapes, tga, tiff
 FOLDER = HERE / "formats"
 FORMATS = {"JPEG": jpeg, "PNG": png, "GIF": gif, "WebP": webp, "BMP": bmp, "TIFF": tiff, "PNM": pnm, "ICO": ico, "TGA": tga,
            "QOI": qoi, "Shapes": shapes}  # fmt: skip
-# Of larger pictures only each 61st pixel of each 61st row is kept.
+# Of larger images only each 61st pixel of each 61st row is kept.
 LARGE, STEP = 1_000_000, 61
 
 
@@ -45,7 +45,7 @@ class Reference:
         """The model is the one whose graph is committed."""
         golden = json.loads((HERE / "golden.json").read_text())["images"]
         entry = next(entry for entry in golden if entry["file"] == "wide.png")
-        found = self.embedding(Image.open(HERE / "pictures/wide.png").convert("RGB"))
+        found = self.embedding(Image.open(HERE / "images/wide.png").convert("RGB"))
         assert np.dot(found, entry["embedding"]) > 0.999999, "make_golden.py makes another model than the committed one"
 
     def embedding(self, image: Image.Image) -> list[float]:
@@ -55,7 +55,7 @@ class Reference:
         return [float(f"{value:.7g}") for value in unit(answer[0].numpy())]
 
     def of(self, image: Image.Image) -> dict:
-        # Of some pictures convert("RGB") remembers a transparent colour, which the processor would lay on white.
+        # Of some images convert("RGB") remembers a transparent colour, which the processor would lay on white.
         image = Image.fromarray(np.asarray(image))
         step = STEP if image.width * image.height > LARGE else 1
         kept = np.ascontiguousarray(np.asarray(image)[::step, ::step])
@@ -99,11 +99,11 @@ def main():
     versions = {"Pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo"), "libwebp": features.version("webp"),
                 "libtiff": features.version("libtiff"), "tifffile": tifffile.__version__, "imagecodecs": imagecodecs.__version__}  # fmt: skip
     lines = ",\n".join("  " + json.dumps(line, ensure_ascii=False) for line in entries)
-    (HERE / "formats.json").write_text(f'{{"versions": {json.dumps(versions)},\n"pictures": [\n{lines}\n]}}\n')
+    (HERE / "formats.json").write_text(f'{{"versions": {json.dumps(versions)},\n"images": [\n{lines}\n]}}\n')
     for line in entries:
         if "refused" in line:
             print(f"refused: {line['format']}, {line['variant']}: {line['refused']}")
-    print(len(entries), "pictures,", sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()), "bytes")
+    print(len(entries), "images,", sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()), "bytes")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes the golden model, pictures and values that crates/clip is compared with.
+"""Makes the golden model, images and values that crates/clip is compared with.
 
     python -m pip install -r requirements.txt && python make_golden.py
 
@@ -7,10 +7,10 @@ that the tests need no Python. Running this again changes the last digits of flo
 not the ids of a few tokens, with all that follows from them: see learn_merges in training/bpe.py.
 
     models/golden/small/   a CLIP with random weights, in the layout of the hub's ONNX exports, with fp32 and fp16 files
-    variants/*.onnx        its text tower with other inputs
-    pictures/*             pictures of many kinds
-    golden.json            text -> ids -> embedding; picture -> embedding
-    pixels.bin             each picture after resizing and cropping, 8-bit, height x width x 3
+    variants/*.onnx        its text encoder with other inputs
+    images/*             images of many kinds
+    golden.json            text -> ids -> embedding; image -> embedding
+    pixels.bin             each image after resizing and cropping, 8-bit, height x width x 3
     resize.json, .bin      sizes, filters and PIL's results on noise that the test makes for itself
 """
 
@@ -57,7 +57,7 @@ def make_model(tokenizer: CLIPTokenizer) -> CLIPModel:
         projection_dim=32,
     )
     model = CLIPModel._from_config(config, attn_implementation="eager").eval().float()
-    # The image tower is a little tamer: a model that turns one 8-bit level into another picture measures nothing either.
+    # The image encoder is a little tamer: a model that turns one 8-bit level into another image measures nothing either.
     with torch.no_grad():
         for name, weight in model.named_parameters():
             is_image, noise = name.startswith("vis"), torch.randn_like(weight)
@@ -131,13 +131,13 @@ def photo(width: int, height: int, seed: int) -> Image.Image:
     return image
 
 
-def make_pictures(folder: Path):
+def make_images(folder: Path):
     folder.mkdir(parents=True, exist_ok=True)
     gradient = np.stack(np.broadcast_arrays(np.arange(64)[None] * 4, np.arange(80)[:, None] * 3, np.array([[90]])), -1)
     alpha = photo(70, 50, 21)
     alpha.putalpha(Image.fromarray((noise(70, 50, 3)[..., 0] // 2 + np.arange(70)[None] * 1).astype(np.uint8)))
     deep = (np.arange(60 * 40, dtype=np.uint32).reshape(40, 60) * 27 % 700).astype(np.uint16)
-    pictures = {
+    images = {
         "exact.png": photo(48, 48, 1),
         "wide.png": photo(97, 50, 2),
         "tall.png": photo(49, 120, 3),
@@ -166,9 +166,9 @@ def make_pictures(folder: Path):
         "lossless.webp": (photo(60, 70, 20), dict(lossless=True)),
         "photo.webp": (photo(90, 70, 22), dict(quality=85)),
     }
-    for name, picture in pictures.items():
-        picture, options = picture if isinstance(picture, tuple) else (picture, {})
-        picture.save(folder / name, **options)
+    for name, image in images.items():
+        image, options = image if isinstance(image, tuple) else (image, {})
+        image.save(folder / name, **options)
     # PIL writes no 16-bit RGB.
     rgb = np.repeat(deep[:, :, None], 3, 2) ^ np.array([0, 21845, 43690], np.uint16)
     rows = b"".join(b"\0" + row.tobytes() for row in rgb.astype(">u2"))
@@ -230,7 +230,7 @@ def make_resize_cases():
 
 
 def main():
-    for folder in ["models", "variants", "pictures"]:
+    for folder in ["models", "variants", "images"]:
         shutil.rmtree(HERE / folder, ignore_errors=True)
     tokenizer = make_tokenizer()
     model = make_model(tokenizer)
@@ -242,7 +242,7 @@ def main():
     config = json.loads((MODEL / "config.json").read_text()) | {"logit_scale": 20.0}
     (MODEL / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     processor.save_pretrained(MODEL)
-    make_pictures(HERE / "pictures")
+    make_images(HERE / "images")
 
     embedding = lambda answer: (answer.pooler_output if hasattr(answer, "pooler_output") else answer)[0].numpy()
     texts, images, pixels = [], [], []
@@ -252,7 +252,7 @@ def main():
             vector = unit(embedding(model.get_text_features(**tokens)))
             full = tokenizer(text)["input_ids"]
             texts.append(dict(text=text, tokens=len(full), ids=tokens["input_ids"][0].tolist(), embedding=numbers(vector)))
-        for path in sorted((HERE / "pictures").iterdir()):
+        for path in sorted((HERE / "images").iterdir()):
             image = Image.open(path)
             # As PIL's convert("RGB") has it, which leaves alpha out; and as the processor itself does, which lays it on white.
             plain = image.convert("RGB")
@@ -264,8 +264,8 @@ def main():
             images.append(entry)
             pixels.append(np.moveaxis(levels(plain, return_tensors="np")["pixel_values"][0], 0, -1).astype(np.uint8))
     spread("texts", np.array([text["embedding"] for text in texts if text["ids"]]))
-    spread("pictures", np.array([image["embedding"] for image in images]))
-    (HERE / "pixels.bin").write_bytes(b"".join(picture.tobytes() for picture in pixels))
+    spread("images", np.array([image["embedding"] for image in images]))
+    (HERE / "pixels.bin").write_bytes(b"".join(image.tobytes() for image in pixels))
     lines = lambda entries: ",\n".join("  " + json.dumps(entry) for entry in entries)
     (HERE / "golden.json").write_text(f'{{"texts": [\n{lines(texts)}\n],\n"images": [\n{lines(images)}\n]}}\n')
     make_resize_cases()

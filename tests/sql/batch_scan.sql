@@ -2,7 +2,7 @@
 -- scripts/test runs this file with both. The plans are in batch_scan_plan.
 \c -
 SET clip_search.model = 'clip-search/emoji';
-CREATE TABLE uploads (id int PRIMARY KEY, caption text, image bytea, "the ""picture""" bytea);
+CREATE TABLE uploads (id int PRIMARY KEY, caption text, image bytea, "the ""image""" bytea);
 INSERT INTO uploads SELECT i, CASE WHEN i % 9 <> 0 THEN 'number ' || i END, CASE WHEN i % 10 <> 0 THEN image END, image FROM pixel, generate_series(1, 300) i;
 ANALYZE uploads;
 CREATE TABLE photos (id int PRIMARY KEY, embedding vector(128), note int);
@@ -143,8 +143,8 @@ SET LOCAL my.most = 5;
 FETCH ALL FROM c;
 COMMIT;
 
--- A picture that is none: its error when its turn comes, after what stands before it
-UPDATE uploads SET image = 'no picture' WHERE id IN (50, 60);
+-- An image that is none: its error when its turn comes, after what stands before it
+UPDATE uploads SET image = 'no image' WHERE id IN (50, 60);
 SELECT count(clip_embed_image(image)) FROM (SELECT * FROM uploads ORDER BY id LIMIT 49) s;
 SELECT id, clip_embed_image(image) FROM uploads ORDER BY id;
 SELECT setval('counter', 1, false);
@@ -255,12 +255,12 @@ EXECUTE few(50, 'clip-search/emoji');
 EXECUTE few(60, 'clip-search/emoji');
 EXECUTE few(70, NULL);
 
--- Partitions, a view, pictures out of line, little memory
+-- Partitions, a view, images out of line, little memory
 CREATE TABLE parts (id int, image bytea, embedding vector(128)) PARTITION BY RANGE (id);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (100) TO (1000);
 ALTER TABLE parts ALTER image SET STORAGE EXTERNAL;
-INSERT INTO parts SELECT id, "the ""picture""" || decode(repeat('00', 20000), 'hex') || int4send(id) FROM uploads;
+INSERT INTO parts SELECT id, "the ""image""" || decode(repeat('00', 20000), 'hex') || int4send(id) FROM uploads;
 ANALYZE parts;
 SET clip_search.batch_memory = '256kB';
 UPDATE parts SET embedding = clip_embed_image(image);

@@ -3,7 +3,7 @@
 -- The first statement of a session, which loads the library while it is planned
 EXPLAIN (COSTS OFF) SELECT clip_embed_text(relname::text, 'clip-search/emoji') FROM pg_class;
 SET clip_search.model = 'clip-search/emoji';
-CREATE TABLE uploads (id int PRIMARY KEY, caption text, image bytea, "the ""picture""" bytea);
+CREATE TABLE uploads (id int PRIMARY KEY, caption text, image bytea, "the ""image""" bytea);
 INSERT INTO uploads SELECT i, CASE WHEN i % 9 <> 0 THEN 'number ' || i END, CASE WHEN i % 10 <> 0 THEN image END, image FROM pixel, generate_series(1, 300) i;
 ANALYZE uploads;
 CREATE TABLE photos (id int PRIMARY KEY, embedding vector(128), note int);
@@ -22,7 +22,7 @@ SELECT plan('INSERT INTO photos SELECT id, clip_embed_image(image) FROM uploads'
 SELECT plan('UPDATE photos SET embedding = clip_embed_image(image) FROM uploads WHERE uploads.id = photos.id AND photos.note > 3');
 SELECT plan('CREATE TABLE x AS SELECT clip_try_embed_image(image), clip_embed_text(caption, ''clip-search/emoji'') FROM uploads');
 SELECT plan('SELECT id, clip_embed_text(caption) FROM uploads ORDER BY id DESC LIMIT 20');
-SELECT plan('SELECT clip_embed_text(lower(caption)) <=> clip_embed_image("the ""picture""") FROM uploads', 'COSTS OFF, VERBOSE');
+SELECT plan('SELECT clip_embed_text(lower(caption)) <=> clip_embed_image("the ""image""") FROM uploads', 'COSTS OFF, VERBOSE');
 SELECT plan('SELECT clip_embed_text(caption) FROM uploads', 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF');
 SELECT plan('SELECT clip_embed_text(caption || ''?'') FROM uploads', 'COSTS OFF, ANALYZE, SUMMARY OFF');
 SELECT plan('SELECT clip_embed_text(caption || ''&'') FROM uploads LIMIT 50', 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT JSON');
@@ -97,12 +97,12 @@ SET plan_cache_mode = force_generic_plan;
 EXPLAIN (COSTS OFF) EXECUTE few(10, 'clip-search/emoji');
 RESET plan_cache_mode;
 
--- Partitions, a view, pictures out of line, little memory
+-- Partitions, a view, images out of line, little memory
 CREATE TABLE parts (id int, image bytea, embedding vector(128)) PARTITION BY RANGE (id);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (100) TO (1000);
 ALTER TABLE parts ALTER image SET STORAGE EXTERNAL;
-INSERT INTO parts SELECT id, "the ""picture""" || decode(repeat('00', 20000), 'hex') || int4send(id) FROM uploads;
+INSERT INTO parts SELECT id, "the ""image""" || decode(repeat('00', 20000), 'hex') || int4send(id) FROM uploads;
 ANALYZE parts;
 SET clip_search.batch_memory = '256kB';
 SELECT plan('UPDATE parts SET embedding = clip_embed_image(image)', 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF');

@@ -1,4 +1,4 @@
--- Zero-shot classification of texts' embeddings, of a picture, and of whole tables.
+-- Zero-shot classification of texts' embeddings, of an image, and of whole tables.
 SET clip_search.model = 'clip-search/emoji';
 CREATE TABLE things AS SELECT id, name, clip_embed_text(name) AS embedding
     FROM unnest(ARRAY['a happy cat', 'a sailing boat', 'a violin']) WITH ORDINALITY AS u(name, id);
@@ -7,7 +7,7 @@ INSERT INTO things VALUES (4, 'nothing', NULL);
 SELECT id, c.label, round(c.probability::numeric, 2) AS probability FROM things, clip_classify(embedding, '{boat,cat,violin}') c
     WHERE c.probability > 0.5 ORDER BY id;
 SELECT round(sum(probability)::numeric, 4) AS total, array_agg(probability ORDER BY probability DESC) = array_agg(probability) AS sorted
-    FROM things, clip_classify(embedding, '{boat,cat,violin,"a picture",x}') WHERE id = 1;
+    FROM things, clip_classify(embedding, '{boat,cat,violin,"an image",x}') WHERE id = 1;
 SELECT id, clip_best_label(embedding, '{boat,cat,violin}') FROM things ORDER BY id;
 SELECT count(*) AS differ FROM things, LATERAL (SELECT label FROM clip_classify(embedding, '{boat,cat,violin,dog,rain}') LIMIT 1) c
     WHERE c.label IS DISTINCT FROM clip_best_label(embedding, '{boat,cat,violin,dog,rain}');
@@ -23,7 +23,7 @@ SELECT bool_and(abs(c.similarity - clip_similarity(t.embedding, clip_embed_text(
 SELECT bool_and(abs(c.similarity - clip_similarity(t.embedding, clip_combine(ARRAY[clip_embed_text(c.label), clip_embed_text('a ' || c.label)]))) < 1e-5)
     FROM things t, clip_classify(embedding, '{boat,cat}', templates => '{"{}","a {}"}') c WHERE t.id = 1;
 
--- A picture, which is a row without one where it is NULL
+-- An image, which is a row without one where it is NULL
 SELECT count(*), round(sum(probability)::numeric, 4) FROM pixel, clip_classify(image, '{red,blue}');
 SELECT label FROM pixel, clip_classify(image, '{red,blue}') EXCEPT SELECT unnest(ARRAY[clip_best_label(image, '{red,blue}'), 'red', 'blue']) FROM pixel;
 SELECT count(*) FROM clip_classify(NULL::bytea, '{red,blue}');
@@ -61,7 +61,7 @@ SELECT * FROM report($$SELECT clip_classify(embedding, array_fill('a'::text, ARR
 SELECT * FROM report($$SELECT clip_classify(embedding, '{a}', model => 'no/such') FROM things$$);
 SELECT * FROM report($$SELECT clip_classify('[1,2,3]'::vector, '{a}')$$);
 SELECT * FROM report($$SELECT clip_best_label('[1,2,3]'::vector, '{a}')$$);
-SELECT * FROM report($$SELECT clip_classify('no picture'::bytea, '{a}')$$);
+SELECT * FROM report($$SELECT clip_classify('no image'::bytea, '{a}')$$);
 SELECT * FROM report($$SELECT clip_classify('no type', '{a}')$$);
 \x off
 \pset format aligned

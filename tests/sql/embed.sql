@@ -41,7 +41,7 @@ INSERT INTO photos SELECT 1, image FROM pixel;
 INSERT INTO photos VALUES (2, NULL);
 SELECT id, similarity(embedding, clip_embed_image(image)) FROM photos ORDER BY id;
 CREATE TABLE bad (image bytea, embedding vector GENERATED ALWAYS AS (clip_embed_image(image)) STORED);
-INSERT INTO photos VALUES (3, 'not a picture');
+INSERT INTO photos VALUES (3, 'not an image');
 SELECT count(*) FROM photos;
 
 CREATE TABLE captions (id int PRIMARY KEY, caption text, embedding vector(128));
@@ -66,18 +66,18 @@ SELECT similarity(embedding, clip_embed_text('red fruit')) FROM captions WHERE i
 DROP TABLE photos, captions;
 DROP FUNCTION embed_caption;
 
--- Pictures that may be none: NULL and a WARNING
+-- Images that may be none: NULL and a WARNING
 \set VERBOSITY default
 SELECT similarity(clip_try_embed_image(image), clip_embed_image(image)) FROM pixel;
-SELECT clip_try_embed_image('no picture') IS NULL, clip_try_embed_image(NULL) IS NULL;
+SELECT clip_try_embed_image('no image') IS NULL, clip_try_embed_image(NULL) IS NULL;
 SELECT clip_try_embed_image('', 'clip-search/emoji') IS NULL;
 SELECT clip_try_embed_image(decode(repeat('00', 67108865), 'hex')) IS NULL;
-SELECT v IS NULL AS is_null FROM pixel, unnest(clip_try_embed_images(ARRAY[image, 'no picture', NULL, substr(image, 1, 40), image])) v;
+SELECT v IS NULL AS is_null FROM pixel, unnest(clip_try_embed_images(ARRAY[image, 'no image', NULL, substr(image, 1, 40), image])) v;
 CREATE TABLE lenient (image bytea, embedding vector(128) GENERATED ALWAYS AS (clip_try_embed_image(image, 'clip-search/emoji')) STORED);
-INSERT INTO lenient SELECT image FROM pixel UNION ALL SELECT 'no picture';
+INSERT INTO lenient SELECT image FROM pixel UNION ALL SELECT 'no image';
 SELECT count(*), count(embedding) FROM lenient;
 DROP TABLE lenient;
 \set VERBOSITY terse
--- What is not the picture's fault is an error.
+-- What is not the image's fault is an error.
 SELECT clip_try_embed_image(image, 'no/such') FROM pixel;
 SELECT clip_try_embed_images(ARRAY[image], 'no/such') FROM pixel;

@@ -16,7 +16,7 @@ CALL clip_embed_table(NULL, 'image');
 :state
 CALL clip_embed_table('stock', NULL);
 :state
-CALL clip_embed_table('stock', 'picture');
+CALL clip_embed_table('stock', 'image');
 :state
 CALL clip_embed_table('stock', 'number');
 :state
@@ -34,7 +34,7 @@ CALL clip_embed_table('stock', 'image', 'small');
 :state
 CALL clip_embed_table('stock', 'image', model => 'no/such');
 :state
-CALL clip_embed_table('stock', 'image', source_kind => 'picture');
+CALL clip_embed_table('stock', 'image', source_kind => 'image');
 :state
 CALL clip_embed_table('stock', 'image', source_kind => 'text');
 :state
@@ -42,7 +42,7 @@ CALL clip_embed_table('stock', 'url', source_kind => 'image');
 :state
 CALL clip_embed_table('stock', 'url', source_kind => 'url');
 :state
-CALL clip_embed_table('stock', 'image', picture_column => 'image');
+CALL clip_embed_table('stock', 'image', image_column => 'image');
 :state
 CALL clip_embed_table('stock', 'image', provenance_column => 'number');
 :state
@@ -57,7 +57,7 @@ ALTER TABLE coded ALTER embedding DROP NOT NULL;
 CALL clip_embed_table('coded', 'code', provenance_column => 'code');
 CALL clip_embed_table('coded', 'digest', provenance_column => 'code');
 SET clip_search.url_fetch = on;
-CALL clip_embed_table('coded', 'code', source_kind => 'url', picture_column => 'digest');
+CALL clip_embed_table('coded', 'code', source_kind => 'url', image_column => 'digest');
 RESET clip_search.url_fetch;
 INSERT INTO coded VALUES ('a source may be in the key', '');
 CALL clip_embed_table('coded', 'code');
@@ -90,7 +90,7 @@ SELECT count(*) FROM clip_embed_errors_data;
 :state
 RESET ROLE;
 
--- Nothing to do, then pictures and what is none
+-- Nothing to do, then images and what is none
 CALL clip_embed_table('stock', 'image');
 INSERT INTO stock (id, image) SELECT n, CASE WHEN n % 10 = 3 THEN '\x00' WHEN n % 10 <> 4 THEN image END FROM pixel, generate_series(1, 40) AS n;
 CALL clip_embed_table('stock', 'image', batch_size => 7);
@@ -145,15 +145,15 @@ CALL clip_embed_table('titles', 'caption', provenance_column => 'title', batch_s
 SELECT id, left(title, 11) AS title, embedding IS NOT NULL AS filled FROM titles ORDER BY id;
 DROP TABLE titles;
 DROP FUNCTION entitle();
--- What was embedded and is no picture any more has no embedding.
+-- What was embedded and is no image any more has no embedding.
 CALL clip_embed_table('stock', 'image', provenance_column => 'made_of');
 UPDATE stock SET image = '\x02' WHERE id = 7;
 CALL clip_embed_table('stock', 'image', provenance_column => 'made_of');
 SELECT embedding, made_of FROM stock WHERE id = 7;
--- URLs, with the picture kept
+-- URLs, with the image kept
 SET clip_search.url_fetch = on;
 UPDATE stock SET url = CASE id WHEN 1 THEN 'data:image/png;base64,' || encode(pixel.image, 'base64') WHEN 2 THEN 'data:text/plain,none' ELSE 'no url' END, image = NULL, embedding = NULL FROM pixel WHERE id <= 3;
-CALL clip_embed_table('stock', 'url', source_kind => 'url', picture_column => 'image');
+CALL clip_embed_table('stock', 'url', source_kind => 'url', image_column => 'image');
 SELECT id, stock.image = pixel.image AS kept, embedding = clip_embed_image(pixel.image) AS same FROM stock, pixel WHERE id <= 3 ORDER BY id;
 SELECT key, sqlstate, message FROM clip_embed_errors WHERE source_column = 'url' ORDER BY key;
 -- What is no URL may be a text.
@@ -179,7 +179,7 @@ SELECT "table", key FROM clip_embed_errors WHERE "table" = 'parts_b'::regclass;
 -- Tables that inherit have each their own rows with the same keys.
 CREATE TABLE ancestor (id integer PRIMARY KEY, image bytea, embedding vector(128));
 CREATE TABLE heir (PRIMARY KEY (id)) INHERITS (ancestor);
-INSERT INTO ancestor VALUES (1, 'no picture'), (2, NULL);
+INSERT INTO ancestor VALUES (1, 'no image'), (2, NULL);
 INSERT INTO heir SELECT n, image FROM pixel, generate_series(1, 2) AS n;
 CALL clip_embed_table('ancestor', 'image', batch_size => 1);
 SELECT "table", key FROM clip_embed_errors WHERE "table" = 'ancestor'::regclass;
@@ -235,7 +235,7 @@ DROP FUNCTION check_later(), note_isolation();
 CREATE TABLE bad (shop text, id integer, image bytea, url text, embedding vector(128), PRIMARY KEY (shop, id)) PARTITION BY LIST (shop);
 CREATE TABLE bad_a PARTITION OF bad FOR VALUES IN ('a');
 CREATE TABLE bad_b PARTITION OF bad FOR VALUES IN ('b');
-INSERT INTO bad SELECT shop, n, 'no picture', 'no URL' FROM unnest(ARRAY['a', 'b']) AS shop, generate_series(1, 6) AS n;
+INSERT INTO bad SELECT shop, n, 'no image', 'no URL' FROM unnest(ARRAY['a', 'b']) AS shop, generate_series(1, 6) AS n;
 CALL clip_embed_table('bad', 'image');
 UPDATE bad SET image = NULL WHERE id = 6;
 SET clip_search.url_fetch = on;
@@ -268,11 +268,11 @@ CALL clip_embed_table('bad', 'image');
 SELECT key, message FROM clip_embed_errors WHERE sqlstate = 'P0001' ORDER BY key;
 -- Keys of other columns, or of a type that does not take them any more
 CREATE TABLE many (id text PRIMARY KEY, image bytea, embedding vector(128));
-INSERT INTO many SELECT n, 'no picture' FROM generate_series(1, 2500) AS n;
+INSERT INTO many SELECT n, 'no image' FROM generate_series(1, 2500) AS n;
 SET client_min_messages = warning;
 CALL clip_embed_table('many', 'image');
 TRUNCATE many;
-INSERT INTO many SELECT n, 'no picture' FROM generate_series(1, 2500, 2) AS n;
+INSERT INTO many SELECT n, 'no image' FROM generate_series(1, 2500, 2) AS n;
 CALL clip_embed_table('many', 'image');
 SELECT count(*), min(attempts), max(attempts) FROM clip_embed_errors WHERE "table" = 'many'::regclass;
 UPDATE clip_embed_errors_data SET key = jsonb_build_object('id', 'no number') WHERE relid = 'many'::regclass AND key_hash IN (SELECT key_hash FROM clip_embed_errors_data WHERE relid = 'many'::regclass LIMIT 10);
@@ -305,7 +305,7 @@ DROP DOMAIN jpeg;
 DROP FUNCTION guard();
 -- A temporary table, and one that is gone leaves no errors behind
 CREATE TEMP TABLE passing (id uuid PRIMARY KEY, image bytea, embedding vector(128));
-INSERT INTO passing VALUES ('00000000-0000-0000-0000-000000000001', 'no picture');
+INSERT INTO passing VALUES ('00000000-0000-0000-0000-000000000001', 'no image');
 SET client_min_messages = warning;
 CALL clip_embed_table('passing', 'image');
 RESET client_min_messages;

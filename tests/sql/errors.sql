@@ -20,17 +20,17 @@ SET clip_search.model = 'clip-search/emoji';
 -- A text of more than 1 MiB
 SELECT * FROM report($$SELECT clip_embed_text(repeat('a dog ', 200000))$$);
 
--- Pictures
+-- Images
 SELECT * FROM report($$SELECT clip_embed_image('')$$);
 SELECT * FROM report($$SELECT clip_embed_image('x')$$);
-SELECT * FROM report($$SELECT clip_embed_image('This is a text, not a picture.')$$);
+SELECT * FROM report($$SELECT clip_embed_image('This is a text, not an image.')$$);
 SELECT * FROM report($$SELECT clip_embed_image(substr(image, 1, 40)) FROM pixel$$);
 SELECT * FROM report($$SELECT clip_embed_image(substr(image, 1, 8)) FROM pixel$$);
 -- A known format that no build decodes: OpenEXR
 SELECT * FROM report($$SELECT clip_embed_image('\x762f310102000000')$$);
 -- A PNG whose header says 60,000 x 60,000 pixels
 SELECT * FROM report($$SELECT clip_embed_image('\x89504e470d0a1a0a0000000d494844520000ea600000ea6008020000000fb0e2150000000a494441540000000000000000000000000000')$$);
--- A picture over clip_search.max_image_bytes
+-- An image over clip_search.max_image_bytes
 SELECT * FROM report($$SELECT clip_embed_image(convert_to(repeat('x', 67108865), 'UTF8'))$$);
 -- The element at fault is named; NULL elements count.
 SELECT * FROM report($$SELECT clip_embed_images(ARRAY[image, NULL, 'x']) FROM pixel$$);

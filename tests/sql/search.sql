@@ -1,4 +1,4 @@
--- clip_search and what belongs to it. The rows are texts here, so that what is close to what does not depend on pictures.
+-- clip_search and what belongs to it. The rows are texts here, so that what is close to what does not depend on images.
 SET clip_search.model = 'clip-search/emoji';
 CREATE TABLE things (
     id bigint PRIMARY KEY, name text, shop int, price numeric, tags text[], info jsonb, code char(4), image bytea,
@@ -10,7 +10,7 @@ INSERT INTO things (id, name, shop, price, tags, info, code, image)
 UPDATE things SET embedding = clip_embed_text(name);
 INSERT INTO things (id, name, shop) VALUES (99, 'without embedding', 0);
 
--- By text, picture and vector
+-- By text, image and vector
 SELECT id, round(similarity::numeric, 2) AS similarity, metadata FROM clip_search('things', 'happy cat', 2);
 SELECT id, metadata->>'name' AS name FROM clip_search('things', clip_embed_text('sailing boat'), k => 2);
 SELECT count(*), count(similarity) FROM pixel, clip_search('things', image);
@@ -167,7 +167,7 @@ SELECT * FROM report($$SELECT * FROM clip_search('no_such_table', 'dog')$$);
 SELECT * FROM report($$SELECT * FROM clip_search(1, 'dog')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', NULL::text)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', NULL::vector)$$);
-SELECT * FROM report($$SELECT * FROM clip_search('things', 'not a picture'::bytea)$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'not an image'::bytea)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', 0)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', -3)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', 2000000000)$$);

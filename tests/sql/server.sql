@@ -31,7 +31,7 @@ FROM clip_stat_server;
 SELECT prepare_count, prepare_count_minute, queue_count, queue_count_minute FROM clip_stat_get_server();
 SELECT model, provider, loaded, load_time > 0 AS load_time, loads, items, batches > 0 AS batches, inference_time > 0 AS inference_time, inference_p50 > 0 AND inference_p50 <= inference_p95 AND inference_p95 <= inference_p99 AS quantiles, errors,
        last_use > now() - interval '1 hour' AS last_use
-FROM clip_stat_models WHERE tower = 'text';
+FROM clip_stat_models WHERE encoder = 'text';
 
 -- What the functions are declared as
 \pset format unaligned

@@ -1,4 +1,4 @@
--- Embeddings in step with their pictures and texts. What the trigger cannot be created or fired with first.
+-- Embeddings in step with their images and texts. What the trigger cannot be created or fired with first.
 SET clip_search.model = 'clip-search/emoji';
 \x on
 \pset format unaligned
@@ -21,7 +21,7 @@ SELECT * FROM refused($$$$) AS r(state text, message text, detail text, hint tex
 SELECT * FROM refused($$'image'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'image', 'embedding', 'clip-search/emoji', 'more'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'image', 'embedding', 'on_error=ignore'$$) AS r(state text, message text, detail text, hint text);
-SELECT * FROM refused($$'picture', 'embedding'$$) AS r(state text, message text, detail text, hint text);
+SELECT * FROM refused($$'image', 'embedding'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'ctid', 'embedding'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'image', 'vector'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'number', 'embedding'$$) AS r(state text, message text, detail text, hint text);
@@ -33,7 +33,7 @@ ALTER TABLE watched ADD COLUMN small vector(3);
 SELECT * FROM refused($$'image', 'small'$$) AS r(state text, message text, detail text, hint text);
 ALTER TABLE watched DROP COLUMN small;
 SELECT * FROM refused($$'image', 'small'$$) AS r(state text, message text, detail text, hint text);
-SELECT * FROM refused($$'image', 'embedding'$$, statement => $$INSERT INTO watched VALUES (1, 'no picture')$$) AS r(state text, message text, detail text, hint text);
+SELECT * FROM refused($$'image', 'embedding'$$, statement => $$INSERT INTO watched VALUES (1, 'no image')$$) AS r(state text, message text, detail text, hint text);
 -- A type that is called vector and is none
 CREATE SCHEMA clip_search_false;
 CREATE DOMAIN clip_search_false.vector AS polygon;
@@ -44,7 +44,7 @@ DROP SCHEMA clip_search_false CASCADE;
 \x off
 \pset format aligned
 
--- Pictures and texts
+-- Images and texts
 CREATE TABLE watched (id integer PRIMARY KEY, image bytea, "the ""caption""" text, embedding vector(128), by_caption vector, note text);
 CREATE TRIGGER image BEFORE INSERT OR UPDATE OF image ON watched FOR EACH ROW EXECUTE FUNCTION clip_embed_trigger('image', 'embedding');
 CREATE TRIGGER caption BEFORE INSERT OR UPDATE ON watched FOR EACH ROW
@@ -79,12 +79,12 @@ UPDATE watched SET embedding = array_fill(1, ARRAY[128])::vector WHERE id = 6;
 UPDATE watched SET note = 'y', image = image WHERE id = 6;
 SELECT id, embedding = array_fill(1, ARRAY[128])::vector AS untouched FROM watched WHERE id = 6;
 SELECT * FROM state WHERE id <> 6;
--- Pictures that are none, and a partitioned table
+-- Images that are none, and a partitioned table
 CREATE TABLE lenient (id integer, image bytea, embedding vector(128)) PARTITION BY RANGE (id);
 CREATE TABLE lenient_1 PARTITION OF lenient FOR VALUES FROM (0) TO (10);
 CREATE TRIGGER image BEFORE INSERT OR UPDATE ON lenient FOR EACH ROW EXECUTE FUNCTION clip_embed_trigger('image', 'embedding', 'on_error=null');
 INSERT INTO lenient SELECT 1, image FROM pixel;
-INSERT INTO lenient VALUES (2, 'no picture');
+INSERT INTO lenient VALUES (2, 'no image');
 SELECT id, embedding IS NULL AS bad FROM lenient ORDER BY 1;
 UPDATE lenient SET image = 'still none' WHERE id = 1;
 SELECT id, embedding IS NULL AS bad FROM lenient ORDER BY 1;

@@ -29,16 +29,16 @@ impl Alone {
         Ok(Self { model: model.to_owned(), connections })
     }
 
-    /// Has pictures embedded, in requests of `array` of them, with a request under way on each of so many connections.
+    /// Has images embedded, in requests of `array` of them, with a request under way on each of so many connections.
     ///
     /// # Errors
     /// Where one is not embedded.
-    pub fn embed(&mut self, pictures: Vec<Vec<u8>>, array: usize, under_way: usize) -> anyhow::Result<Duration> {
-        let count = pictures.len();
-        let mut pictures = pictures.into_iter().peekable();
+    pub fn embed(&mut self, images: Vec<Vec<u8>>, array: usize, under_way: usize) -> anyhow::Result<Duration> {
+        let count = images.len();
+        let mut images = images.into_iter().peekable();
         let mut requests = Vec::new();
-        while pictures.peek().is_some() {
-            let items = Items::Images(pictures.by_ref().take(array).map(Into::into).collect());
+        while images.peek().is_some() {
+            let items = Items::Images(images.by_ref().take(array).map(Into::into).collect());
             let request = Request::Embed(EmbedRequest { model: self.model.clone(), items });
             requests.push(encode(Kind::Request, &request)?);
         }
@@ -51,7 +51,7 @@ impl Alone {
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum::<anyhow::Result<usize>>()
         })?;
         let took = began.elapsed();
-        ensure!(embedded == count, "{embedded} of {count} pictures were embedded");
+        ensure!(embedded == count, "{embedded} of {count} images were embedded");
         Ok(took)
     }
 }

@@ -1,4 +1,4 @@
-//! Measures how fast tables of pictures are embedded in each way that SQL has, beside the server alone, fed by a client
+//! Measures how fast tables of images are embedded in each way that SQL has, beside the server alone, fed by a client
 //! that speaks its protocol; what memory that takes of the backend; and what an upload costs more where it is queued.
 //!
 //! Figures of one run can be compared with each other, not with those of another machine or another hour: the limits are
@@ -10,7 +10,7 @@
 //! alone     the client without PostgreSQL
 //! memory    of a backend, in the course of a large table
 //! uploads   one row a transaction, with and without the queue
-//! photos    tables of pictures, no two of them equal
+//! photos    tables of images, no two of them equal
 //! vit       a model of full size, with random weights
 //! onnx      the format that it is written in
 //! ```
@@ -30,16 +30,16 @@ use photos::Photos;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measures how fast tables of pictures are embedded.
+/// Measures how fast tables of images are embedded.
 #[derive(Parser)]
 enum Command {
     /// Measures in the cluster that PGHOST and PGPORT name. It needs the extension to be installed there.
     Measure(Run),
-    /// Writes a model of the size of ViT-B/32 with random weights, which embeds pictures.
+    /// Writes a model of the size of ViT-B/32 with random weights, which embeds images.
     MakeModel {
         /// The model's folder.
         folder: PathBuf,
-        /// The folder of a model whose tokenizer and tower of texts it gets.
+        /// The folder of a model whose tokenizer and encoder of texts it gets.
         other: PathBuf,
     },
 }
@@ -57,7 +57,7 @@ struct Run {
     /// What the server alone takes in one round.
     #[arg(long, default_value_t = 2.5)]
     seconds: f64,
-    /// Pictures in an array, and in a request of the client without PostgreSQL.
+    /// Images in an array, and in a request of the client without PostgreSQL.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
     array: u32,
     /// Size of the table that the backend's memory is measured with.

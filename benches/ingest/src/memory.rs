@@ -1,7 +1,7 @@
 //! Memory of a backend that embeds a large table: it must not grow with the table.
 //!
 //! What counts is the backend's anonymous memory, which leaves out shared buffers and files; the most that was seen, above
-//! what the same session had after its first picture. What it takes for the first tenth of the table has to be about enough
+//! what the same session had after its first image. What it takes for the first tenth of the table has to be about enough
 //! for the rest.
 
 use crate::photos::{HEAVY_BYTES, Photos, make_large_table};
@@ -43,7 +43,7 @@ impl Taken {
 pub fn measure(config: &Config, photos: &Photos, gigabytes: f64, report: &mut Report) -> anyhow::Result<()> {
     let rows = ((gigabytes * 1e9 / HEAVY_BYTES as f64) as u32).max(1);
     let mebibytes = HEAVY_BYTES >> 20;
-    heading(format!("Memory of the backend, {rows} pictures of {mebibytes} MiB that repeat, {gigabytes} GB, MiB"));
+    heading(format!("Memory of the backend, {rows} images of {mebibytes} MiB that repeat, {gigabytes} GB, MiB"));
     photos.store_heavy(&mut measure::connect(config)?)?;
     let mut lines = Vec::new();
     for way in [Way::BatchScan, Way::EmbedTable] {
@@ -65,7 +65,7 @@ fn embed(config: &Config, photos: &Photos, way: Way, rows: u32) -> anyhow::Resul
     let mut client = measure::connect(config)?;
     let dimension = client
         .query_one("SELECT vector_dims(clip_embed_image($1))", &[&photos.one()])
-        .context("the first picture")?
+        .context("the first image")?
         .get(0);
     make_large_table(&mut client, rows, dimension)?;
     // In a session of its own: what made the table leaves memory behind.

@@ -1,4 +1,4 @@
-//! The part of the ONNX format that a tower is written in, and a file of weights beside it.
+//! The part of the ONNX format that an encoder is written in, and a file of weights beside it.
 
 use anyhow::Context;
 use prost::Message;
@@ -173,7 +173,7 @@ impl Graph {
         let path = folder.join(file);
         let weights = BufWriter::new(File::create(&path).with_context(|| path.display().to_string())?);
         Ok(Self {
-            proto: GraphProto { name: "tower".to_owned(), ..GraphProto::default() },
+            proto: GraphProto { name: "encoder".to_owned(), ..GraphProto::default() },
             weights,
             file: file.to_owned(),
             offset: 0,

@@ -1,27 +1,27 @@
-//! Tables of pictures, no two of them equal: the server embeds equal ones that wait at the same time once.
+//! Tables of images, no two of them equal: the server embeds equal ones that wait at the same time once.
 
-use measure::{Picture, with_mark};
+use measure::{Image, with_mark};
 use postgres::Client;
 use std::cell::Cell;
 
 /// As a thumbnail that a shop or an archive keeps.
-pub const SIZE: Picture = Picture { width: 256, height: 256 };
-/// Pictures that are encoded; those of tables are these, each with other bytes at its end.
+pub const SIZE: Image = Image { width: 256, height: 256 };
+/// Images that are encoded; those of tables are these, each with other bytes at its end.
 const POOL: u32 = 256;
-/// Pictures of the large table; more than a session remembers, so that it is asked for all of its rows.
+/// Images of the large table; more than a session remembers, so that it is asked for all of its rows.
 const HEAVY: u32 = 300;
-/// Bytes of each: a camera's file, most of which is not the picture.
+/// Bytes of each: a camera's file, most of which is not the image.
 pub const HEAVY_BYTES: usize = 4 << 20;
 
 /// Where they come from.
 pub struct Photos {
     pool: Vec<Vec<u8>>,
-    /// The next mark that no picture has.
+    /// The next mark that no image has.
     mark: Cell<u64>,
 }
 
 impl Photos {
-    /// Encodes the pictures.
+    /// Encodes the images.
     ///
     /// # Errors
     /// What the encoder says.
@@ -34,7 +34,7 @@ impl Photos {
     pub fn describe(&self) {
         let bytes: usize = self.pool.iter().map(Vec::len).sum();
         println!(
-            "pictures are JPEG files of {} x {}, {:.1} kB on average, no two of them equal",
+            "images are JPEG files of {} x {}, {:.1} kB on average, no two of them equal",
             SIZE.width,
             SIZE.height,
             bytes as f64 / self.pool.len() as f64 / 1e3
@@ -46,13 +46,13 @@ impl Photos {
         self.mark.replace(self.mark.get() + u64::from(count))
     }
 
-    /// Pictures, for a client without a table.
+    /// Images, for a client without a table.
     pub fn list(&self, count: u32) -> Vec<Vec<u8>> {
         let numbered = self.pool.iter().cycle().zip(self.marks(count)..);
         numbered.take(count as usize).map(|(jpeg, mark)| with_mark(jpeg, mark)).collect()
     }
 
-    /// A picture.
+    /// An image.
     pub fn one(&self) -> Vec<u8> {
         self.list(1).remove(0)
     }
@@ -84,7 +84,7 @@ impl Photos {
     }
 }
 
-/// Makes the same tables of so many large pictures, which repeat; both are unlogged.
+/// Makes the same tables of so many large images, which repeat; both are unlogged.
 ///
 /// # Errors
 /// What PostgreSQL says.
@@ -92,21 +92,21 @@ pub fn make_large_table(client: &mut Client, rows: u32, dimension: i32) -> anyho
     make(client, "UNLOGGED", rows, dimension, "image FROM heavy", HEAVY)
 }
 
-/// Makes a table of numbered pictures.
-fn store(client: &mut Client, table: &str, pictures: impl Iterator<Item: AsRef<[u8]>>) -> anyhow::Result<()> {
+/// Makes a table of numbered images.
+fn store(client: &mut Client, table: &str, images: impl Iterator<Item: AsRef<[u8]>>) -> anyhow::Result<()> {
     let mut transaction = client.transaction()?;
     transaction.batch_execute(&format!(
         "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (number integer PRIMARY KEY, image bytea NOT NULL)"
     ))?;
     let insert = transaction.prepare(&format!("INSERT INTO {table} VALUES ($1, $2)"))?;
-    for (number, image) in (0_i32..).zip(pictures) {
+    for (number, image) in (0_i32..).zip(images) {
         transaction.execute(&insert, &[&number, &image.as_ref()])?;
     }
     transaction.commit()?;
     Ok(())
 }
 
-/// `image` is a select list and the table that it is from, which has `pool` pictures.
+/// `image` is a select list and the table that it is from, which has `pool` images.
 fn make(client: &mut Client, kind: &str, rows: u32, dimension: i32, image: &str, pool: u32) -> anyhow::Result<()> {
     client.batch_execute(&format!(
         "DROP TABLE IF EXISTS photos, embedded;
@@ -118,7 +118,7 @@ fn make(client: &mut Client, kind: &str, rows: u32, dimension: i32, image: &str,
     Ok(())
 }
 
-/// A JPEG file with so many bytes of comments before the picture. They are zeros, so that a table of many gigabytes takes
+/// A JPEG file with so many bytes of comments before the image. They are zeros, so that a table of many gigabytes takes
 /// little of the disk: PostgreSQL compresses what is not sent anywhere else.
 fn heavy(jpeg: &[u8], bytes: usize) -> Vec<u8> {
     /// Of one comment, its own length included.
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_make_a_picture_larger_and_no_other() {
+    fn comments_make_an_image_larger_and_no_other() {
         let jpeg = SIZE.jpeg(1).unwrap();
         let large = heavy(&jpeg, 1 << 20);
         assert!((1 << 20..(1 << 20) + 0x10000).contains(&large.len()));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_pictures_are_equal() {
+    fn no_two_images_are_equal() {
         let pool = vec![SIZE.jpeg(0).unwrap(), SIZE.jpeg(1).unwrap()];
         let photos = Photos { pool, mark: Cell::new(0) };
         let all: std::collections::HashSet<_> = photos.list(20).into_iter().chain(photos.list(20)).collect();

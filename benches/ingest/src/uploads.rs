@@ -22,7 +22,7 @@ pub fn measure(config: &Config, photos: &Photos, uploads: u32, report: &mut Repo
     let mut client = measure::connect(config)?;
     let dimension: i32 = client
         .query_one("SELECT vector_dims(clip_embed_image($1))", &[&photos.one()])
-        .context("the first picture")?
+        .context("the first image")?
         .get(0);
     let is_durable: bool = client
         .query_one("SELECT current_setting('fsync')::bool AND current_setting('synchronous_commit') <> 'off'", &[])?
@@ -40,11 +40,11 @@ pub fn measure(config: &Config, photos: &Photos, uploads: u32, report: &mut Repo
     let insert = TABLES.map(|name| format!("INSERT INTO {name} (image) VALUES ($1)"));
     let insert = [client.prepare(&insert[0])?, client.prepare(&insert[1])?];
     let mut times: [Samples; 2] = Default::default();
-    for (turn, pictures) in photos.list(2 * (WARM_UP as u32 + uploads)).chunks_exact(2).enumerate() {
-        for (number, picture) in pictures.iter().enumerate() {
+    for (turn, images) in photos.list(2 * (WARM_UP as u32 + uploads)).chunks_exact(2).enumerate() {
+        for (number, image) in images.iter().enumerate() {
             let kind = (number + turn) % 2;
             let began = Instant::now();
-            client.execute(&insert[kind], &[picture])?;
+            client.execute(&insert[kind], &[image])?;
             if turn >= WARM_UP {
                 times[kind].push(began.elapsed());
             }

@@ -1,4 +1,4 @@
-//! A CLIP model whose tower of pictures is a vision transformer of any size, with random weights: what it embeds means
+//! A CLIP model whose encoder of images is a vision transformer of any size, with random weights: what it embeds means
 //! nothing, and it takes as long as one that was trained.
 
 use crate::onnx::{Attribute, Graph};
@@ -31,7 +31,7 @@ impl Vit {
     /// OpenAI's ViT-B/32.
     pub const B_32: Self = Self { image: 224, patch: 32, width: 768, layers: 12, heads: 12, dimension: 512 };
 
-    /// Writes the model's folder. What it reads texts with is that of `other`, another model: only pictures can be
+    /// Writes the model's folder. What it reads texts with is that of `other`, another model: only images can be
     /// embedded with it.
     ///
     /// # Errors
@@ -60,46 +60,47 @@ impl Vit {
             "image_std": [0.268_629_54, 0.261_302_58, 0.275_777_11],
         });
         fs::write(folder.join("preprocessor_config.json"), preprocessor.to_string())?;
-        self.write_tower(&onnx)
+        self.write_encoder(&onnx)
     }
 
     /// The same computation as the hub's exports of `CLIPVisionModelWithProjection`.
-    fn write_tower(&self, onnx: &Path) -> anyhow::Result<()> {
+    fn write_encoder(&self, onnx: &Path) -> anyhow::Result<()> {
         let side = self.image / self.patch;
         let tokens = side * side + 1;
-        let mut tower = Tower { graph: Graph::begin(onnx, WEIGHTS)?, random: fastrand::Rng::with_seed(1), vit: *self };
-        let kernel = tower.random(&[self.width, 3, self.patch, self.patch])?;
+        let mut encoder =
+            Encoder { graph: Graph::begin(onnx, WEIGHTS)?, random: fastrand::Rng::with_seed(1), vit: *self };
+        let kernel = encoder.random(&[self.width, 3, self.patch, self.patch])?;
         let strides = Attribute::ints("strides", &[self.patch as i64; 2]);
-        let patches = tower.graph.node("Conv", &["pixel_values", &kernel], vec![strides]);
-        let shape = tower.graph.integers(&[3], &[0, self.width as i64, -1]);
-        let flat = tower.graph.node("Reshape", &[&patches, &shape], Vec::new());
-        let rows = tower.graph.node("Transpose", &[&flat], vec![Attribute::ints("perm", &[0, 2, 1])]);
+        let patches = encoder.graph.node("Conv", &["pixel_values", &kernel], vec![strides]);
+        let shape = encoder.graph.integers(&[3], &[0, self.width as i64, -1]);
+        let flat = encoder.graph.node("Reshape", &[&patches, &shape], Vec::new());
+        let rows = encoder.graph.node("Transpose", &[&flat], vec![Attribute::ints("perm", &[0, 2, 1])]);
         // A token of zeros before the patches: the class embedding is in the first of the positions, which are added.
-        let pads = tower.graph.integers(&[6], &[0, 1, 0, 0, 0, 0]);
-        let padded = tower.graph.node("Pad", &[&rows, &pads], Vec::new());
-        let positions = tower.random(&[tokens, self.width])?;
-        let placed = tower.graph.node("Add", &[&padded, &positions], Vec::new());
-        let mut hidden = tower.norm(&placed)?;
+        let pads = encoder.graph.integers(&[6], &[0, 1, 0, 0, 0, 0]);
+        let padded = encoder.graph.node("Pad", &[&rows, &pads], Vec::new());
+        let positions = encoder.random(&[tokens, self.width])?;
+        let placed = encoder.graph.node("Add", &[&padded, &positions], Vec::new());
+        let mut hidden = encoder.norm(&placed)?;
         for _ in 0..self.layers {
-            hidden = tower.layer(&hidden, tokens)?;
+            hidden = encoder.layer(&hidden, tokens)?;
         }
-        let first = tower.graph.integers(&[], &[0]);
-        let class = tower.graph.node("Gather", &[&hidden, &first], vec![Attribute::int("axis", 1)]);
-        let class = tower.norm(&class)?;
-        let projection = tower.random(&[self.width, self.dimension])?;
-        tower.graph.named_node("MatMul", &[&class, &projection], Vec::new(), "image_embeds");
+        let first = encoder.graph.integers(&[], &[0]);
+        let class = encoder.graph.node("Gather", &[&hidden, &first], vec![Attribute::int("axis", 1)]);
+        let class = encoder.norm(&class)?;
+        let projection = encoder.random(&[self.width, self.dimension])?;
+        encoder.graph.named_node("MatMul", &[&class, &projection], Vec::new(), "image_embeds");
         let input = ("pixel_values", &[3, self.image, self.image][..]);
-        tower.graph.finish(&onnx.join("vision_model.onnx"), input, ("image_embeds", &[self.dimension]))
+        encoder.graph.finish(&onnx.join("vision_model.onnx"), input, ("image_embeds", &[self.dimension]))
     }
 }
 
-struct Tower {
+struct Encoder {
     graph: Graph,
     random: fastrand::Rng,
     vit: Vit,
 }
 
-impl Tower {
+impl Encoder {
     fn random(&mut self, dims: &[usize]) -> anyhow::Result<String> {
         let Self { graph, random, vit } = self;
         // Uniform, and as far apart as keeps values of the same size from layer to layer.
@@ -162,13 +163,13 @@ impl Tower {
 mod tests {
     use super::*;
     use clip::{
-        Cancel, Device, Limits, ModelName, ModelSpec, Precision, Preprocessor, Runtime, SessionOptions, VisionTower,
+        Cancel, Device, ImageEncoder, Limits, ModelName, ModelSpec, Precision, Preprocessor, Runtime, SessionOptions,
     };
     use std::path::PathBuf;
 
-    /// ONNX Runtime loads it, and it embeds pictures as any model does: each by itself, whatever is beside it.
+    /// ONNX Runtime loads it, and it embeds images as any model does: each by itself, whatever is beside it.
     #[test]
-    fn a_small_one_embeds_pictures() {
+    fn a_small_one_embeds_images() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let library = std::env::var_os("CLIP_SEARCH_ONNXRUNTIME_LIBRARY")
             .map_or_else(|| workspace.join("target/setup/onnxruntime/libonnxruntime.so"), PathBuf::from);
@@ -178,13 +179,13 @@ mod tests {
         vit.write(folder.path(), &workspace.join("models/clip-search/emoji")).unwrap();
         let spec = ModelSpec::read(folder.path(), &ModelName::parse("random/small").unwrap()).unwrap();
         let options = SessionOptions { device: Device::Cpu, threads: 1, precision: Precision::Fp32 };
-        let mut tower = VisionTower::load(&spec, &options, &Runtime::init(&library).unwrap()).unwrap();
+        let mut encoder = ImageEncoder::load(&spec, &options, &Runtime::init(&library).unwrap()).unwrap();
         let limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20 };
         let preprocessor = Preprocessor::new(&spec);
-        let picture = |number| preprocessor.run(&crate::photos::SIZE.jpeg(number).unwrap(), &limits).unwrap();
-        let (one, two) = (picture(1), picture(2));
-        let together = tower.embed(&[one.view(), two.view()], &Cancel::new()).unwrap();
-        let alone = tower.embed(&[two.view()], &Cancel::new()).unwrap();
+        let image = |number| preprocessor.run(&crate::photos::SIZE.jpeg(number).unwrap(), &limits).unwrap();
+        let (one, two) = (image(1), image(2));
+        let together = encoder.embed(&[one.view(), two.view()], &Cancel::new()).unwrap();
+        let alone = encoder.embed(&[two.view()], &Cancel::new()).unwrap();
         assert_eq!(together[0].len(), 24);
         let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
         assert!(cosine(&together[1], &alone[0]) > 0.9999);

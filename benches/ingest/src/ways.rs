@@ -1,4 +1,4 @@
-//! The ways in which a table of pictures is embedded.
+//! The ways in which a table of images is embedded.
 
 use crate::alone::Alone;
 use crate::photos::Photos;
@@ -88,7 +88,7 @@ impl<'a> Track<'a> {
         let mut client = measure::connect(config)?;
         client
             .execute("SELECT clip_embed_image($1)", &[&photos.one()])
-            .with_context(|| format!("the first picture with model {model}"))?;
+            .with_context(|| format!("the first image with model {model}"))?;
         let row = client.query_one(
             "SELECT dimension, concat_ws(', ', name, dimension || ' dimensions', precision || ' on ' || execution_provider,
                     'batches of at most ' || current_setting('clip_search.max_batch'))
@@ -114,7 +114,7 @@ impl<'a> Track<'a> {
         Ok(arrays.clamp(2, 20_000 / self.array + 2) * self.array)
     }
 
-    /// Goes a way, with pictures that nobody has seen. Returns how long it took.
+    /// Goes a way, with images that nobody has seen. Returns how long it took.
     ///
     /// # Errors
     /// What PostgreSQL or the server say; and where a row was left out.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result, shorten};
 /// The device that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Device {
-    /// The first CUDA device where there is one that works, the CPU otherwise; the tower tells which and why.
+    /// The first CUDA device where there is one that works, the CPU otherwise; the encoder tells which and why.
     #[default]
     Auto,
     /// The CPU.

@@ -61,40 +61,40 @@ pub enum Error {
         reason: String,
     },
 
-    /// The bytes are not a picture in a known format.
-    #[error("{} not a picture in a known format", describe_bytes(*.bytes, .starts))]
+    /// The bytes are not an image in a known format.
+    #[error("{} not an image in a known format", describe_bytes(*.bytes, .starts))]
     NotAnImage {
         /// Number of bytes.
         bytes: usize,
         /// The first few bytes in hexadecimal.
         starts: String,
     },
-    /// The picture's format, or a feature of it, is known but cannot be decoded.
-    #[error("{format} picture is of a kind that is not supported: {reason}")]
+    /// The image's format, or a feature of it, is known but cannot be decoded.
+    #[error("{format} image is of a kind that is not supported: {reason}")]
     UnsupportedImage {
         /// Name of the format.
         format: String,
         /// What is not supported.
         reason: String,
     },
-    /// The picture is damaged or truncated.
-    #[error("{format} picture is corrupt: {reason}")]
+    /// The image is damaged or truncated.
+    #[error("{format} image is corrupt: {reason}")]
     CorruptImage {
         /// Name of the format.
         format: String,
         /// What the decoder said.
         reason: String,
     },
-    /// The picture has too many bytes.
-    #[error("picture has {bytes} bytes, more than {max}")]
+    /// The image has too many bytes.
+    #[error("image has {bytes} bytes, more than {max}")]
     ImageTooLarge {
         /// Number of bytes.
         bytes: usize,
         /// The limit.
         max: usize,
     },
-    /// The picture's header says that it has too many pixels.
-    #[error("picture is {width} x {height}, more than {max} pixels")]
+    /// The image's header says that it has too many pixels.
+    #[error("image is {width} x {height}, more than {max} pixels")]
     TooManyPixels {
         /// Width in pixels.
         width: u32,
@@ -162,8 +162,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// True where the picture is at fault: other pictures of the same request may be fine.
-    pub fn is_about_picture(&self) -> bool {
+    /// True where the image is at fault: other images of the same request may be fine.
+    pub fn is_about_image(&self) -> bool {
         matches!(
             self,
             Error::NotAnImage { .. }

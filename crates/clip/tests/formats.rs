@@ -15,12 +15,12 @@ fn read(path: &str) -> String {
 #[test]
 fn every_variant_is_pils() {
     let (corpus, mut meter) = (Corpus::read().unwrap(), Meter::new().unwrap());
-    let measured: Vec<Measured> = corpus.pictures.iter().map(|picture| meter.measure(picture).unwrap()).collect();
-    let results = corpus.pictures.iter().zip(&measured);
+    let measured: Vec<Measured> = corpus.images.iter().map(|image| meter.measure(image).unwrap()).collect();
+    let results = corpus.images.iter().zip(&measured);
     let complaints: Vec<String> = results
-        .filter_map(|(picture, measured)| {
-            let complaint = expected(&picture.file).0.complaint(measured)?;
-            Some(format!("{}: {complaint}", picture.file))
+        .filter_map(|(image, measured)| {
+            let complaint = expected(&image.file).0.complaint(measured)?;
+            Some(format!("{}: {complaint}", image.file))
         })
         .collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
@@ -35,12 +35,12 @@ fn every_variant_is_pils() {
 }
 
 #[test]
-fn eight_orientations_are_one_picture() {
+fn eight_orientations_are_one_image() {
     let (corpus, mut meter) = (Corpus::read().unwrap(), Meter::new().unwrap());
-    let turned = corpus.pictures.iter().filter(|picture| picture.file.starts_with("jpeg/orientation"));
+    let turned = corpus.images.iter().filter(|image| image.file.starts_with("jpeg/orientation"));
     let mut embed = |reading: Reading| -> Vec<Vec<f32>> {
         let decode = |bytes: Vec<u8>| clip::decode(&bytes, &Limits::default(), reading).unwrap();
-        turned.clone().map(|picture| meter.embed(&decode(picture.bytes().unwrap())).unwrap()).collect()
+        turned.clone().map(|image| meter.embed(&decode(image.bytes().unwrap())).unwrap()).collect()
     };
     let upright = embed(Reading::default());
     let stored = embed(Reading { apply_orientation: false, ..Reading::default() });
@@ -57,14 +57,14 @@ fn eight_orientations_are_one_picture() {
 fn truncated_variants_are_errors() {
     let limits = Limits::default();
     let corpus = Corpus::read().unwrap();
-    for picture in corpus.pictures.iter().filter(|picture| picture.file != "jpeg/large.jpg") {
-        let bytes = picture.bytes().unwrap();
+    for image in corpus.images.iter().filter(|image| image.file != "jpeg/large.jpg") {
+        let bytes = image.bytes().unwrap();
         let Ok(whole) = clip::decode(&bytes, &limits, Reading::default()) else { continue };
         for length in (1..24).map(|part| bytes.len() * part / 24).chain([bytes.len() - 1]) {
             match clip::decode(&bytes[..length], &limits, Reading::default()) {
-                Err(error) => assert!(error.is_about_picture(), "{}: {error}", picture.file),
+                Err(error) => assert!(error.is_about_image(), "{}: {error}", image.file),
                 // Only something behind the pixels was cut off.
-                Ok(part) => assert!(part == whole, "{} from {length} of {} bytes", picture.file, bytes.len()),
+                Ok(part) => assert!(part == whole, "{} from {length} of {} bytes", image.file, bytes.len()),
             }
         }
     }
@@ -73,7 +73,7 @@ fn truncated_variants_are_errors() {
 #[test]
 fn the_readme_lists_the_formats() {
     let readme = read("README.md");
-    let list = readme.split_once("- Pictures: ").and_then(|(_, rest)| rest.split_once('.')).map(|(list, _)| list);
+    let list = readme.split_once("- Images: ").and_then(|(_, rest)| rest.split_once('.')).map(|(list, _)| list);
     let listed: Vec<&str> =
         list.expect("a list of formats").split([',', ' ', '\n']).filter(|word| !word.is_empty()).collect();
     let (last, before) = clip::FORMATS.split_last().unwrap();

@@ -1,6 +1,6 @@
 //! HEIC and AVIF: decoded where libheif is built in, and an error that says what is missing where it is not.
 //!
-//! The pictures were made of `tests/golden/pictures/exact.png` by `tests/golden/make_heif.sh`.
+//! The images were made of `tests/golden/images/exact.png` by `tests/golden/make_heif.sh`.
 
 use clip::{Error, Limits, Reading, decode};
 use std::path::Path;
@@ -22,7 +22,7 @@ fn the_error_names_format_and_feature() {
             }
             other => panic!("{name}: {other:?}"),
         }
-        let info = clip::picture_info(&golden(file), &Limits::default());
+        let info = clip::image_info(&golden(file), &Limits::default());
         assert!(info.error.is_some_and(|error| error.contains(name)));
         assert_eq!(info.format, Some(if name == "AVIF" { "image/avif" } else { "image/heic" }));
     }
@@ -30,8 +30,8 @@ fn the_error_names_format_and_feature() {
 
 #[cfg(feature = "heif")]
 #[test]
-fn pictures_are_decoded() {
-    let original = decode(&golden("pictures/exact.png"), &Limits::default(), Reading::default()).unwrap();
+fn images_are_decoded() {
+    let original = decode(&golden("images/exact.png"), &Limits::default(), Reading::default()).unwrap();
     for (file, name) in FILES {
         let found = decode(&golden(file), &Limits::default(), Reading::default()).unwrap();
         assert_eq!(found.dimensions(), original.dimensions(), "{name}");

@@ -1,4 +1,4 @@
-//! Bytes that are not a picture, or a bad one, and texts of all kinds.
+//! Bytes that are not an image, or a bad one, and texts of all kinds.
 
 mod common;
 
@@ -8,17 +8,17 @@ use proptest::prelude::*;
 
 fn error(bytes: &[u8]) -> Error {
     let error = decode(bytes, &Limits::default(), Reading::default()).expect_err("was decoded");
-    assert!(error.is_about_picture(), "{error}");
+    assert!(error.is_about_image(), "{error}");
     assert!(error.to_string().len() < 300, "{error}");
     error
 }
 
 #[test]
-fn what_is_no_picture() {
-    assert_eq!(error(b"").to_string(), "0 bytes are not a picture in a known format");
-    assert_eq!(error(b"x").to_string(), "1 byte (78) is not a picture in a known format");
+fn what_is_no_image() {
+    assert_eq!(error(b"").to_string(), "0 bytes are not an image in a known format");
+    assert_eq!(error(b"x").to_string(), "1 byte (78) is not an image in a known format");
     let text = error(b"Lorem ipsum dolor sit amet");
-    assert_eq!(text.to_string(), "26 bytes (starting 4c 6f 72 65 6d 20 69 70) are not a picture in a known format");
+    assert_eq!(text.to_string(), "26 bytes (starting 4c 6f 72 65 6d 20 69 70) are not an image in a known format");
     for bytes in
         [&b"%PDF-1.7"[..], b"<svg xmlns=''/>", b"\x7fELF\x02\x01\x01\0", b"PK\x03\x04", &[0; 1000], &[255; 1000]]
     {
@@ -27,13 +27,13 @@ fn what_is_no_picture() {
 }
 
 #[test]
-fn truncated_pictures_of_every_format() {
+fn truncated_images_of_every_format() {
     for image in golden().images {
-        let bytes = picture(&image.file);
+        let bytes = image(&image.file);
         let whole = decode(&bytes, &Limits::default(), Reading::default()).unwrap();
         for length in (1..20).map(|part| bytes.len() * part / 20) {
             match decode(&bytes[..length], &Limits::default(), Reading::default()) {
-                Err(error) => assert!(error.is_about_picture(), "{}: {error}", image.file),
+                Err(error) => assert!(error.is_about_image(), "{}: {error}", image.file),
                 // Only something behind the pixels was cut off.
                 Ok(part) => assert_eq!(part, whole, "{} from {length} of {} bytes", image.file, bytes.len()),
             }
@@ -53,15 +53,15 @@ fn the_formats_are_those_that_are_compiled_in() {
 
 #[test]
 fn a_truncated_jpeg_says_where() {
-    let bytes = picture("photo_420.jpg");
+    let bytes = image("photo_420.jpg");
     let cut = &bytes[..bytes.len() - 100];
     let text = error(cut).to_string();
-    assert_eq!(text, format!("JPEG picture is corrupt: it is truncated after {} bytes", cut.len()));
+    assert_eq!(text, format!("JPEG image is corrupt: it is truncated after {} bytes", cut.len()));
 }
 
 /// A PNG header that promises so many pixels, and no data.
 fn png_header(width: u32, height: u32) -> Vec<u8> {
-    let mut bytes = picture("tiny.png");
+    let mut bytes = image("tiny.png");
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
     bytes[20..24].copy_from_slice(&height.to_be_bytes());
     let mut crc = !0u32;
@@ -85,15 +85,15 @@ fn limits_are_checked_on_the_header() {
     assert!(matches!(error(&png_header(5_000, 5_000)), Error::CorruptImage { .. }));
     assert!(matches!(error(&png_header(0, 5)), Error::CorruptImage { .. }));
     // A BMP and a GIF likewise.
-    let mut bmp = picture("photo.bmp");
+    let mut bmp = image("photo.bmp");
     bmp[18..22].copy_from_slice(&60_000i32.to_le_bytes());
     bmp[22..26].copy_from_slice(&60_000i32.to_le_bytes());
     assert!(matches!(error(&bmp), Error::TooManyPixels { .. }));
-    let mut gif = picture("photo.gif");
+    let mut gif = image("photo.gif");
     gif[6..10].copy_from_slice(&[0xff; 4]);
     assert!(matches!(error(&gif), Error::TooManyPixels { .. }));
 
-    let bytes = picture("wide.png");
+    let bytes = image("wide.png");
     let exactly = Limits { max_bytes: bytes.len(), max_pixels: 97 * 50 };
     assert!(decode(&bytes, &exactly, Reading::default()).is_ok());
     let few_bytes = Limits { max_bytes: bytes.len() - 1, ..exactly };
@@ -107,15 +107,15 @@ fn limits_are_checked_on_the_header() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever the bytes are, decoding ends with a picture or with an error about the picture.
+    /// Whatever the bytes are, decoding ends with an image or with an error about the image.
     #[test]
-    fn damaged_pictures(
+    fn damaged_images(
         which in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in any::<prop::sample::Index>(),
     ) {
         let images = golden().images;
-        let mut bytes = picture(&which.get(&images).file);
+        let mut bytes = image(&which.get(&images).file);
         for (at, value) in changes {
             let at = at.index(bytes.len().min(200));
             bytes[at] = value;
@@ -126,7 +126,7 @@ proptest! {
         let limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20 };
         match Preprocessor::new(&spec()).run(&bytes, &limits) {
             Ok(input) => prop_assert!(input.iter().all(|value| value.is_finite())),
-            Err(error) => prop_assert!(error.is_about_picture(), "{}", error),
+            Err(error) => prop_assert!(error.is_about_image(), "{}", error),
         }
     }
 

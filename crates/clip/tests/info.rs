@@ -1,14 +1,14 @@
-//! What is told of pictures, whole and broken.
+//! What is told of images, whole and broken.
 
-use clip::{Limits, PictureInfo, picture_info};
+use clip::{ImageInfo, Limits, image_info};
 use std::path::Path;
 
-fn picture(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/pictures").join(name)).unwrap()
+fn image(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/images").join(name)).unwrap()
 }
 
-fn info(bytes: &[u8]) -> PictureInfo {
-    picture_info(bytes, &Limits::default())
+fn info(bytes: &[u8]) -> ImageInfo {
+    image_info(bytes, &Limits::default())
 }
 
 fn gif(frames: usize) -> Vec<u8> {
@@ -23,7 +23,7 @@ fn gif(frames: usize) -> Vec<u8> {
 }
 
 #[test]
-fn whole_pictures() {
+fn whole_images() {
     for (name, format, has_alpha) in [
         ("photo_420.jpg", "image/jpeg", false),
         ("gray.jpg", "image/jpeg", false),
@@ -34,9 +34,9 @@ fn whole_pictures() {
         ("photo.bmp", "image/bmp", false),
         ("photo.tiff", "image/tiff", false),
     ] {
-        let found = info(&picture(name));
-        let (width, height) = image::load_from_memory(&picture(name)).map(|p| (p.width(), p.height())).unwrap();
-        let expected = PictureInfo {
+        let found = info(&image(name));
+        let (width, height) = image::load_from_memory(&image(name)).map(|p| (p.width(), p.height())).unwrap();
+        let expected = ImageInfo {
             format: Some(format),
             width: Some(width),
             height: Some(height),
@@ -86,7 +86,7 @@ fn frames_are_counted() {
 #[test]
 fn pages_are_counted() {
     for (name, pages) in [("pages", 3), ("bigtiff", 1), ("big_endian", 1)] {
-        let found = info(&picture(&format!("../formats/tiff/{name}.tiff")));
+        let found = info(&image(&format!("../formats/tiff/{name}.tiff")));
         assert_eq!((found.frames, found.error), (Some(pages), None), "{name}");
     }
 }
@@ -108,8 +108,8 @@ fn pages_that_overlap_are_counted_without_reading_their_tags() {
 }
 
 #[test]
-fn broken_pictures_say_why() {
-    let whole = picture("photo_420.jpg");
+fn broken_images_say_why() {
+    let whole = image("photo_420.jpg");
     let cut = info(&whole[..whole.len() / 2]);
     assert_eq!((cut.format, cut.frames), (Some("image/jpeg"), Some(1)));
     assert!(
@@ -119,15 +119,15 @@ fn broken_pictures_say_why() {
 
     let nothing = info(b"");
     assert!(nothing.format.is_none() && nothing.width.is_none() && nothing.error.is_some());
-    let text = info(b"This is a text, not a picture.");
+    let text = info(b"This is a text, not an image.");
     assert!(text.format.is_none() && text.error.is_some());
 
     let heic = info(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
     assert_eq!(heic.format, Some("image/heic"));
     assert!(heic.error.is_some_and(|error| error.contains("HEIC")), "the error names the format");
 
-    let small = picture_info(&whole, &Limits { max_bytes: 10, ..Limits::default() });
+    let small = image_info(&whole, &Limits { max_bytes: 10, ..Limits::default() });
     assert!(small.error.is_some_and(|error| error.contains("more than 10")));
-    let few = picture_info(&whole, &Limits { max_pixels: 10, ..Limits::default() });
+    let few = image_info(&whole, &Limits { max_pixels: 10, ..Limits::default() });
     assert!(few.width.is_some() && few.error.is_some_and(|error| error.contains("10 pixels")));
 }

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use clip::{
-    Device, Error, Filter, LongText, ModelName, ModelSpec, Precision, Resize, TextTower, Tokenizer, VisionTower,
+    Device, Error, Filter, ImageEncoder, LongText, ModelName, ModelSpec, Precision, Resize, TextEncoder, Tokenizer,
     catalog,
 };
 use common::*;
@@ -132,7 +132,7 @@ fn values_that_cannot_be_used() {
         (PREPROCESSOR, "/size", json!([48, 48, 3])),
         (PREPROCESSOR, "/crop_size", json!(4097)),
         (PREPROCESSOR, "/crop_size", json!({"height": 48, "width": -48})),
-        // Not the size of the image tower's input.
+        // Not the size of the image encoder's input.
         (PREPROCESSOR, "/crop_size", json!(40)),
         (PREPROCESSOR, "/crop_size", json!({"height": 48, "width": 40})),
         (PREPROCESSOR, "/do_center_crop", json!(false)),
@@ -276,15 +276,15 @@ fn precisions_need_both_files() {
     let wanted =
         Error::NoSuchPrecision { model: "golden/copy".into(), precision: "q4".into(), available: vec!["fp16".into()] };
     assert_eq!(spec.fingerprint(Precision::Q4).unwrap_err(), wanted);
-    assert_eq!(TextTower::load(&spec, &on_cpu(Precision::Q4), &runtime()).unwrap_err(), wanted);
+    assert_eq!(TextEncoder::load(&spec, &on_cpu(Precision::Q4), &runtime()).unwrap_err(), wanted);
     fs::remove_dir_all(copy.file("onnx")).unwrap();
     assert!(matches!(copy.spec(), Err(Error::BadModel { file, .. }) if file == "onnx"));
 }
 
 #[test]
 fn graphs_that_do_not_fit_their_files() {
-    let load_text = |copy: &Copy| TextTower::load(&copy.spec()?, &on_cpu(Precision::Fp32), &runtime()).map(|_| ());
-    let load_image = |copy: &Copy| VisionTower::load(&copy.spec()?, &on_cpu(Precision::Fp32), &runtime()).map(|_| ());
+    let load_text = |copy: &Copy| TextEncoder::load(&copy.spec()?, &on_cpu(Precision::Fp32), &runtime()).map(|_| ());
+    let load_image = |copy: &Copy| ImageEncoder::load(&copy.spec()?, &on_cpu(Precision::Fp32), &runtime()).map(|_| ());
     let says = |result: clip::Result<()>, words: &str| match result {
         Err(Error::BadModel { file, reason, .. }) => assert!(reason.contains(words), "{file}: {reason}"),
         other => panic!("{words}: {other:?}"),
@@ -300,7 +300,7 @@ fn graphs_that_do_not_fit_their_files() {
     let copy = Copy::with_text_graph("fixed.onnx");
     edit(&copy, CONFIG, "/text_config/max_position_embeddings", json!(64));
     says(load_text(&copy), "77 tokens");
-    // The towers' files swapped.
+    // The encoders' files swapped.
     let copy = Copy::new();
     fs::copy(copy.file("onnx/vision_model.onnx"), copy.file("onnx/text_model.onnx")).unwrap();
     says(load_text(&copy), "pixel_values");

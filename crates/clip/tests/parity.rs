@@ -3,8 +3,8 @@
 mod common;
 
 use clip::{
-    Cancel, Limits, LongText, ModelSpec, Precision, Preprocessor, Reading, TextTower, Tokenizer, Transparency,
-    VisionTower,
+    Cancel, ImageEncoder, Limits, LongText, ModelSpec, Precision, Preprocessor, Reading, TextEncoder, Tokenizer,
+    Transparency,
 };
 use common::*;
 
@@ -18,7 +18,7 @@ fn different_inputs_have_different_vectors() {
     let golden = golden();
     let texts: Vec<&Vec<f32>> = golden.texts.iter().map(|text| &text.embedding).collect();
     let images: Vec<&Vec<f32>> = golden.images.iter().map(|image| &image.embedding).collect();
-    for (name, vectors) in [("texts", texts), ("pictures", images)] {
+    for (name, vectors) in [("texts", texts), ("images", images)] {
         let pairs = (0..vectors.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
         let mut cosines: Vec<f64> = pairs.map(|(a, b)| cosine(vectors[a], vectors[b])).collect();
         cosines.sort_by(f64::total_cmp);
@@ -49,15 +49,15 @@ fn tokens_are_the_references() {
 /// Embeds the golden texts one by one and all together; says how far they are from each other and from the reference.
 fn check_text(spec: &ModelSpec, precision: Precision, bound: f64) {
     let golden = golden();
-    let mut tower = TextTower::load(spec, &on_cpu(precision), &runtime()).unwrap();
+    let mut encoder = TextEncoder::load(spec, &on_cpu(precision), &runtime()).unwrap();
     let ids: Vec<&[u32]> = golden.texts.iter().map(|text| text.ids.as_slice()).collect();
     let wanted: Vec<Vec<f32>> = golden.texts.iter().map(|text| text.embedding.clone()).collect();
-    let single = embed_one_by_one(&mut tower, &ids);
-    let together = tower.embed(&ids, &Cancel::new()).unwrap();
+    let single = embed_one_by_one(&mut encoder, &ids);
+    let together = encoder.embed(&ids, &Cancel::new()).unwrap();
     let (reference, batch) = (worst(&single, &wanted), worst(&single, &together));
     println!("{precision}: worst cosine with the reference {reference:.9}, of single and padded in a batch {batch:.9}");
     assert!(reference >= bound && batch >= bound);
-    assert!(tower.embed(&[], &Cancel::new()).unwrap().is_empty());
+    assert!(encoder.embed(&[], &Cancel::new()).unwrap().is_empty());
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn pixels_are_the_references() {
     let size = 48 * 48 * 3;
     assert_eq!(all.len(), golden.images.len() * size);
     for (image, wanted) in golden.images.iter().zip(all.chunks_exact(size)) {
-        let bytes = picture(&image.file);
+        let bytes = image(&image.file);
         let decoded = clip::decode(&bytes, &Limits::default(), Reading::default()).unwrap();
         assert_eq!(decoded.dimensions(), (image.width, image.height), "{}", image.file);
         let pixels = preprocessor.run(&bytes, &Limits::default()).unwrap();
@@ -128,20 +128,20 @@ fn pixels_are_the_references() {
 
 fn check_images(precision: Precision, bound: f64) {
     let (spec, golden, limits) = (spec(), golden(), Limits::default());
-    // As the reference's processor reads pictures.
+    // As the reference's processor reads images.
     let reading = Reading { transparency: Transparency::White, apply_orientation: false };
     let preprocessor = Preprocessor::new(&spec).with_reading(reading);
-    let mut tower = VisionTower::load(&spec, &on_cpu(precision), &runtime()).unwrap();
+    let mut encoder = ImageEncoder::load(&spec, &on_cpu(precision), &runtime()).unwrap();
     let mut single = Vec::new();
     let inputs: Vec<_> =
-        golden.images.iter().map(|image| preprocessor.run(&picture(&image.file), &limits).unwrap()).collect();
+        golden.images.iter().map(|image| preprocessor.run(&image(&image.file), &limits).unwrap()).collect();
     for (image, input) in golden.images.iter().zip(&inputs) {
-        let vector = tower.embed(&[input.view()], &Cancel::new()).unwrap().remove(0);
+        let vector = encoder.embed(&[input.view()], &Cancel::new()).unwrap().remove(0);
         println!("{}: cosine {:.7}", image.file, cosine(&vector, image.of_the_processor()));
         single.push(vector);
     }
     let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
-    let together = tower.embed(&views, &Cancel::new()).unwrap();
+    let together = encoder.embed(&views, &Cancel::new()).unwrap();
     let wanted: Vec<Vec<f32>> = golden.images.iter().map(|image| image.of_the_processor().clone()).collect();
     let (reference, batch) = (worst(&single, &wanted), worst(&single, &together));
     println!("{precision}: worst cosine with the reference {reference:.7}, of single and batch {batch:.9}");
@@ -159,15 +159,15 @@ fn image_graph_in_half_precision() {
 }
 
 #[test]
-fn transparent_pictures_are_those_of_pil() {
+fn transparent_images_are_those_of_pil() {
     let (spec, golden) = (spec(), golden());
     let preprocessor = Preprocessor::new(&spec);
-    let mut tower = VisionTower::load(&spec, &on_cpu(Precision::Fp32), &runtime()).unwrap();
+    let mut encoder = ImageEncoder::load(&spec, &on_cpu(Precision::Fp32), &runtime()).unwrap();
     let mut seen = 0;
     for image in &golden.images {
         if let Some(on_white) = &image.embedding_on_white {
-            let input = preprocessor.run(&picture(&image.file), &Limits::default()).unwrap();
-            let vector = tower.embed(&[input.view()], &Cancel::new()).unwrap().remove(0);
+            let input = preprocessor.run(&image(&image.file), &Limits::default()).unwrap();
+            let vector = encoder.embed(&[input.view()], &Cancel::new()).unwrap().remove(0);
             assert!(cosine(&vector, &image.embedding) >= IMAGE, "{}", image.file);
             assert!(cosine(&vector, on_white) < IMAGE, "{}", image.file);
             seen += 1;

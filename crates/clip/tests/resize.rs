@@ -15,7 +15,7 @@ fn resizing_is_pils() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The part of the resized picture that a crop keeps is the same as in the whole.
+    /// The part of the resized image that a crop keeps is the same as in the whole.
     #[test]
     fn a_crop_is_a_part_of_the_whole(
         (width, height) in (1u32..60, 1u32..60),
@@ -24,14 +24,14 @@ proptest! {
         filter in 0usize..6,
     ) {
         let filter = FILTERS[filter];
-        let picture = noise(width, height, edge);
+        let image = noise(width, height, edge);
         let (short, long) = (width.min(height), width.max(height));
         let longer = (f64::from(edge) * f64::from(long) / f64::from(short)) as u32;
         let (full_width, full_height) = if width <= height { (edge, longer) } else { (longer, edge) };
         prop_assume!(full_width * full_height < 100_000);
         let exact = Resize::Exact { height: full_height, width: full_width };
-        let whole = pixels(&picture, full_height, full_width, exact, false, filter);
-        let part = pixels(&picture, crop_height, crop_width, Resize::ShortestEdge(edge), true, filter);
+        let whole = pixels(&image, full_height, full_width, exact, false, filter);
+        let part = pixels(&image, crop_height, crop_width, Resize::ShortestEdge(edge), true, filter);
         let left = (i64::from(full_width) - i64::from(crop_width)).div_euclid(2);
         let top = (i64::from(full_height) - i64::from(crop_height)).div_euclid(2);
         for y in 0..i64::from(crop_height) {
@@ -52,8 +52,8 @@ proptest! {
 fn extreme_shapes_take_little_time_and_memory() {
     for (width, height) in [(1, 1), (1, 50_000), (50_000, 1), (3, 70_000)] {
         for filter in FILTERS {
-            let picture = noise(width, height, 1);
-            assert_eq!(pixels(&picture, 224, 224, Resize::ShortestEdge(224), true, filter).len(), 224 * 224 * 3);
+            let image = noise(width, height, 1);
+            assert_eq!(pixels(&image, 224, 224, Resize::ShortestEdge(224), true, filter).len(), 224 * 224 * 3);
         }
     }
 }

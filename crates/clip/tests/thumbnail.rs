@@ -1,4 +1,4 @@
-//! Pictures made small.
+//! Images made small.
 
 use clip::{Error, Limits, Thumbnail, thumbnail};
 use image::codecs::jpeg::JpegEncoder;
@@ -6,24 +6,24 @@ use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, Rgb, Rgb
 use std::io::Cursor;
 
 /// Red above blue, wider than high.
-fn picture(width: u32, height: u32) -> RgbImage {
+fn image(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |_, y| if y < height / 2 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) })
 }
 
-fn png(picture: impl Into<DynamicImage>) -> Vec<u8> {
+fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
+    image.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
 /// A JPEG whose EXIF block states this orientation.
-fn oriented(picture: &RgbImage, orientation: u8) -> Vec<u8> {
+fn oriented(image: &RgbImage, orientation: u8) -> Vec<u8> {
     let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
     let mut bytes = Vec::new();
     let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
     encoder.set_exif_metadata(exif).unwrap();
-    encoder.write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8).unwrap();
+    encoder.write_image(image, image.width(), image.height(), ExtendedColorType::Rgb8).unwrap();
     bytes
 }
 
@@ -35,8 +35,8 @@ fn small(bytes: &[u8], max_side: u32) -> (Thumbnail, DynamicImage) {
     (made, decoded)
 }
 
-fn is_red(picture: &DynamicImage, x: u32, y: u32) -> bool {
-    let Rgb([red, _, blue]) = *picture.to_rgb8().get_pixel(x, y);
+fn is_red(image: &DynamicImage, x: u32, y: u32) -> bool {
+    let Rgb([red, _, blue]) = *image.to_rgb8().get_pixel(x, y);
     red > 200 && blue < 60
 }
 
@@ -51,15 +51,15 @@ fn proportions_are_kept_and_nothing_is_enlarged() {
         (1, 1, 1, (1, 1)),
         (640, 480, 1, (1, 1)),
     ] {
-        let (_, made) = small(&png(picture(width, height)), side);
+        let (_, made) = small(&png(image(width, height)), side);
         assert_eq!((made.width(), made.height()), expected, "{width} x {height} to {side}");
     }
 }
 
 #[test]
 fn people_see_it_upright() {
-    let upright = picture(64, 32);
-    // What a camera writes for a picture that is to be seen as `upright`, by orientation.
+    let upright = image(64, 32);
+    // What a camera writes for an image that is to be seen as `upright`, by orientation.
     let stored: [(u8, RgbImage); 8] = [
         (1, upright.clone()),
         (2, image::imageops::flip_horizontal(&upright)),
@@ -98,21 +98,21 @@ fn transparency_is_kept_where_there_is_some() {
 
 #[test]
 fn sixteen_bits_and_gray_become_eight() {
-    let deep = DynamicImage::from(picture(80, 40)).into_rgb16();
+    let deep = DynamicImage::from(image(80, 40)).into_rgb16();
     let (_, shown) = small(&png(deep), 20);
     assert!(is_red(&shown, 10, 2) && !is_red(&shown, 10, 8));
-    let (_, shown) = small(&png(DynamicImage::from(picture(80, 40)).into_luma_alpha8()), 20);
+    let (_, shown) = small(&png(DynamicImage::from(image(80, 40)).into_luma_alpha8()), 20);
     assert_eq!((shown.width(), shown.height()), (20, 10));
 }
 
 #[test]
-fn what_is_no_picture_is_refused_as_everywhere() {
+fn what_is_no_image_is_refused_as_everywhere() {
     let limits = Limits { max_bytes: 5000, max_pixels: 100 };
     let refused = |bytes: &[u8]| thumbnail(bytes, 10, &limits).unwrap_err();
     assert!(matches!(refused(b"text"), Error::NotAnImage { .. }));
     assert!(matches!(refused(&[0; 6000]), Error::ImageTooLarge { .. }));
-    assert!(matches!(refused(&png(picture(20, 20))), Error::TooManyPixels { .. }));
-    let jpeg = oriented(&picture(10, 10), 1);
+    assert!(matches!(refused(&png(image(20, 20))), Error::TooManyPixels { .. }));
+    let jpeg = oriented(&image(10, 10), 1);
     assert!(matches!(refused(&jpeg[..jpeg.len() - 30]), Error::CorruptImage { .. }));
 }
 
@@ -120,6 +120,6 @@ fn what_is_no_picture_is_refused_as_everywhere() {
 fn media_types_of_what_phones_make_are_known() {
     assert_eq!(clip::media_type(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), Some("image/heic"));
     assert_eq!(clip::media_type(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1"), Some("image/avif"));
-    assert_eq!(clip::media_type(&png(picture(2, 2))), Some("image/png"));
+    assert_eq!(clip::media_type(&png(image(2, 2))), Some("image/png"));
     assert_eq!(clip::media_type(b"<html><body>404"), None);
 }

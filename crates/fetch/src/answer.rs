@@ -13,7 +13,7 @@ use url::Url;
 /// Bytes that a server gets reserved for its word alone.
 const RESERVED: u64 = 64 * 1024;
 
-/// Reads a picture. The limit holds for the decoded bytes, whatever the headers say.
+/// Reads an image. The limit holds for the decoded bytes, whatever the headers say.
 pub(crate) async fn read(mut response: Response, url: &Url, options: &Options) -> Result<Fetched> {
     check(&response, url)?;
     let max = options.max_bytes;

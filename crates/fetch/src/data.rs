@@ -1,4 +1,4 @@
-//! URLs that have the picture in themselves.
+//! URLs that have the image in themselves.
 
 use crate::error::{Error, Result, show};
 use crate::fetcher::Fetched;

@@ -150,7 +150,7 @@ pub enum Error {
         reason: String,
     },
     /// A [`Fetcher`](crate::Fetcher) cannot be made: no usable certificate store, or a bad user agent.
-    #[error("pictures cannot be fetched: {reason}")]
+    #[error("images cannot be fetched: {reason}")]
     Setup {
         /// What is missing.
         reason: String,

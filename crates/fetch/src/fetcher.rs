@@ -33,7 +33,7 @@ impl fmt::Debug for Fetched {
     }
 }
 
-/// Fetches pictures. One for all requests: it keeps connections for a while and counts them.
+/// Fetches images. One for all requests: it keeps connections for a while and counts them.
 pub struct Fetcher {
     options: Options,
     slots: Arc<Slots>,

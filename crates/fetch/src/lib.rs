@@ -1,4 +1,4 @@
-//! Fetches pictures by URL on behalf of database users, from inside the organisation's network.
+//! Fetches images by URL on behalf of database users, from inside the organisation's network.
 //!
 //! ```text
 //! url ─┬─ data: ─────────────────────────────────────────────────────────────────────> bytes

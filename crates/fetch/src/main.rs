@@ -1,4 +1,4 @@
-//! `fetch-url URL [ALLOW]`: fetches one picture as the server would with this `clip_search.url_allow`, and says what it
+//! `fetch-url URL [ALLOW]`: fetches one image as the server would with this `clip_search.url_allow`, and says what it
 //! got. To find out why a URL does not work; the tests run it with other environments than their own.
 
 use fetch::{Fetcher, Options};

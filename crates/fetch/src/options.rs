@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Options {
     /// What may be fetched from besides public addresses.
     pub allow: AllowList,
-    /// Bytes of one picture, after decoding of a Content-Encoding.
+    /// Bytes of one image, after decoding of a Content-Encoding.
     pub max_bytes: u64,
     /// Time of one fetch with its redirects, retries and pauses. The time in which it waits for its turn
     /// ([`Options::connections`]) does not count: whoever queues a thousand URLs of one host must not see the last of

@@ -1,11 +1,11 @@
-//! The HTML around the pictures.
+//! The HTML around the images.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-/// The style that all pages of pictures have.
+/// The style that all pages of images have.
 const STYLE: &str = include_str!("gallery.css");
 
 /// A whole HTML file. `style` comes after the common style and is trusted: it is put in as it is.
@@ -30,7 +30,7 @@ pub fn document(title: &str, style: &str, body: &Markup) -> String {
     .into_string()
 }
 
-/// Only this one style, only pictures that are in the page, and nothing else: no script, no request, no form.
+/// Only this one style, only images that are in the page, and nothing else: no script, no request, no form.
 fn policy(style: &str) -> String {
     let hash = STANDARD.encode(Sha256::digest(style));
     format!("default-src 'none'; img-src data:; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")

@@ -1,10 +1,10 @@
-//! One picture with what is written under it.
+//! One image with what is written under it.
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
 
-/// What is shown of a picture: its encoded bytes in a format that browsers know, or why there are none.
+/// What is shown of an image: its encoded bytes in a format that browsers know, or why there are none.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Image {
     /// A GIF.
@@ -15,7 +15,7 @@ pub enum Image {
     Png(Vec<u8>),
     /// A WebP.
     WebP(Vec<u8>),
-    /// There is no picture.
+    /// There is no image.
     Missing,
     /// There is one that cannot be shown, with the reason.
     Broken(String),
@@ -28,13 +28,13 @@ impl Image {
             Self::Jpeg(bytes) => Ok(("image/jpeg", bytes)),
             Self::Png(bytes) => Ok(("image/png", bytes)),
             Self::WebP(bytes) => Ok(("image/webp", bytes)),
-            Self::Missing => Err("no picture"),
+            Self::Missing => Err("no image"),
             Self::Broken(reason) => Err(reason),
         }
     }
 }
 
-/// A picture with its caption, and below that a short note. One that is `marked` is of the class `marked`, for the
+/// An image with its caption, and below that a short note. One that is `marked` is of the class `marked`, for the
 /// page's own style.
 pub fn figure(image: &Image, caption: Option<&str>, note: Option<&str>, marked: bool) -> Markup {
     let caption = caption.filter(|caption| !caption.trim().is_empty());
@@ -43,7 +43,7 @@ pub fn figure(image: &Image, caption: Option<&str>, note: Option<&str>, marked: 
             @match image.encoded() {
                 Ok((media_type, bytes)) => {
                     img src={ "data:" (media_type) ";base64," (Base64Display::new(bytes, &STANDARD)) }
-                        alt=(caption.unwrap_or("picture without a caption")) loading="lazy";
+                        alt=(caption.unwrap_or("image without a caption")) loading="lazy";
                 }
                 Err(reason) => div class="blank" { span { (reason) } }
             }

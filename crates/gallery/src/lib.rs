@@ -1,14 +1,14 @@
-//! One HTML page of pictures: the pictures and the style are in it, and it asks for nothing from anywhere.
+//! One HTML page of images: the images and the style are in it, and it asks for nothing from anywhere.
 //!
 //! ```text
-//! Picture ─ figure ─> <figure> ─┐
-//!                               ├─ document ─> one HTML file
-//! gallery.css, own style ───────┘
+//! Captioned ─ figure ─> <figure> ─┐
+//!                                 ├─ document ─> one HTML file
+//! gallery.css, own style ─────────┘
 //! ```
 //!
-//! [`page`] is the whole way. Another page with pictures puts together its own body from [`figure`]s in a
-//! `<div class="pictures">` and makes it a [`document`]. Captions and titles are anybody's text: they are escaped, and
-//! the page's Content-Security-Policy forbids scripts and requests besides. Nothing here decodes a picture or opens a
+//! [`page`] is the whole way. Another page with images puts together its own body from [`figure`]s in a
+//! `<div class="images">` and makes it a [`document`]. Captions and titles are anybody's text: they are escaped, and
+//! the page's Content-Security-Policy forbids scripts and requests besides. Nothing here decodes an image or opens a
 //! file.
 
 mod document;
@@ -20,9 +20,9 @@ pub use maud::Markup;
 
 use maud::html;
 
-/// One picture of the page.
+/// One image of the page.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
+pub struct Captioned {
     /// What is shown.
     pub image: Image,
     /// What it is called.
@@ -31,26 +31,26 @@ pub struct Picture {
     pub similarity: Option<f32>,
 }
 
-/// The whole page, with the pictures in the order given.
-pub fn page(title: &str, pictures: &[Picture]) -> String {
+/// The whole page, with the images in the order given.
+pub fn page(title: &str, images: &[Captioned]) -> String {
     // HTML wants a title that is not empty.
-    let title = if title.trim().is_empty() { "Pictures" } else { title };
+    let title = if title.trim().is_empty() { "Images" } else { title };
     let body = html! {
         header {
             h1 dir="auto" { (title) }
-            @match pictures.len() {
+            @match images.len() {
                 0 => {}
-                1 => p { "1 picture" }
-                many => p { (many) " pictures" }
+                1 => p { "1 image" }
+                many => p { (many) " images" }
             }
         }
         main {
-            @if pictures.is_empty() {
-                p { "There are no pictures in this gallery." }
+            @if images.is_empty() {
+                p { "There are no images in this gallery." }
             } @else {
-                div class="pictures" {
-                    @for picture in pictures {
-                        (figure(&picture.image, picture.caption.as_deref(), note(picture.similarity).as_deref(), false))
+                div class="images" {
+                    @for image in images {
+                        (figure(&image.image, image.caption.as_deref(), note(image.similarity).as_deref(), false))
                     }
                 }
             }

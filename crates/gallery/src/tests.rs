@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn picture(caption: &str) -> Picture {
-    Picture { image: Image::Png(vec![1, 2, 3]), caption: Some(caption.to_owned()), similarity: Some(0.25) }
+fn image(caption: &str) -> Captioned {
+    Captioned { image: Image::Png(vec![1, 2, 3]), caption: Some(caption.to_owned()), similarity: Some(0.25) }
 }
 
 #[test]
@@ -17,9 +17,9 @@ fn text_stays_text() {
         "--></figcaption><a href=javascript:alert(1)>",
         "&lt;script&gt;",
     ] {
-        let mut broken = picture(attempt);
+        let mut broken = image(attempt);
         broken.image = Image::Broken(attempt.to_owned());
-        let page = page(attempt, &[picture(attempt), broken]);
+        let page = page(attempt, &[image(attempt), broken]);
         let harmless = attempt.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
         // The title, its heading, the two captions, the alternative text and the reason.
         assert_eq!(page.matches(&harmless).count(), 6, "{attempt}");
@@ -29,11 +29,11 @@ fn text_stays_text() {
         assert_eq!(page.matches("</title>").count(), 1, "{attempt}");
     }
     // Not in a place where it would be an address.
-    assert!(page("t", &[picture("javascript:alert(1)")]).contains(" alt=\"javascript:alert(1)\""));
+    assert!(page("t", &[image("javascript:alert(1)")]).contains(" alt=\"javascript:alert(1)\""));
 }
 
 #[test]
-fn pictures_are_inside_with_their_media_type() {
+fn images_are_inside_with_their_media_type() {
     let bytes = vec![0xff, 0xfb, 0xf0, 0];
     for (image, uri) in [
         (Image::Gif(bytes.clone()), "data:image/gif;base64,//vwAA=="),
@@ -41,23 +41,23 @@ fn pictures_are_inside_with_their_media_type() {
         (Image::Png(bytes.clone()), "data:image/png;base64,//vwAA=="),
         (Image::WebP(bytes.clone()), "data:image/webp;base64,//vwAA=="),
     ] {
-        let page = page("t", &[Picture { image, ..picture("a cat") }]);
+        let page = page("t", &[Captioned { image, ..image("a cat") }]);
         assert!(page.contains(&format!("<img src=\"{uri}\" alt=\"a cat\" loading=\"lazy\">")), "{page}");
     }
 }
 
 #[test]
 fn what_cannot_be_shown_says_why() {
-    let missing = Picture { image: Image::Missing, ..picture("gone") };
-    let broken = Picture { image: Image::Broken("a TIFF of 2 GB".into()), ..picture("large") };
+    let missing = Captioned { image: Image::Missing, ..image("gone") };
+    let broken = Captioned { image: Image::Broken("a TIFF of 2 GB".into()), ..image("large") };
     let page = page("t", &[missing, broken]);
-    assert!(page.contains("no picture</span>") && page.contains("a TIFF of 2 GB</span>"));
+    assert!(page.contains("no image</span>") && page.contains("a TIFF of 2 GB</span>"));
     assert!(page.contains(">gone<") && page.contains(">large<") && !page.contains("<img"));
 }
 
 #[test]
 fn similarities_have_three_decimals_or_are_left_out() {
-    let with = |similarity| page("t", &[Picture { similarity, ..picture("c") }]);
+    let with = |similarity| page("t", &[Captioned { similarity, ..image("c") }]);
     for (similarity, text) in [(0.123_46, "0.123"), (1.0, "1.000"), (-0.5, "-0.500"), (-0.0001, "0.000")] {
         assert!(with(Some(similarity)).contains(&format!("\"note\">similarity {text}</span>")), "{similarity}");
     }
@@ -67,23 +67,23 @@ fn similarities_have_three_decimals_or_are_left_out() {
 }
 
 #[test]
-fn nothing_is_written_under_a_picture_where_there_is_nothing() {
-    let bare = page("t", &[Picture { image: Image::Png(vec![1]), caption: None, similarity: None }]);
-    assert!(!bare.contains("<figcaption") && bare.contains("alt=\"picture without a caption\""));
-    assert_eq!(bare, page("t", &[Picture { similarity: None, image: Image::Png(vec![1]), ..picture(" \n") }]));
+fn nothing_is_written_under_an_image_where_there_is_nothing() {
+    let bare = page("t", &[Captioned { image: Image::Png(vec![1]), caption: None, similarity: None }]);
+    assert!(!bare.contains("<figcaption") && bare.contains("alt=\"image without a caption\""));
+    assert_eq!(bare, page("t", &[Captioned { similarity: None, image: Image::Png(vec![1]), ..image(" \n") }]));
 }
 
 #[test]
-fn the_page_counts_its_pictures() {
-    assert!(page("t", &[]).contains("There are no pictures in this gallery."));
-    assert!(page("t", &[picture("a")]).contains("<p>1 picture</p>"));
-    assert!(page("t", &[picture("a"), picture("b")]).contains("<p>2 pictures</p>"));
-    assert!(page(" ", &[]).contains("<title>Pictures</title>"));
+fn the_page_counts_its_images() {
+    assert!(page("t", &[]).contains("There are no images in this gallery."));
+    assert!(page("t", &[image("a")]).contains("<p>1 image</p>"));
+    assert!(page("t", &[image("a"), image("b")]).contains("<p>2 images</p>"));
+    assert!(page(" ", &[]).contains("<title>Images</title>"));
 }
 
 #[test]
 fn nothing_outside_is_referred_to() {
-    let page = page("t", &[picture("a"), Picture { image: Image::Missing, ..picture("b") }]);
+    let page = page("t", &[image("a"), Captioned { image: Image::Missing, ..image("b") }]);
     for outside in ["http:", "https:", "//", "url(", "@import", "src=\"/", "href=\"/"] {
         assert!(!page.contains(outside), "{outside}");
     }

@@ -1,13 +1,13 @@
 //! The page in a browser: it shows what it should, and nothing in it does anything.
 
 use browser::{DARK, DESKTOP, PHONE, Report};
-use gallery::{Image, Picture, page};
+use gallery::{Captioned, Image, page};
 use image::{ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use std::collections::HashSet;
 use std::io::Cursor;
 use std::path::Path;
 
-const TITLE: &str = "</title><script>document.title = 'changed'</script> & \"pictures\"";
+const TITLE: &str = "</title><script>document.title = 'changed'</script> & \"images\"";
 
 const ATTEMPTS: [&str; 8] = [
     "<script>alert(1)</script>",
@@ -36,64 +36,64 @@ fn open(name: &str, html: &str) -> Report {
 }
 
 fn colours(png: &Path) -> usize {
-    let picture = image::open(png).unwrap().into_rgb8();
-    picture.pixels().collect::<HashSet<_>>().len()
+    let image = image::open(png).unwrap().into_rgb8();
+    image.pixels().collect::<HashSet<_>>().len()
 }
 
-/// Pictures of many shapes, which can be told apart.
+/// Images of many shapes, which can be told apart.
 fn photograph(number: u32) -> Image {
     let (width, height) = [(360, 240), (240, 360), (360, 360), (360, 90)][number as usize % 4];
-    let picture = RgbImage::from_fn(width, height, |x, y| {
+    let image = RgbImage::from_fn(width, height, |x, y| {
         let wave = f64::from(x + number * 20) / 30.0 + (f64::from(y) / 25.0).sin();
         let shade = |phase: f64| (127.0 + 90.0 * (wave + phase + f64::from(number)).sin()) as u8;
         Rgb([shade(0.0), shade(2.0), (y * 255 / height) as u8])
     });
     let mut out = Cursor::new(Vec::new());
-    picture.write_to(&mut out, ImageFormat::Jpeg).unwrap();
+    image.write_to(&mut out, ImageFormat::Jpeg).unwrap();
     Image::Jpeg(out.into_inner())
 }
 
 /// A drawing on nothing.
 fn drawing() -> Image {
-    let picture = RgbaImage::from_fn(72, 72, |x, y| {
+    let image = RgbaImage::from_fn(72, 72, |x, y| {
         let inside = (x as i32 - 36).pow(2) + (y as i32 - 36).pow(2) < 900;
         Rgba(if inside { [40, 40, 40, 255] } else { [0; 4] })
     });
     let mut out = Cursor::new(Vec::new());
-    picture.write_to(&mut out, ImageFormat::Png).unwrap();
+    image.write_to(&mut out, ImageFormat::Png).unwrap();
     Image::Png(out.into_inner())
 }
 
-fn pictures() -> Vec<Picture> {
-    let picture = |image, caption: &str, similarity| Picture { image, caption: Some(caption.to_owned()), similarity };
+fn images() -> Vec<Captioned> {
+    let image = |image, caption: &str, similarity| Captioned { image, caption: Some(caption.to_owned()), similarity };
     let mut all = vec![
-        picture(photograph(0), "A red boat on a lake", Some(0.312)),
-        picture(drawing(), "A drawing on a transparent ground", Some(0.3)),
-        picture(photograph(2), &"Donaudampfschifffahrtsgesellschaft".repeat(8), Some(0.29)),
-        picture(Image::Missing, "A row without a picture", None),
-        picture(Image::Broken("not a picture: the first bytes are of no known format".into()), "notes.txt", Some(0.28)),
-        picture(Image::Broken("x".repeat(400)), "A long reason", Some(f32::NAN)),
-        picture(photograph(6), "قارب أحمر على البحيرة", Some(0.27)),
-        Picture { image: photograph(7), caption: None, similarity: None },
+        image(photograph(0), "A red boat on a lake", Some(0.312)),
+        image(drawing(), "A drawing on a transparent ground", Some(0.3)),
+        image(photograph(2), &"Donaudampfschifffahrtsgesellschaft".repeat(8), Some(0.29)),
+        image(Image::Missing, "A row without an image", None),
+        image(Image::Broken("not an image: the first bytes are of no known format".into()), "notes.txt", Some(0.28)),
+        image(Image::Broken("x".repeat(400)), "A long reason", Some(f32::NAN)),
+        image(photograph(6), "قارب أحمر على البحيرة", Some(0.27)),
+        Captioned { image: photograph(7), caption: None, similarity: None },
     ];
-    all.extend(ATTEMPTS.map(|attempt| picture(photograph(1), attempt, Some(0.2))));
-    all.extend(ATTEMPTS.map(|attempt| picture(Image::Broken(attempt.to_owned()), attempt, None)));
-    all.extend((8..32).map(|number| picture(photograph(number), &format!("Picture {number}"), Some(0.1))));
+    all.extend(ATTEMPTS.map(|attempt| image(photograph(1), attempt, Some(0.2))));
+    all.extend(ATTEMPTS.map(|attempt| image(Image::Broken(attempt.to_owned()), attempt, None)));
+    all.extend((8..32).map(|number| image(photograph(number), &format!("Image {number}"), Some(0.1))));
     all
 }
 
 #[test]
-fn the_page_shows_its_pictures_and_does_nothing_else() {
-    let pictures = pictures();
-    let report = open("pictures", &page(TITLE, &pictures));
+fn the_page_shows_its_images_and_does_nothing_else() {
+    let images = images();
+    let report = open("images", &page(TITLE, &images));
     // A script would have changed it, and a tag in it would have ended it.
     assert_eq!(report.title, TITLE);
     assert_eq!(report.undrawn, [""; 0]);
 
     let count = |text: &str| report.dom.matches(text).count();
-    let encoded = pictures.iter().filter(|picture| !matches!(picture.image, Image::Missing | Image::Broken(_)));
+    let encoded = images.iter().filter(|image| !matches!(image.image, Image::Missing | Image::Broken(_)));
     assert_eq!(count("<img "), encoded.count());
-    assert_eq!(count("<figure>"), pictures.len());
+    assert_eq!(count("<figure>"), images.len());
     for (element, times) in [("title", 1), ("style", 1), ("link", 1), ("body", 1), ("main", 1)] {
         assert_eq!(count(&format!("<{element}>")) + count(&format!("<{element} ")), times, "{element}");
     }
@@ -127,7 +127,7 @@ fn without_attributes(html: &str) -> String {
 #[test]
 fn an_empty_gallery_says_so() {
     let report = open("empty", &page("Nothing found", &[]));
-    assert!(report.dom.contains("There are no pictures in this gallery."));
+    assert!(report.dom.contains("There are no images in this gallery."));
     assert!(colours(&report.screenshots[0].path) > 1);
 }
 

@@ -21,7 +21,7 @@ pub enum Transparency {
     /// The colours below them show, as with PIL's `convert("RGB")`.
     #[default]
     Drop,
-    /// The picture is laid on white.
+    /// The image is laid on white.
     White,
 }
 
@@ -50,11 +50,11 @@ pub struct Config {
     pub on_long_text: OnLongText,
     /// What becomes of transparent pixels.
     pub transparency: Transparency,
-    /// Whether a picture is turned as EXIF says.
+    /// Whether an image is turned as EXIF says.
     pub apply_orientation: bool,
-    /// Longest encoded picture in bytes.
+    /// Longest encoded image in bytes.
     pub max_image_bytes: u64,
-    /// Most pixels of a decoded picture.
+    /// Most pixels of a decoded image.
     pub max_image_pixels: u64,
     /// End the process after so many seconds without a request; 0 means never.
     pub idle_timeout_s: u32,
@@ -72,11 +72,11 @@ pub struct Config {
     pub log_min_duration_ms: Option<u64>,
     /// How often the supervisor has started the server again.
     pub restarts: u32,
-    /// How pictures are fetched by URL.
+    /// How images are fetched by URL.
     pub fetch: FetchConfig,
 }
 
-/// How pictures are fetched by URL. Whether a session may is decided by PostgreSQL.
+/// How images are fetched by URL. Whether a session may is decided by PostgreSQL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FetchConfig {

@@ -116,7 +116,7 @@ impl Header {
 /// # Errors
 /// [`FrameError::TooLong`].
 pub fn encode<T: Serialize>(kind: Kind, message: &T) -> Result<Vec<u8>, FrameError> {
-    // Neither grows nor is copied while it is written: a message may be pictures for most of the memory that is allowed.
+    // Neither grows nor is copied while it is written: a message may be images for most of the memory that is allowed.
     let size = postcard::serialize_with_flavor(message, postcard::ser_flavors::Size::default());
     let size = size.map_err(|error| FrameError::Payload(error.to_string()))?;
     let mut bytes = Vec::with_capacity(HEADER_LEN + size);

@@ -24,15 +24,15 @@ impl Hello {
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Embed texts or pictures.
+    /// Embed texts or images.
     Embed(EmbedRequest),
     /// The factor on cosine similarities before a softmax, of the model of this name.
     LogitScale(String),
-    /// Make pictures small.
+    /// Make images small.
     Thumbnails(ThumbnailRequest),
-    /// Say what a picture is like.
+    /// Say what an image is like.
     ImageInfo(serde_bytes::ByteBuf),
-    /// Fetch pictures by URL. The only request that is answered by many responses: one [`Response::Fetched`] for each URL.
+    /// Fetch images by URL. The only request that is answered by many responses: one [`Response::Fetched`] for each URL.
     Fetch(FetchRequest),
     /// List the installed models.
     Models,
@@ -58,7 +58,7 @@ pub struct EmbedRequest {
 pub enum Items {
     /// UTF-8 texts.
     Texts(Vec<String>),
-    /// Encoded pictures (JPEG, PNG, …).
+    /// Encoded images (JPEG, PNG, …).
     Images(Vec<serde_bytes::ByteBuf>),
 }
 
@@ -77,25 +77,25 @@ impl Items {
     }
 }
 
-/// Pictures to make small.
+/// Images to make small.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThumbnailRequest {
-    /// Encoded pictures (JPEG, PNG, …).
+    /// Encoded images (JPEG, PNG, …).
     pub images: Vec<serde_bytes::ByteBuf>,
-    /// Longest side in pixels. A picture that is smaller keeps its size.
+    /// Longest side in pixels. An image that is smaller keeps its size.
     pub max_side: u32,
 }
 
-/// A picture made small: PNG where it has transparent parts, JPEG otherwise.
+/// An image made small: PNG where it has transparent parts, JPEG otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Thumbnail {
     /// Whether it is a PNG.
     pub is_png: bool,
-    /// The encoded picture.
+    /// The encoded image.
     pub bytes: serde_bytes::ByteBuf,
 }
 
-/// What is known of a picture. What its bytes do not tell is `None`.
+/// What is known of an image. What its bytes do not tell is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInfo {
     /// Media type, such as `image/jpeg`.
@@ -114,12 +114,12 @@ pub struct ImageInfo {
     pub error: Option<String>,
 }
 
-/// Pictures to fetch.
+/// Images to fetch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchRequest {
     /// `http:`, `https:` or `data:` URLs.
     pub urls: Vec<String>,
-    /// Whether answers come in the order of the URLs, or as pictures arrive.
+    /// Whether answers come in the order of the URLs, or as images arrive.
     pub in_order: bool,
 }
 
@@ -128,14 +128,14 @@ pub struct FetchRequest {
 pub struct Fetched {
     /// Position in the request, from 0.
     pub index: u32,
-    /// The picture, or why there is none.
+    /// The image, or why there is none.
     pub result: Result<FetchedImage, Failure>,
 }
 
-/// A picture that was fetched.
+/// An image that was fetched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchedImage {
-    /// The encoded picture, not decoded yet.
+    /// The encoded image, not decoded yet.
     pub bytes: serde_bytes::ByteBuf,
     /// What the web server says that it is.
     pub content_type: Option<String>,
@@ -151,7 +151,7 @@ pub enum Response {
     Embeddings(Vec<Result<Embedding, Failure>>),
     /// The answer to [`Request::LogitScale`]; `None` where the model does not state it.
     LogitScale(Option<f64>),
-    /// One result for each picture of a [`ThumbnailRequest`], in order.
+    /// One result for each image of a [`ThumbnailRequest`], in order.
     Thumbnails(Vec<Result<Thumbnail, Failure>>),
     /// The answer to [`Request::ImageInfo`].
     ImageInfo(ImageInfo),
@@ -183,9 +183,9 @@ pub struct Failure {
 /// Classes of failure. The extension maps each to one SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorClass {
-    /// The bytes are not a picture that can be decoded.
+    /// The bytes are not an image that can be decoded.
     BadImage,
-    /// A known picture format that this build does not decode.
+    /// A known image format that this build does not decode.
     UnsupportedImage,
     /// The input is over a configured limit.
     LimitExceeded,
@@ -207,7 +207,7 @@ pub enum ErrorClass {
     InvalidUrl,
     /// A URL that leads to where the server must not connect to.
     UrlNotAllowed,
-    /// A URL that gave no picture: no such host, no answer, an error, a page.
+    /// A URL that gave no image: no such host, no answer, an error, a page.
     UrlFailed,
     /// The server has more to do than it accepts.
     Busy,
@@ -228,7 +228,7 @@ pub struct ModelInfo {
     pub name: String,
     /// Length of its vectors.
     pub dimension: Option<u32>,
-    /// Height and width of the picture that the vision tower sees, in pixels.
+    /// Height and width of the image that the image encoder sees, in pixels.
     pub image_size: Option<(u32, u32)>,
     /// Longest text in tokens, start and end included.
     pub context_length: Option<u32>,
@@ -240,7 +240,7 @@ pub struct ModelInfo {
     pub device: String,
     /// The execution provider that the loaded sessions really got.
     pub execution_provider: Option<String>,
-    /// The towers in memory: none, `text`, `vision` or both.
+    /// The encoders in memory: none, `text`, `image` or both.
     pub loaded: Vec<String>,
     /// Size of the model's directory in bytes.
     pub size_bytes: Option<u64>,
@@ -267,7 +267,7 @@ pub struct ServerStatus {
     pub requests: u64,
     /// Texts embedded since the start.
     pub texts: u64,
-    /// Pictures embedded since the start.
+    /// Images embedded since the start.
     pub images: u64,
     /// Runs of a model since the start; one run embeds a batch.
     pub batches: u64,

@@ -49,7 +49,7 @@ pub struct Statistics {
     pub prepare: Latency,
     /// A run of a model.
     pub inference: Latency,
-    /// Each tower of each model that was used.
+    /// Each encoder of each model that was used.
     pub models: Vec<ModelStatistics>,
 }
 
@@ -75,13 +75,13 @@ pub struct Quantiles {
     pub p99: f64,
 }
 
-/// One tower of a model.
+/// One encoder of a model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelStatistics {
     /// `owner/name`.
     pub model: String,
-    /// `text` or `vision`.
-    pub tower: String,
+    /// `text` or `image`.
+    pub encoder: String,
     /// The execution provider of the latest load.
     pub provider: String,
     /// Whether it is in memory.

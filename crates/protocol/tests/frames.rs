@@ -48,7 +48,7 @@ fn left_over_bytes_are_an_error() {
 
 #[test]
 fn a_length_that_lies_does_not_allocate() {
-    // Request::Embed, an empty model name, Items::Images, and a count of 2^63 pictures.
+    // Request::Embed, an empty model name, Items::Images, and a count of 2^63 images.
     let mut payload = vec![0, 0, 1];
     payload.extend([0xff; 9]);
     payload.push(0x7f);

@@ -43,7 +43,7 @@ impl Embedder<'_> {
         let class = if request.items.len() <= INTERACTIVE_ITEMS { Class::Interactive } else { Class::Bulk };
         let (modality, embedded) = match &request.items {
             Items::Texts(_) => (Modality::Text, &self.stats.texts),
-            Items::Images(_) => (Modality::Vision, &self.stats.images),
+            Items::Images(_) => (Modality::Image, &self.stats.images),
         };
         match class {
             Class::Interactive => self.stats.interactive.fetch_add(1, Relaxed),
@@ -75,10 +75,10 @@ impl Embedder<'_> {
         Ok(results)
     }
 
-    /// Waits until so many pictures of bulk may be decoded. A few pictures, or tokens, are small.
+    /// Waits until so many images of bulk may be decoded. A few images, or tokens, are small.
     async fn room(&self, class: Class, modality: Modality, count: usize) -> Option<OwnedSemaphorePermit> {
         match (class, modality) {
-            (Class::Bulk, Modality::Vision) => Arc::clone(&self.prepared).acquire_many_owned(count as u32).await.ok(),
+            (Class::Bulk, Modality::Image) => Arc::clone(&self.prepared).acquire_many_owned(count as u32).await.ok(),
             _ => None,
         }
     }
@@ -95,7 +95,7 @@ impl Embedder<'_> {
     ) -> clip::Result<Step> {
         let mut kept = Vec::with_capacity(items.len());
         let items = match items {
-            // Decoding is most of the work, so pictures that are on their way already are told by their bytes.
+            // Decoding is most of the work, so images that are on their way already are told by their bytes.
             Items::Images(images) => {
                 let hash = || images.iter().map(|image| blake3::hash(image)).collect::<Vec<_>>();
                 let hashes = process::apart(images.iter().map(|image| image.len()).sum(), hash);
@@ -133,10 +133,10 @@ impl Embedder<'_> {
                 }
             }
         }
-        // A tower is only loaded where there is something for it to do.
+        // An encoder is only loaded where there is something for it to do.
         if !work.is_empty() {
-            let tower = self.models.tower(model, modality, &self.config).await?;
-            step.ticket.submit(&tower, work, room);
+            let encoder = self.models.encoder(model, modality, &self.config).await?;
+            step.ticket.submit(&encoder, work, room);
         }
         Ok(step)
     }

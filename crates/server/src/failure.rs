@@ -30,15 +30,15 @@ pub(crate) fn of(error: &Error) -> Failure {
         }
         Error::Tokenize { .. } => (Class::Internal, None),
         Error::NotAnImage { .. } => {
-            (Class::BadImage, Some("Pass the bytes of a picture file: JPEG, PNG, GIF, WebP, BMP, TIFF, …"))
+            (Class::BadImage, Some("Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …"))
         }
-        Error::UnsupportedImage { .. } => (Class::UnsupportedImage, Some("Convert the picture to JPEG or PNG.")),
+        Error::UnsupportedImage { .. } => (Class::UnsupportedImage, Some("Convert the image to JPEG or PNG.")),
         Error::CorruptImage { .. } => (Class::BadImage, Some("The file is damaged or was cut short; upload it again.")),
         Error::ImageTooLarge { .. } => {
-            (Class::LimitExceeded, Some("Scale the picture down, or raise clip_search.max_image_bytes."))
+            (Class::LimitExceeded, Some("Scale the image down, or raise clip_search.max_image_bytes."))
         }
         Error::TooManyPixels { .. } => {
-            (Class::LimitExceeded, Some("Scale the picture down, or raise clip_search.max_image_pixels."))
+            (Class::LimitExceeded, Some("Scale the image down, or raise clip_search.max_image_pixels."))
         }
         Error::RuntimeLibrary { .. } => (
             Class::RuntimeUnavailable,
@@ -70,7 +70,7 @@ pub(crate) fn of(error: &Error) -> Failure {
     Failure { class, message, detail: None, hint: hint.map(str::to_owned) }
 }
 
-/// Describes why a URL gave no picture.
+/// Describes why a URL gave no image.
 pub(crate) fn of_fetch(error: &fetch::Error) -> Failure {
     use ErrorClass as Class;
     use fetch::Error as E;
@@ -83,21 +83,21 @@ pub(crate) fn of_fetch(error: &fetch::Error) -> Failure {
             Some("Only public addresses are fetched from; an administrator can list others in clip_search.url_allow."),
         ),
         E::TooLarge { .. } => {
-            (Class::LimitExceeded, Some("Raise clip_search.max_image_bytes if pictures may be so large."))
+            (Class::LimitExceeded, Some("Raise clip_search.max_image_bytes if images may be so large."))
         }
         E::Timeout { .. } => (Class::UrlFailed, Some("Try again, or raise clip_search.url_timeout.")),
-        E::TooManyRedirects { .. } => (Class::UrlFailed, Some("Pass the URL that the picture has now.")),
+        E::TooManyRedirects { .. } => (Class::UrlFailed, Some("Pass the URL that the image has now.")),
         _ => (Class::UrlFailed, None),
     };
     Failure { class, message: error.to_string(), detail: None, hint: hint.map(str::to_owned) }
 }
 
-/// What a URL answered is not a picture in a format that anybody here knows.
-pub(crate) fn not_a_picture(url: &str, fetched: &fetch::Fetched) -> Failure {
+/// What a URL answered is not an image in a format that anybody here knows.
+pub(crate) fn not_an_image(url: &str, fetched: &fetch::Fetched) -> Failure {
     let kind = fetched.content_type.as_deref().unwrap_or("of no stated type");
     Failure {
         class: ErrorClass::UrlFailed,
-        message: format!("\"{}\" is not a picture", fetch::show_text(url)),
+        message: format!("\"{}\" is not an image", fetch::show_text(url)),
         detail: Some(format!("The answer has {} bytes, {kind}.", fetched.bytes.len())),
         hint: None,
     }

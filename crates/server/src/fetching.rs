@@ -1,4 +1,4 @@
-//! Pictures by URL: many at a time, each in a task of its own, so that a slow reader of the answers holds up nobody.
+//! Images by URL: many at a time, each in a task of its own, so that a slow reader of the answers holds up nobody.
 
 use crate::failure;
 use crate::log_warning;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
-/// URLs of one request under way at a time, and so the most pictures of it in memory.
+/// URLs of one request under way at a time, and so the most images of it in memory.
 const AT_A_TIME: usize = 16;
 
 /// The fetcher under one configuration, or why there is none.
@@ -41,9 +41,9 @@ impl Fetching {
     async fn fetch(&self, url: &str) -> Result<FetchedImage, Failure> {
         let fetcher = self.0.as_ref().map_err(Failure::clone)?;
         let fetched = fetcher.fetch(url).await.map_err(|error| failure::of_fetch(&error))?;
-        // Many a dead picture is a page that says so, with status 200.
+        // Many a dead image is a page that says so, with status 200.
         if clip::media_type(&fetched.bytes).is_none() {
-            return Err(failure::not_a_picture(url, &fetched));
+            return Err(failure::not_an_image(url, &fetched));
         }
         Ok(FetchedImage { bytes: fetched.bytes.into(), content_type: fetched.content_type })
     }

@@ -6,11 +6,11 @@
 //! admission   which requests are taken in: bytes, memory
 //! service     a request → its response
 //! embed       an embed request → its vectors: prepare, look whether they are known, have the rest run
-//! models      the models in memory; loads a tower when it is first needed, unloads where memory is short
+//! models      the models in memory; loads an encoder when it is first needed, unloads where memory is short
 //! prepare     decode and tokenize, on a pool of threads
 //! cache       embeddings of texts that were asked for before
 //! scheduler   what waits for the device, and the one thread that runs batches on it
-//! fetching    pictures by URL
+//! fetching    images by URL
 //! failure     clip::Error, fetch::Error → class and hint
 //! stats       counters, and how long things take
 //! process     signals, descriptors, leaving

@@ -200,13 +200,13 @@ fn describe(request: &Request) -> String {
         Request::Embed(request) => {
             let what = match &request.items {
                 Items::Texts(_) => "text",
-                Items::Images(_) => "picture",
+                Items::Images(_) => "image",
             };
             let model = request.model.escape_default();
             format!("embed {} with model \"{model}\"", count(request.items.len(), what))
         }
         Request::Thumbnails(request) => format!("make {}", count(request.images.len(), "thumbnail")),
-        Request::ImageInfo(_) => "describe a picture".to_owned(),
+        Request::ImageInfo(_) => "describe an image".to_owned(),
         Request::Fetch(request) => format!("fetch {}", count(request.urls.len(), "URL")),
         Request::LogitScale(_) | Request::Models => "describe models".to_owned(),
         Request::Status | Request::Statistics | Request::ResetStatistics => "statistics".to_owned(),

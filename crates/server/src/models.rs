@@ -1,4 +1,4 @@
-//! The models in memory. Each tower is loaded when it is first needed, by one request, while others wait for it, and
+//! The models in memory. Each encoder is loaded when it is first needed, by one request, while others wait for it, and
 //! unloaded where another needs its memory.
 
 use crate::admission::mebibytes;
@@ -6,8 +6,8 @@ use crate::scheduler::Key;
 use crate::stats::Stats;
 use crate::{log_info, process};
 use clip::{
-    Device, Error, Modality, ModelName, ModelSpec, Precision, Preprocessor, Provider, Reading, Result, Runtime,
-    SessionOptions, TextTower, Tokenizer, TowerStamp, Transparency, VisionTower, catalog,
+    Device, EncoderStamp, Error, ImageEncoder, Modality, ModelName, ModelSpec, Precision, Preprocessor, Provider,
+    Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency, catalog,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
@@ -19,25 +19,25 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
-/// How long a tower that others use may be waited for where it has to make way, and between two looks.
+/// How long an encoder that others use may be waited for where it has to make way, and between two looks.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A loaded tower. Only the scheduler's thread runs it, so the lock is never waited for.
-pub(crate) struct Tower {
+/// A loaded encoder. Only the scheduler's thread runs it, so the lock is never waited for.
+pub(crate) struct Encoder {
     /// As [`Model::key`] begins.
     pub(crate) id: u64,
     pub(crate) model: String,
     pub(crate) modality: Modality,
     pub(crate) session: Mutex<Session>,
     pub(crate) provider: Provider,
-    /// Orders towers by when they were asked for last.
+    /// Orders encoders by when they were asked for last.
     last_use: AtomicU64,
 }
 
 pub(crate) enum Session {
-    Text(TextTower),
-    Vision(VisionTower),
+    Text(TextEncoder),
+    Image(ImageEncoder),
 }
 
 /// A model whose small files have been read.
@@ -48,30 +48,30 @@ pub(crate) struct Model {
     /// Of all models that this process has read.
     number: u64,
     options: SessionOptions,
-    /// Of the files of each tower, as they were when the model was read.
-    stamps: [Option<TowerStamp>; 2],
+    /// Of the files of each encoder, as they were when the model was read.
+    stamps: [Option<EncoderStamp>; 2],
     library: PathBuf,
     text: Slot,
-    vision: Slot,
+    image: Slot,
 }
 
-/// Where a tower is while it is loaded.
+/// Where an encoder is while it is loaded.
 #[derive(Default)]
 struct Slot {
-    tower: Mutex<Option<Arc<Tower>>>,
+    encoder: Mutex<Option<Arc<Encoder>>>,
     /// Held while it is being loaded.
     loading: tokio::sync::Mutex<()>,
 }
 
 impl Slot {
-    fn get(&self) -> Option<Arc<Tower>> {
-        self.tower.lock().expect("no panic while held").clone()
+    fn get(&self) -> Option<Arc<Encoder>> {
+        self.encoder.lock().expect("no panic while held").clone()
     }
 
-    /// Takes the tower out if nobody has anything to run on it.
-    fn take_if_unused(&self) -> Option<Arc<Tower>> {
-        let mut tower = self.tower.lock().expect("no panic while held");
-        if tower.as_ref().is_some_and(|tower| Arc::strong_count(tower) == 1) { tower.take() } else { None }
+    /// Takes the encoder out if nobody has anything to run on it.
+    fn take_if_unused(&self) -> Option<Arc<Encoder>> {
+        let mut encoder = self.encoder.lock().expect("no panic while held");
+        if encoder.as_ref().is_some_and(|encoder| Arc::strong_count(encoder) == 1) { encoder.take() } else { None }
     }
 }
 
@@ -81,7 +81,7 @@ impl Model {
         let spec = ModelSpec::read(directory, name)?;
         let precision = precision(&spec, config)?;
         Ok(Self {
-            stamps: [Modality::Text, Modality::Vision].map(|modality| spec.tower_stamp(modality, precision)),
+            stamps: [Modality::Text, Modality::Image].map(|modality| spec.encoder_stamp(modality, precision)),
             tokenizer: Tokenizer::load(&spec)?,
             preprocessor: Preprocessor::new(&spec).with_reading(reading(config)),
             number: NUMBERS.fetch_add(1, Relaxed),
@@ -92,7 +92,7 @@ impl Model {
             },
             library: config.onnxruntime_library.clone(),
             text: Slot::default(),
-            vision: Slot::default(),
+            image: Slot::default(),
             spec,
         })
     }
@@ -107,55 +107,55 @@ impl Model {
     }
 
     fn is_loaded(&self) -> bool {
-        self.text.get().is_some() || self.vision.get().is_some()
+        self.text.get().is_some() || self.image.get().is_some()
     }
 
     fn slot(&self, modality: Modality) -> &Slot {
         match modality {
             Modality::Text => &self.text,
-            Modality::Vision => &self.vision,
+            Modality::Image => &self.image,
         }
     }
 
-    /// Bytes that loading a tower takes for a moment: what is read from the file, and the session made of it.
+    /// Bytes that loading an encoder takes for a moment: what is read from the file, and the session made of it.
     fn memory_to_load(&self, modality: Modality) -> u64 {
-        2 * self.spec.tower_size(modality, self.options.precision)
+        2 * self.spec.encoder_size(modality, self.options.precision)
     }
 
-    /// Fails where the tower's files are no longer those that the model was read with, and its other half is in memory,
+    /// Fails where the encoder's files are no longer those that the model was read with, and its other half is in memory,
     /// which would not fit.
     fn check_files(&self, modality: Modality) -> Result<()> {
-        let now = self.spec.tower_stamp(modality, self.options.precision);
+        let now = self.spec.encoder_stamp(modality, self.options.precision);
         if self.is_loaded() && now.is_some() && now != self.stamps[modality as usize] {
             return Err(Error::BadModel {
                 model: self.spec.name.to_string(),
-                file: format!("the {} tower", modality.name()),
+                file: format!("the {} encoder", modality.name()),
                 reason: "its files were replaced while the model was loaded".to_owned(),
             });
         }
         Ok(())
     }
 
-    fn load(&self, modality: Modality, stats: &Stats) -> Result<Arc<Tower>> {
+    fn load(&self, modality: Modality, stats: &Stats) -> Result<Arc<Encoder>> {
         self.check_files(modality)?;
         let (began, before) = (Instant::now(), process::resident_bytes());
         let runtime = Runtime::init(&self.library)?;
         let (session, provider, note) = match modality {
             Modality::Text => {
-                let tower = TextTower::load(&self.spec, &self.options, &runtime)?;
-                let (provider, note) = (tower.provider(), tower.note().map(str::to_owned));
-                (Session::Text(tower), provider, note)
+                let encoder = TextEncoder::load(&self.spec, &self.options, &runtime)?;
+                let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
+                (Session::Text(encoder), provider, note)
             }
-            Modality::Vision => {
-                let tower = VisionTower::load(&self.spec, &self.options, &runtime)?;
-                let (provider, note) = (tower.provider(), tower.note().map(str::to_owned));
-                (Session::Vision(tower), provider, note)
+            Modality::Image => {
+                let encoder = ImageEncoder::load(&self.spec, &self.options, &runtime)?;
+                let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
+                (Session::Image(encoder), provider, note)
             }
         };
         process::trim_memory();
         let (took, memory) = (began.elapsed(), process::resident_bytes().saturating_sub(before));
         log_info!(
-            "loaded the {} tower of model \"{}\" ({}) on {provider} in {} ms, {} MiB{}",
+            "loaded the {} encoder of model \"{}\" ({}) on {provider} in {} ms, {} MiB{}",
             modality.name(),
             self.spec.name,
             self.options.precision,
@@ -164,9 +164,9 @@ impl Model {
             note.map(|note| format!("; {note}")).unwrap_or_default(),
         );
         let model = self.spec.name.to_string();
-        stats.towers.loaded(&model, modality, &provider.to_string(), took, memory);
+        stats.encoders.loaded(&model, modality, &provider.to_string(), took, memory);
         let (session, last_use) = (Mutex::new(session), AtomicU64::default());
-        Ok(Arc::new(Tower { id: self.id(modality), model, modality, session, provider, last_use }))
+        Ok(Arc::new(Encoder { id: self.id(modality), model, modality, session, provider, last_use }))
     }
 }
 
@@ -196,7 +196,7 @@ fn failed(panic: &tokio::task::JoinError) -> Error {
 pub(crate) struct Models {
     models: Mutex<HashMap<ModelName, Arc<OnceCell<Arc<Model>>>>>,
     fingerprints: Mutex<HashMap<(PathBuf, Precision), (Stamp, String)>>,
-    /// Held by whoever looks for memory to load a tower into.
+    /// Held by whoever looks for memory to load an encoder into.
     making_room: Mutex<()>,
     uses: AtomicU64,
     stats: Arc<Stats>,
@@ -211,42 +211,42 @@ impl Models {
         Self { models, fingerprints, making_room: Mutex::default(), uses: AtomicU64::default(), stats }
     }
 
-    /// A tower of a model, loaded if it was not. A failure is not remembered: the next request tries again. The load goes
+    /// An encoder of a model, loaded if it was not. A failure is not remembered: the next request tries again. The load goes
     /// on where the request that began it is given up: otherwise a model that loads for longer than people wait would
     /// never be there, and each of their tries would be one more load.
-    pub(crate) async fn tower(
+    pub(crate) async fn encoder(
         self: &Arc<Self>,
         model: &Arc<Model>,
         modality: Modality,
         config: &Config,
-    ) -> Result<Arc<Tower>> {
-        let tower = match model.slot(modality).get() {
-            Some(tower) => tower,
+    ) -> Result<Arc<Encoder>> {
+        let encoder = match model.slot(modality).get() {
+            Some(encoder) => encoder,
             None => {
                 let (models, model, max_memory) = (Arc::clone(self), Arc::clone(model), config.max_server_memory);
                 let loading = tokio::spawn(async move {
                     let slot = model.slot(modality);
                     let _one_at_a_time = slot.loading.lock().await;
-                    if let Some(tower) = slot.get() {
-                        return Ok(tower);
+                    if let Some(encoder) = slot.get() {
+                        return Ok(encoder);
                     }
                     let loaded = Arc::clone(&model);
                     let load = move || {
                         let _room = models.make_room(&loaded, modality, max_memory)?;
                         loaded.load(modality, &models.stats)
                     };
-                    let tower = spawn_blocking(load).await.unwrap_or_else(|panic| Err(failed(&panic)))?;
-                    *slot.tower.lock().expect("no panic while held") = Some(Arc::clone(&tower));
-                    Ok(tower)
+                    let encoder = spawn_blocking(load).await.unwrap_or_else(|panic| Err(failed(&panic)))?;
+                    *slot.encoder.lock().expect("no panic while held") = Some(Arc::clone(&encoder));
+                    Ok(encoder)
                 });
                 loading.await.unwrap_or_else(|panic| Err(failed(&panic)))?
             }
         };
-        tower.last_use.store(self.uses.fetch_add(1, Relaxed), Relaxed);
-        Ok(tower)
+        encoder.last_use.store(self.uses.fetch_add(1, Relaxed), Relaxed);
+        Ok(encoder)
     }
 
-    /// Unloads towers that nobody uses, those that were not asked for longest first, until there is memory for another.
+    /// Unloads encoders that nobody uses, those that were not asked for longest first, until there is memory for another.
     /// Nobody else looks for memory until the guard is dropped.
     fn make_room(&self, model: &Model, modality: Modality, max: u64) -> Result<Option<std::sync::MutexGuard<'_, ()>>> {
         if max == 0 {
@@ -267,7 +267,7 @@ impl Models {
                 return Err(Error::OutOfMemory {
                     model: model.spec.name.to_string(),
                     reason: format!(
-                        "loading its {} tower needs about {} MiB, the server has {} MiB, and clip_search.max_server_memory is \
+                        "loading its {} encoder needs about {} MiB, the server has {} MiB, and clip_search.max_server_memory is \
                          {} MiB",
                         modality.name(),
                         mebibytes(needed),
@@ -280,7 +280,7 @@ impl Models {
         Ok(Some(guard))
     }
 
-    /// Models that have been read, whether or not a tower of theirs is in memory.
+    /// Models that have been read, whether or not an encoder of theirs is in memory.
     fn known(&self) -> Vec<Arc<Model>> {
         let models = self.models.lock().expect("no panic while held");
         models.values().filter_map(|model| model.get().cloned()).collect()
@@ -290,31 +290,35 @@ impl Models {
         self.known().iter().any(|model| model.is_loaded())
     }
 
-    /// Unloads the tower that was not asked for longest, of those that nobody uses; false where there is none.
+    /// Unloads the encoder that was not asked for longest, of those that nobody uses; false where there is none.
     pub(crate) fn unload_one(&self) -> bool {
         let before = process::resident_bytes();
-        let unloaded = self.take_one().map(|tower| (tower.model.clone(), tower.modality));
+        let unloaded = self.take_one().map(|encoder| (encoder.model.clone(), encoder.modality));
         // Also where there was none: what requests have freed counts as resident until then.
         process::trim_memory();
         let Some((model, modality)) = unloaded else { return false };
         let freed = before.saturating_sub(process::resident_bytes());
-        log_info!("unloaded the {} tower of model \"{model}\", which frees {} MiB", modality.name(), mebibytes(freed));
-        self.stats.towers.unloaded(&model, modality);
+        log_info!(
+            "unloaded the {} encoder of model \"{model}\", which frees {} MiB",
+            modality.name(),
+            mebibytes(freed)
+        );
+        self.stats.encoders.unloaded(&model, modality);
         self.forget_unloaded(&model);
         true
     }
 
-    /// Takes the tower that was not asked for longest, of those that nobody uses.
-    fn take_one(&self) -> Option<Arc<Tower>> {
+    /// Takes the encoder that was not asked for longest, of those that nobody uses.
+    fn take_one(&self) -> Option<Arc<Encoder>> {
         let models = self.known();
-        let slots = models.iter().flat_map(|model| [&model.text, &model.vision]);
+        let slots = models.iter().flat_map(|model| [&model.text, &model.image]);
         let mut loaded: Vec<(u64, &Slot)> =
             slots.filter_map(|slot| Some((slot.get()?.last_use.load(Relaxed), slot))).collect();
         loaded.sort_by_key(|(last_use, _)| *last_use);
         loaded.into_iter().find_map(|(_, slot)| slot.take_if_unused())
     }
 
-    /// A model with no tower in memory is read anew when it is asked for: its files may be others by then.
+    /// A model with no encoder in memory is read anew when it is asked for: its files may be others by then.
     fn forget_unloaded(&self, name: &str) {
         let mut models = self.models.lock().expect("no panic while held");
         models.retain(|known, model| {
@@ -389,10 +393,10 @@ impl Models {
         let known = self.models.lock().expect("no panic while held").get(name).cloned();
         if let Some(model) = known.as_ref().and_then(|known| known.get()) {
             let mut providers = Vec::new();
-            for modality in [Modality::Text, Modality::Vision] {
-                if let Some(tower) = model.slot(modality).get() {
+            for modality in [Modality::Text, Modality::Image] {
+                if let Some(encoder) = model.slot(modality).get() {
                     info.loaded.push(modality.name().to_owned());
-                    providers.push(tower.provider.to_string());
+                    providers.push(encoder.provider.to_string());
                 }
             }
             providers.dedup();
@@ -415,7 +419,7 @@ impl Models {
     }
 }
 
-/// How pictures are to be understood.
+/// How images are to be understood.
 fn reading(config: &Config) -> Reading {
     let transparency = match config.transparency {
         protocol::Transparency::Drop => Transparency::Drop,

@@ -1,10 +1,10 @@
-//! Decoding, tokenizing and making pictures small, on threads beside the device's. Those of bulk give way to all others.
+//! Decoding, tokenizing and making images small, on threads beside the device's. Those of bulk give way to all others.
 
 use crate::models::Model;
 use crate::process;
 use crate::scheduler::{Class, INTERACTIVE_ITEMS};
 use crate::stats::Stats;
-use clip::{Array3, Error, Limits, LongText, PictureInfo, Result, Thumbnail};
+use clip::{Array3, Error, ImageInfo, Limits, LongText, Result, Thumbnail};
 use protocol::{Config, Items, OnLongText};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 /// Texts up to this many bytes are tokenized where they are: it takes less time than handing them over.
 const SHORT_TEXT: usize = 512;
 
-/// What a tower takes.
+/// What an encoder takes.
 pub(crate) enum Input {
     /// Token ids, start and end included, not padded.
     Ids(Vec<u32>),
@@ -81,7 +81,7 @@ impl Pool {
         all(waiting).await
     }
 
-    /// Makes pictures small. Where the future is dropped, what has not begun is left undone.
+    /// Makes images small. Where the future is dropped, what has not begun is left undone.
     pub(crate) async fn thumbnails(
         &self,
         images: Vec<serde_bytes::ByteBuf>,
@@ -98,11 +98,11 @@ impl Pool {
         all(waiting).await
     }
 
-    /// Looks at a picture.
-    pub(crate) async fn describe(&self, image: serde_bytes::ByteBuf, config: &Config) -> Result<PictureInfo> {
+    /// Looks at an image.
+    pub(crate) async fn describe(&self, image: serde_bytes::ByteBuf, config: &Config) -> Result<ImageInfo> {
         let limits = limits(config);
         let abandoned = DropFlag::default();
-        self.spawn(move || Ok(clip::picture_info(&image, &limits)), Class::Interactive, &abandoned).result().await
+        self.spawn(move || Ok(clip::image_info(&image, &limits)), Class::Interactive, &abandoned).result().await
     }
 
     fn spawn<T: Send + 'static>(
@@ -191,7 +191,7 @@ impl Input {
         }
     }
 
-    /// The pixels of a picture.
+    /// The pixels of an image.
     pub(crate) fn pixels(&self) -> Option<clip::ArrayView3<'_, f32>> {
         match self {
             Self::Ids(_) => None,

@@ -26,7 +26,7 @@ struct Settings {
     fetching: Arc<Fetching>,
     admission: Arc<Admission>,
     cache: Arc<TextCache>,
-    /// Items of bulk that may be prepared and not run yet: decoded pictures are large.
+    /// Items of bulk that may be prepared and not run yet: decoded images are large.
     prepared: Arc<Semaphore>,
 }
 
@@ -78,7 +78,7 @@ impl Service {
         let reload = what_models_hold(&config) != what_models_hold(&before);
         if reload {
             settings.models = Arc::new(Models::new(Arc::clone(&self.stats)));
-            self.stats.towers.all_unloaded();
+            self.stats.encoders.all_unloaded();
         }
         if (config.max_queue_bytes, config.max_server_memory) != (before.max_queue_bytes, before.max_server_memory) {
             settings.admission = Arc::new(Admission::new(config.max_queue_bytes, config.max_server_memory));
@@ -193,7 +193,7 @@ impl Service {
     async fn describe(&self, image: serde_bytes::ByteBuf) -> Result<Response, Failure> {
         let Settings { config, pool, .. } = self.settings();
         let info = pool.describe(image, &config).await.map_err(|error| failure::of(&error))?;
-        let clip::PictureInfo { format, width, height, orientation, frames, has_alpha, error } = info;
+        let clip::ImageInfo { format, width, height, orientation, frames, has_alpha, error } = info;
         let format = format.map(str::to_owned);
         Ok(Response::ImageInfo(ImageInfo { format, width, height, orientation, frames, has_alpha, error }))
     }
@@ -256,7 +256,7 @@ impl Service {
             queue: stats.queue.latency(),
             prepare: stats.prepare.latency(),
             inference: stats.inference.latency(),
-            models: stats.towers.rows(),
+            models: stats.encoders.rows(),
         }
     }
 

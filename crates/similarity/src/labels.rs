@@ -1,5 +1,5 @@
 //! Zero-shot classification, as section 3.1 of the CLIP paper (Radford et al., "Learning Transferable Visual Models From
-//! Natural Language Supervision", 2021): the similarities of a picture to the texts of all labels, times the model's
+//! Natural Language Supervision", 2021): the similarities of an image to the texts of all labels, times the model's
 //! logit scale, through a softmax.
 
 use crate::vectors::{combine, dot, unit};

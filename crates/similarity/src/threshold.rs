@@ -1,12 +1,12 @@
 //! Which similarity is high enough to mean something?
 //!
-//! The similarities of one query to pictures that have nothing to do with it lie close to a normal distribution, whose
+//! The similarities of one query to images that have nothing to do with it lie close to a normal distribution, whose
 //! place and width differ from query to query and from model to model; that is why one fixed cut-off serves nobody. In
-//! a random sample of a large table nearly all pictures are such pictures. The few that do match pull the mean and the
+//! a random sample of a large table nearly all images are such images. The few that do match pull the mean and the
 //! standard deviation up, but hardly the median and the median absolute deviation, so these are taken (Hampel, "The
 //! Influence Curve and Its Role in Robust Estimation", 1974; the factor 1.4826 makes the latter a standard deviation).
 //!
-//! The threshold is the similarity that a random picture exceeds with the wanted probability, on average over the
+//! The threshold is the similarity that a random image exceeds with the wanted probability, on average over the
 //! queries.
 
 use libm::erfc;
@@ -14,7 +14,7 @@ use libm::erfc;
 /// From median absolute deviation to standard deviation, of a normal distribution.
 const MAD_TO_DEVIATION: f64 = 1.482_602_218_505_602;
 
-/// The similarities of one query to random pictures, as a normal distribution.
+/// The similarities of one query to random images, as a normal distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Background {
     /// Where half of them lie below.
@@ -32,7 +32,7 @@ impl Background {
         Some(Self { center, deviation: MAD_TO_DEVIATION * median(&mut deviations)? })
     }
 
-    /// Probability that a random picture has a similarity above `value`.
+    /// Probability that a random image has a similarity above `value`.
     fn above(&self, value: f64) -> f64 {
         if self.deviation == 0.0 {
             return if value < self.center { 1.0 } else { 0.0 };
@@ -41,7 +41,7 @@ impl Background {
     }
 }
 
-/// The similarity that a random picture exceeds with the probability `rate` (between 0 and 1, both excluded), on average
+/// The similarity that a random image exceeds with the probability `rate` (between 0 and 1, both excluded), on average
 /// over the queries; at most 1. `None` where there are no queries.
 pub fn threshold(backgrounds: &[Background], rate: f64) -> Option<f64> {
     if backgrounds.is_empty() {

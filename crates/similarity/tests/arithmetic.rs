@@ -37,17 +37,17 @@ proptest! {
     }
 
     #[test]
-    fn probabilities_are_a_distribution(labels in proptest::collection::vec(vector(24), 1..12), picture in vector(24)) {
+    fn probabilities_are_a_distribution(labels in proptest::collection::vec(vector(24), 1..12), image in vector(24)) {
         let labels_count = labels.len();
         let set = Labels::new(&labels, 1, Some(30.0)).unwrap();
-        let scores = set.classify(&picture).unwrap();
+        let scores = set.classify(&image).unwrap();
         prop_assert_eq!(scores.len(), labels_count);
         prop_assert!((scores.iter().map(|score| score.probability).sum::<f32>() - 1.0).abs() < 1e-4);
         prop_assert!(scores.is_sorted_by(|a, b| a.probability >= b.probability && a.similarity >= b.similarity));
         for score in &scores {
-            prop_assert!((score.similarity - cosine(&labels[score.label], &picture)).abs() < 1e-4);
+            prop_assert!((score.similarity - cosine(&labels[score.label], &image)).abs() < 1e-4);
         }
-        let best = set.best(&picture).unwrap();
+        let best = set.best(&image).unwrap();
         let found = scores.iter().find(|score| score.label == best).unwrap();
         prop_assert!(scores[0].similarity - found.similarity < 1e-5);
     }

@@ -5,21 +5,21 @@ use harfrust::font::glyph::bitmap::Pixels;
 use harfrust::{Buffer, Font, GlyphId, ShapeOptions, ShaperFont, shape};
 use std::path::Path;
 
-/// A font whose glyphs are PNG pictures.
+/// A font whose glyphs are PNG images.
 pub struct EmojiFont(Font);
 
 impl EmojiFont {
     /// Opens the font.
     ///
     /// # Errors
-    /// The file is missing, is not a font, or has no pictures: some distributions ship a build of Noto Color Emoji that
+    /// The file is missing, is not a font, or has no images: some distributions ship a build of Noto Color Emoji that
     /// has outlines instead (COLRv1).
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| super::missing(path, "fonts-noto-color-emoji", &error))?;
         let font = Font::new(bytes, 0).with_context(|| format!("{} is not a font", path.display()))?;
         if font.bitmap_strikes().is_empty() {
             bail!(
-                "{} has no pictures in it\n  The demo needs the build with a CBDT table, as in Debian's \
+                "{} has no images in it\n  The demo needs the build with a CBDT table, as in Debian's \
                  fonts-noto-color-emoji.",
                 path.display()
             );
@@ -27,7 +27,7 @@ impl EmojiFont {
         Ok(Self(font))
     }
 
-    /// Whether the font has one picture for these characters.
+    /// Whether the font has one image for these characters.
     pub fn draws(&self, characters: &str) -> bool {
         self.png(characters).is_some()
     }
@@ -35,9 +35,9 @@ impl EmojiFont {
     /// The PNG as it is in the font: 136 × 128 pixels on a transparent background.
     ///
     /// # Errors
-    /// The font has no picture for these characters.
-    pub fn picture(&self, characters: &str) -> Result<Vec<u8>> {
-        self.png(characters).map(<[u8]>::to_vec).with_context(|| format!("the font has no picture for {characters}"))
+    /// The font has no image for these characters.
+    pub fn image(&self, characters: &str) -> Result<Vec<u8>> {
+        self.png(characters).map(<[u8]>::to_vec).with_context(|| format!("the font has no image for {characters}"))
     }
 
     fn png(&self, characters: &str) -> Option<&[u8]> {
@@ -66,16 +66,16 @@ mod tests {
     use crate::emoji::EmojiFiles;
 
     #[test]
-    fn draws_sequences_as_one_picture() {
+    fn draws_sequences_as_one_image() {
         let font = EmojiFont::open(&EmojiFiles::default().font).expect("make setup installs the font");
-        let apple = font.picture("🍎").unwrap();
+        let apple = font.image("🍎").unwrap();
         assert!(apple.starts_with(b"\x89PNG"));
-        let (person, astronaut) = (font.picture("🧑").unwrap(), font.picture("🧑\u{200D}🚀").unwrap());
+        let (person, astronaut) = (font.image("🧑").unwrap(), font.image("🧑\u{200D}🚀").unwrap());
         assert_ne!(person, astronaut);
-        assert_eq!(font.picture("❤").unwrap(), font.picture("❤\u{FE0F}").unwrap());
+        assert_eq!(font.image("❤").unwrap(), font.image("❤\u{FE0F}").unwrap());
         assert!(!font.draws("🍎🍎"));
         assert!(!font.draws("語"));
-        assert!(font.picture("語").is_err());
+        assert!(font.image("語").is_err());
     }
 
     #[test]

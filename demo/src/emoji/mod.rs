@@ -1,4 +1,4 @@
-//! Emoji as pictures to search: which ones, their words, and how Noto Color Emoji draws them.
+//! Emoji as images to search: which ones, their words, and how Noto Color Emoji draws them.
 //!
 //! Everything is read from files of Debian packages (unicode-data, unicode-cldr-core, fonts-noto-color-emoji). The bundled
 //! model `clip-search/emoji` was trained on the same selection: `training/emoji/data.py` says it in Python.
@@ -22,7 +22,7 @@ pub struct EmojiFiles {
     pub list: PathBuf,
     /// The folder that holds CLDR's `annotations/en.xml` and `annotationsDerived/en.xml`.
     pub words: PathBuf,
-    /// Noto Color Emoji, the build with a table of PNG pictures (CBDT).
+    /// Noto Color Emoji, the build with a table of PNG images (CBDT).
     pub font: PathBuf,
 }
 
@@ -37,7 +37,7 @@ impl Default for EmojiFiles {
     }
 }
 
-/// One emoji that has a name and a picture.
+/// One emoji that has a name and an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emoji {
     /// Its code points as text.
@@ -99,9 +99,9 @@ impl EmojiSource {
     /// An emoji as the model was trained to see it: a PNG, opaque on white, square, the drawing in the middle.
     ///
     /// # Errors
-    /// The font's picture is damaged.
-    pub fn picture(&self, emoji: &Emoji) -> Result<Vec<u8>> {
-        crate::picture::square_on_white(&self.font.picture(&emoji.characters)?)
+    /// The font's image is damaged.
+    pub fn image(&self, emoji: &Emoji) -> Result<Vec<u8>> {
+        crate::image::square_on_white(&self.font.image(&emoji.characters)?)
     }
 }
 
@@ -120,7 +120,7 @@ impl Source for EmojiSource {
     }
 
     fn read(&self, index: usize) -> Result<Vec<u8>> {
-        self.picture(&self.emoji[index])
+        self.image(&self.emoji[index])
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn about_1400_emoji_each_with_a_name_and_a_picture() {
+    fn about_1400_emoji_each_with_a_name_and_an_image() {
         let source = source();
         assert!((1300..1500).contains(&source.emoji().len()), "{}", source.emoji().len());
         for emoji in source.emoji() {
@@ -156,15 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_square_opaque_and_on_white() {
+    fn images_are_square_opaque_and_on_white() {
         let source = source();
         for name in ["red apple", "astronaut", "keycap: 1"] {
             let emoji = source.emoji().iter().find(|emoji| emoji.name == name).expect(name);
-            let picture = image::load_from_memory(&source.picture(emoji).unwrap()).unwrap();
-            assert_eq!((picture.width(), picture.height()), (136, 136), "{name}");
-            assert_eq!(picture.color(), image::ColorType::Rgb8);
-            assert_eq!(picture.to_rgb8().get_pixel(0, 0).0, [255; 3]);
-            assert!(picture.to_rgb8().pixels().any(|pixel| pixel.0 != [255; 3]), "{name} is blank");
+            let image = image::load_from_memory(&source.image(emoji).unwrap()).unwrap();
+            assert_eq!((image.width(), image.height()), (136, 136), "{name}");
+            assert_eq!(image.color(), image::ColorType::Rgb8);
+            assert_eq!(image.to_rgb8().get_pixel(0, 0).0, [255; 3]);
+            assert!(image.to_rgb8().pixels().any(|pixel| pixel.0 != [255; 3]), "{name} is blank");
         }
     }
 

@@ -17,7 +17,7 @@ const TURNS: u32 = 4;
 /// # Errors
 /// What PostgreSQL says.
 pub fn measure(run: &mut Run) -> anyhow::Result<()> {
-    heading(format!("Bulk: arrays of {} pictures, of one connection and of {MANY}", run.arguments.array));
+    heading(format!("Bulk: arrays of {} images, of one connection and of {MANY}", run.arguments.array));
     let array = run.array();
     let mut crews = [run.hire([Mix::of(&array)])?, run.hire(repeat_n(Mix::of(&array), MANY))?];
     let (mut sums, time) = ([0.0; 2], (run.part() / 2).max(Duration::from_secs(2)));
@@ -35,7 +35,7 @@ pub fn measure(run: &mut Run) -> anyhow::Result<()> {
     let row =
         |(name, sum): (String, f64)| [name, format!("{:.1}", sum / f64::from(TURNS)), format!("{:.2}", sum / sums[0])];
     let names = ["one connection".to_owned(), format!("{MANY} connections")];
-    println!("{}", table(["", "pictures a second", "ratio"], names.into_iter().zip(sums).map(row)));
+    println!("{}", table(["", "images a second", "ratio"], names.into_iter().zip(sums).map(row)));
     run.report.limit(
         format!("arrays of {MANY} connections over those of one"),
         sums[1] / sums[0],

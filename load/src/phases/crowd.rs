@@ -7,10 +7,10 @@ use crate::tally::Kind;
 use crate::worker::Mix;
 use measure::heading;
 
-/// Few pictures, and yet more than the server takes for a person who waits.
+/// Few images, and yet more than the server takes for a person who waits.
 const SMALL_ARRAY: Kind = Kind::Array(8);
 /// Of a hundred requests.
-const MIX: Mix<'_> = Mix::of(&[(Kind::Text, 70), (Kind::Picture, 25), (SMALL_ARRAY, 5)]);
+const MIX: Mix<'_> = Mix::of(&[(Kind::Text, 70), (Kind::Image, 25), (SMALL_ARRAY, 5)]);
 
 /// The crowd's connections.
 ///
@@ -25,7 +25,7 @@ pub fn hire(run: &Run) -> anyhow::Result<Crew> {
 /// # Errors
 /// What PostgreSQL says.
 pub fn measure(run: &mut Run) -> anyhow::Result<()> {
-    heading(format!("Crowd: {} connections, texts, pictures and arrays", run.arguments.connections));
+    heading(format!("Crowd: {} connections, texts, images and arrays", run.arguments.connections));
     let before = run.server.resident()?;
     let mut crew = hire(run)?;
     let (time, mut most) = (run.arguments.time(), 0.0_f64);

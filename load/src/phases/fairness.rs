@@ -29,7 +29,7 @@ pub fn measure(run: &mut Run) -> anyhow::Result<()> {
 }
 
 fn search_beside_bulk(run: &mut Run) -> anyhow::Result<()> {
-    heading(format!("Fairness: one connection with texts, {MANY} with arrays of {} pictures", run.arguments.array));
+    heading(format!("Fairness: one connection with texts, {MANY} with arrays of {} images", run.arguments.array));
     // The round trip tells what the machine's other work costs anybody.
     let search = Mix { kinds: &[(Kind::Text, 3), (Kind::RoundTrip, 1)], pause: PAUSE };
     let array = run.array();
@@ -40,19 +40,19 @@ fn search_beside_bulk(run: &mut Run) -> anyhow::Result<()> {
     print_answers(&outcome);
     outcome.statistics.print();
     let (step, searches) = (outcome.statistics.step_p99, SEARCHES * run.idle_p50);
-    println!("limit: {} ms of a run of pictures and {SEARCHES} idle texts of {} ms", ms(step), ms(run.idle_p50));
+    println!("limit: {} ms of a run of images and {SEARCHES} idle texts of {} ms", ms(step), ms(run.idle_p50));
     let measured = outcome.tally.quantile(Kind::Text, 0.99);
     run.report.limit("text beside bulk, p99", measured, Bound::AtMost(step + searches), "ms");
     Ok(())
 }
 
 fn bulk_beside_searches(run: &mut Run) -> anyhow::Result<()> {
-    let pictures = Mix::of(&[(Kind::Picture, 1)]);
+    let images = Mix::of(&[(Kind::Image, 1)]);
     let array = run.array();
     let bulk = || repeat_n(Mix::of(&array), MANY);
-    let ways = [("alone", None), ("beside texts", Some(TEXTS)), ("beside single pictures", Some(pictures))];
+    let ways = [("alone", None), ("beside texts", Some(TEXTS)), ("beside single images", Some(images))];
     heading(format!(
-        "Fairness: {MANY} connections with arrays of {} pictures, alone and beside {MANY} with single items",
+        "Fairness: {MANY} connections with arrays of {} images, alone and beside {MANY} with single items",
         run.arguments.array
     ));
     let mut crews: Vec<Crew> = Vec::new();
@@ -75,7 +75,7 @@ fn bulk_beside_searches(run: &mut Run) -> anyhow::Result<()> {
     let row = |(rate, (name, _)): (f64, (&str, _))| {
         [format!("bulk {name}"), format!("{rate:.1}"), format!("{:.2}", rate / rates[0])]
     };
-    println!("{}", table(["", "pictures a second", "ratio"], rates.into_iter().zip(ways).map(row)));
+    println!("{}", table(["", "images a second", "ratio"], rates.into_iter().zip(ways).map(row)));
     for (rate, (name, _)) in rates.into_iter().zip(ways).skip(1) {
         let what = format!("bulk {name}, over bulk alone");
         run.report.limit(what, rate / rates[0], Bound::AtLeast(SHARE), "");

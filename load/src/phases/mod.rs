@@ -65,7 +65,7 @@ impl Run {
     /// What PostgreSQL says.
     pub fn all(mut self) -> anyhow::Result<bool> {
         self.server.describe()?;
-        println!("pictures of {} kB on average", self.inputs.bytes_of_picture() / 1000);
+        println!("images of {} kB on average", self.inputs.bytes_of_image() / 1000);
         self.idle()?;
         let phases = [
             (Phase::Crowd, crowd::measure as fn(&mut Self) -> anyhow::Result<()>),

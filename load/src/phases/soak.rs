@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What the end may have more than the first minute's end.
 const GROWTH: f64 = 5.0;
-/// Memory goes up and down with each picture: a figure is the mean of so many seconds.
+/// Memory goes up and down with each image: a figure is the mean of so many seconds.
 const SECONDS: usize = 10;
 /// The span that is not compared: the server still takes what it needs.
 const FIRST: usize = 60;

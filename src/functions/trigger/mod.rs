@@ -1,4 +1,4 @@
-//! `clip_embed_trigger`: keeps an embedding in step with its picture or text, in the manner of `tsvector_update_trigger`.
+//! `clip_embed_trigger`: keeps an embedding in step with its image or text, in the manner of `tsvector_update_trigger`.
 
 mod queued;
 mod replicated;
@@ -6,7 +6,7 @@ mod row;
 
 use super::arguments::{bytes_of, text_of};
 use super::sql_function;
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::memo::Modality;
 use crate::{embedding, settings, vector};
 use pgrx::pg_sys::Datum;
@@ -20,8 +20,8 @@ struct Options {
     source: String,
     embedding: String,
     model: String,
-    /// A picture that cannot be embedded gives NULL and a WARNING.
-    excuse: bool,
+    /// An image that cannot be embedded gives NULL and a WARNING.
+    null_on_error: bool,
 }
 
 impl Target {
@@ -29,7 +29,7 @@ impl Target {
         let (model, column) = (options.model.clone(), options.embedding.clone());
         match self.dimension {
             Some(expected) if expected != found => {
-                Err(Misuse::ColumnDimension { model, found, column, expected }.into())
+                Err(ArgumentError::ColumnDimension { model, found, column, expected }.into())
             }
             _ => Ok(()),
         }
@@ -40,17 +40,17 @@ impl Options {
     /// `'image', 'embedding' [, 'owner/name'] [, 'on_error=null']`
     fn parse(mut arguments: Vec<String>) -> Result<Self> {
         let is_option = |argument: &String| argument.starts_with("on_error=");
-        let excuse = match arguments.iter().position(is_option).map(|index| arguments.remove(index)).as_deref() {
+        let null_on_error = match arguments.iter().position(is_option).map(|index| arguments.remove(index)).as_deref() {
             None | Some("on_error=error") => false,
             Some("on_error=null") => true,
-            Some(other) => return Err(Misuse::TriggerOption { option: other.to_owned() }.into()),
+            Some(other) => return Err(ArgumentError::TriggerOption { option: other.to_owned() }.into()),
         };
         let mut arguments = arguments.into_iter();
         match (arguments.next(), arguments.next(), arguments.next(), arguments.next()) {
             (Some(source), Some(embedding), model, None) => {
-                Ok(Self { source, embedding, model: model.unwrap_or_else(settings::model), excuse })
+                Ok(Self { source, embedding, model: model.unwrap_or_else(settings::model), null_on_error })
             }
-            _ => Err(Misuse::TriggerArguments.into()),
+            _ => Err(ArgumentError::TriggerArguments.into()),
         }
     }
 }
@@ -72,7 +72,7 @@ fn run(row: Row) -> Result<Datum> {
             target.check_dimension(&options, vector.len())?;
             Ok(row.with(target, Some(vector::to_datum(&vector)?)))
         }
-        Err(error) if options.excuse && error.is_the_pictures_fault() => {
+        Err(error) if options.null_on_error && error.is_the_images_fault() => {
             error.warn();
             Ok(row.with(target, None))
         }

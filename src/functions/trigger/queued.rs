@@ -4,7 +4,7 @@ use super::super::embed_table::schema;
 use super::super::sql_function;
 use super::Options;
 use super::row::{Row, same};
-use crate::errors::{Obstacle, Result};
+use crate::errors::{Result, TableError};
 use crate::ingest::{Elevated, as_json};
 use crate::spi::{Argument, Connection, LocalSettings, Plan};
 use crate::sync;
@@ -17,13 +17,13 @@ sql_function!(clip_enqueue_trigger, pg_finfo_clip_enqueue_trigger, |call| { run(
 
 fn run(row: &Row, schema: &str) -> Result<Datum> {
     let options = match Options::parse(row.arguments()) {
-        Ok(options) if !options.excuse => options,
-        _ => return Err(Obstacle::QueueTriggerArguments.into()),
+        Ok(options) if !options.null_on_error => options,
+        _ => return Err(TableError::QueueTriggerArguments.into()),
     };
     let (source, _) = row.source(&options.source, true)?;
     let target = row.target(&options.embedding, true)?;
     if row.is_temporary() {
-        return Err(Obstacle::Temporary { table: row.name() }.into());
+        return Err(TableError::Temporary { table: row.name() }.into());
     }
     let (before, now) = (row.old_value(source), row.new_value(source));
     let changed = match (before, now) {
@@ -55,7 +55,7 @@ const PLAIN: [Oid; 7] = [
 
 fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Result<()> {
     if numbers.is_empty() {
-        return Err(Obstacle::NoPrimaryKey { table: row.name() }.into());
+        return Err(TableError::NoPrimaryKey { table: row.name() }.into());
     }
     let (mut pairs, mut values, mut is_plain) = (Vec::new(), Vec::new(), true);
     for (place, number) in (1..).zip(numbers.iter().copied()) {

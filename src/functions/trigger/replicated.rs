@@ -2,12 +2,12 @@
 
 use super::super::sql_function;
 use super::row::Row;
-use crate::errors::{Misuse, Result};
+use crate::errors::{ArgumentError, Result};
 use crate::ingest::Elevated;
 use pgrx::pg_sys::{self, Datum};
 
 sql_function!(clip_skip_replicated, pg_finfo_clip_skip_replicated, |call| {
-    Row::of(call.0).ok_or(Misuse::NotFiredAsTrigger.into()).and_then(|row| run(&row))
+    Row::of(call.0).ok_or(ArgumentError::NotFiredAsTrigger.into()).and_then(|row| run(&row))
 });
 
 /// What the process that applies changes notes itself, for a table that it writes to, is kept.

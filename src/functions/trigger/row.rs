@@ -1,7 +1,7 @@
 //! The row that a trigger is fired for.
 
 use super::super::arguments::bytes_of;
-use crate::errors::{Misuse, Obstacle, Result};
+use crate::errors::{ArgumentError, Result, TableError};
 use crate::memo::Modality;
 use crate::text;
 use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, TriggerData, TupleDesc};
@@ -41,9 +41,9 @@ impl Row {
     /// The row of a call before it is stored, to be changed; `None` where the function was not called so.
     pub fn before(call: pg_sys::FunctionCallInfo) -> Result<Self> {
         match Self::of(call) {
-            None => Err(Misuse::NotFiredAsTrigger.into()),
+            None => Err(ArgumentError::NotFiredAsTrigger.into()),
             Some(row) if row.is_fitting(pg_sys::TRIGGER_EVENT_BEFORE) => Ok(row),
-            Some(_) => Err(Misuse::TriggerEvent.into()),
+            Some(_) => Err(ArgumentError::TriggerEvent.into()),
         }
     }
 
@@ -51,7 +51,7 @@ impl Row {
     pub fn after(call: pg_sys::FunctionCallInfo) -> Result<Self> {
         match Self::of(call) {
             Some(row) if row.is_fitting(pg_sys::TRIGGER_EVENT_AFTER) => Ok(row),
-            _ => Err(Obstacle::QueueTriggerEvent.into()),
+            _ => Err(TableError::QueueTriggerEvent.into()),
         }
     }
 
@@ -162,20 +162,20 @@ impl Row {
         let number = unsafe { pg_sys::SPI_fnumber(self.description(), c_name.as_ptr()) };
         if number <= 0 {
             let (table, column) = (self.name(), name.to_owned());
-            return Err(Misuse::NoSuchColumn { table, column, columns: None }.into());
+            return Err(ArgumentError::NoSuchColumn { table, column, columns: None }.into());
         }
         let (mut type_id, mut modifier, mut collation) = (Oid::INVALID, -1, Oid::INVALID);
         // SAFETY: a column of this table.
         unsafe {
             pg_sys::get_atttypetypmodcoll(self.table(), number as i16, &mut type_id, &mut modifier, &mut collation);
             if !may_be_generated && pg_sys::get_attgenerated(self.table(), number as i16) != 0 {
-                return Err(Misuse::GeneratedColumn { column: name.to_owned() }.into());
+                return Err(ArgumentError::GeneratedColumn { column: name.to_owned() }.into());
             }
         }
         Ok((number, type_id, modifier))
     }
 
-    /// The column of pictures or texts. Where it is generated, it has its value only after the row is stored.
+    /// The column of images or texts. Where it is generated, it has its value only after the row is stored.
     pub fn source(&self, name: &str, may_be_generated: bool) -> Result<(i32, Modality)> {
         let (number, type_id, _) = self.column(name, may_be_generated)?;
         // SAFETY: a type that exists.
@@ -184,7 +184,7 @@ impl Row {
             pg_sys::TEXTOID | pg_sys::VARCHAROID => Modality::Text,
             _ => {
                 let (column, found) = (name.to_owned(), type_name(type_id));
-                return Err(Misuse::NotASourceColumn { column, found }.into());
+                return Err(ArgumentError::NotASourceColumn { column, found }.into());
             }
         };
         Ok((number, modality))
@@ -206,7 +206,7 @@ impl Row {
                 }
         };
         if !is_vector {
-            return Err(Misuse::NotAVectorColumn { column: name.to_owned(), found: type_name(type_id) }.into());
+            return Err(ArgumentError::NotAVectorColumn { column: name.to_owned(), found: type_name(type_id) }.into());
         }
         Ok(Target { number, dimension: usize::try_from(modifier).ok().filter(|dimension| *dimension > 0) })
     }

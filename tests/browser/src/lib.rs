@@ -20,7 +20,7 @@ pub struct View {
     pub width: u32,
     /// Height in CSS pixels.
     pub height: u32,
-    /// Whether the user wishes a dark page.
+    /// Whether the user options a dark page.
     pub dark: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct Report {
     pub title: String,
     /// The document as the browser understood it, as HTML.
     pub dom: String,
-    /// Alternative texts of the pictures that the browser could not draw.
+    /// Alternative texts of the images that the browser could not draw.
     pub undrawn: Vec<String>,
     /// One for each view.
     pub screenshots: Vec<Screenshot>,

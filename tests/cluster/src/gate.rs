@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A pipe in place of a file, such as a model's: who opens it waits until the test hands the file out, or is killed. A
-/// model that is read while the pipe is there seems to have no such file; so read it before, by using its other tower.
+/// model that is read while the pipe is there seems to have no such file; so read it before, by using its other encoder.
 pub struct Gate {
     file: PathBuf,
     pipe: PathBuf,

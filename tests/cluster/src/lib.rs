@@ -9,7 +9,7 @@
 //! web           a web server that may misbehave
 //! gate          a file that whoever opens it has to wait for
 //! load          what the server has to do
-//! pictures      pictures that are larger than those of tests/golden
+//! images      images that are larger than those of tests/golden
 //! container     a cluster as in a container: the postmaster is process 1
 //! ```
 //!
@@ -19,9 +19,9 @@
 mod cluster;
 mod container;
 mod gate;
+mod images;
 mod installation;
 mod load;
-mod pictures;
 mod process;
 mod request;
 mod sql;
@@ -30,12 +30,11 @@ mod web;
 pub use cluster::{Builder, Cluster, DIMENSION, MODEL, StopMode};
 pub use container::Container;
 pub use gate::Gate;
+pub use images::bits;
 pub use load::Load;
-pub use pictures::bits;
 pub use process::{Process, wait_until};
 pub use request::{Request, Silence};
 pub use sql::{
-    Counters, backend_pid, cosine, counters, embed_image, embed_text, embed_text_with, explain, picture, refusal,
-    report,
+    Counters, backend_pid, cosine, counters, embed_image, embed_text, embed_text_with, explain, image, refusal, report,
 };
 pub use web::{Answer, Web};

@@ -32,7 +32,7 @@ impl Request {
         Self::begin(client, move |client| embed_text(client, &text))
     }
 
-    /// Asks for a picture.
+    /// Asks for an image.
     pub fn image(client: Client, image: Vec<u8>) -> Self {
         Self::begin(client, move |client| embed_image(client, &image))
     }

@@ -25,7 +25,7 @@ pub fn embed_text_with(client: &mut Client, text: &str, model: &str) -> Result<V
     client.query_one("SELECT clip_embed_text($1, $2)::real[]", &[&text, &model]).map(|row| row.get(0))
 }
 
-/// The embedding of a picture with the session's model.
+/// The embedding of an image with the session's model.
 ///
 /// # Errors
 /// What the server raised.
@@ -33,9 +33,9 @@ pub fn embed_image(client: &mut Client, image: &[u8]) -> Result<Vec<f32>, Error>
     client.query_one("SELECT clip_embed_image($1)::real[]", &[&image]).map(|row| row.get(0))
 }
 
-/// A picture of tests/golden/pictures.
-pub fn picture(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/pictures").join(name);
+/// An image of tests/golden/images.
+pub fn image(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/images").join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -83,7 +83,7 @@ pub struct Counters {
     pub pid: i32,
     /// Texts embedded.
     pub texts: i64,
-    /// Pictures embedded.
+    /// Images embedded.
     pub images: i64,
     /// Requests answered.
     pub requests: i64,

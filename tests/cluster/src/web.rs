@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub enum Answer {
     /// With these bytes.
-    Picture(Vec<u8>),
+    Image(Vec<u8>),
     /// With this status and an empty page.
     Status(u16),
     /// With a page of text.
@@ -83,7 +83,7 @@ fn serve(mut stream: TcpStream, answers: &HashMap<String, Answer>, counts: &Coun
     // Whoever leaves in the middle is not this thread's business.
     let _ = match answers.get(path.split('?').next().unwrap_or_default()) {
         None => answer(&mut stream, "404 Not Found", "text/html", b"<h1>gone</h1>"),
-        Some(Answer::Picture(bytes)) => answer(&mut stream, "200 OK", "image/png", bytes),
+        Some(Answer::Image(bytes)) => answer(&mut stream, "200 OK", "image/png", bytes),
         Some(Answer::Status(code)) => answer(&mut stream, &format!("{code} X"), "text/plain", b""),
         Some(Answer::Page(text)) => answer(&mut stream, "200 OK", "text/html", text.as_bytes()),
         Some(Answer::Redirect(to)) => {

@@ -1,6 +1,6 @@
 //! Embeddings that Postgres keeps up to date: a generated column, a trigger, an expression index.
 
-use cluster_tests::{Cluster, cosine, embed_image, picture};
+use cluster_tests::{Cluster, cosine, embed_image, image};
 use postgres::Client;
 
 fn stored(client: &mut Client, table: &str) -> Vec<f32> {
@@ -8,12 +8,12 @@ fn stored(client: &mut Client, table: &str) -> Vec<f32> {
 }
 
 fn follows_insert_and_update(client: &mut Client, table: &str) {
-    let pictures = ["photo_444.jpg", "gradient.png"].map(picture);
-    let expected = pictures.each_ref().map(|image| embed_image(client, image).unwrap());
-    assert!(cosine(&expected[0], &expected[1]) < 0.999, "the two pictures must differ");
-    client.execute(&format!("INSERT INTO {table} (id, image) VALUES (1, $1)"), &[&pictures[0]]).unwrap();
+    let images = ["photo_444.jpg", "gradient.png"].map(image);
+    let expected = images.each_ref().map(|image| embed_image(client, image).unwrap());
+    assert!(cosine(&expected[0], &expected[1]) < 0.999, "the two images must differ");
+    client.execute(&format!("INSERT INTO {table} (id, image) VALUES (1, $1)"), &[&images[0]]).unwrap();
     assert_eq!(stored(client, table), expected[0]);
-    client.execute(&format!("UPDATE {table} SET image = $1 WHERE id = 1"), &[&pictures[1]]).unwrap();
+    client.execute(&format!("UPDATE {table} SET image = $1 WHERE id = 1"), &[&images[1]]).unwrap();
     assert_eq!(stored(client, table), expected[1]);
     client.execute(&format!("INSERT INTO {table} (id, image) VALUES (2, NULL)"), &[]).unwrap();
     let empty: bool =
@@ -32,8 +32,8 @@ fn generated_column() {
         )
         .unwrap();
     follows_insert_and_update(&mut client, "generated");
-    // A picture that is none leaves the row as it was.
-    let result = client.execute("UPDATE generated SET image = 'no picture' WHERE id = 1", &[]);
+    // An image that is none leaves the row as it was.
+    let result = client.execute("UPDATE generated SET image = 'no image' WHERE id = 1", &[]);
     assert_eq!(cluster_tests::refusal(result).code().code(), "22P03");
 }
 

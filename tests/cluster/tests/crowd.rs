@@ -2,16 +2,16 @@
 
 use cluster_tests::{
     Cluster, DIMENSION, Gate, Load, MODEL, Process, Request, Silence, backend_pid, counters, embed_image, embed_text,
-    picture, refusal,
+    image, refusal,
 };
 use postgres::Client;
 use rustix::process::{Pid, Signal, kill_process};
 
 const SESSIONS: usize = 50;
 
-/// A pipe in place of the text tower of a model that was read already.
+/// A pipe in place of the text encoder of a model that was read already.
 fn gate(cluster: &Cluster, witness: &mut Client) -> Gate {
-    embed_image(witness, &picture("black.png")).unwrap();
+    embed_image(witness, &image("black.png")).unwrap();
     Gate::before(&cluster.models().join(MODEL).join("onnx/text_model.onnx"))
 }
 

@@ -40,7 +40,7 @@ fn names_find_their_emoji() {
         .unwrap();
     for part in source.emoji().chunks(100) {
         let names: Vec<&str> = part.iter().map(|emoji| emoji.name.as_str()).collect();
-        let images: Vec<Vec<u8>> = part.iter().map(|emoji| source.picture(emoji).unwrap()).collect();
+        let images: Vec<Vec<u8>> = part.iter().map(|emoji| source.image(emoji).unwrap()).collect();
         client
             .execute(
                 "INSERT INTO emoji (name, image, embedding)

@@ -1,6 +1,6 @@
 //! Filling a table: several sessions at once, and what is left when one is stopped in the middle.
 
-use cluster_tests::{Cluster, backend_pid, picture, refusal, wait_until};
+use cluster_tests::{Cluster, backend_pid, image, refusal, wait_until};
 use postgres::{Client, NoTls};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -210,7 +210,7 @@ fn rows_that_others_have_locked_are_left_out() {
     assert_eq!(number(&mut client, same), 1);
 }
 
-/// Pictures of some megabytes: no more of them in the backend at a time than a few requests hold.
+/// Images of some megabytes: no more of them in the backend at a time than a few requests hold.
 #[test]
 fn memory_of_the_backend_is_bounded() {
     let cluster = Cluster::on_demand();
@@ -221,8 +221,8 @@ fn memory_of_the_backend_is_bounded() {
              ALTER TABLE large ALTER image SET STORAGE EXTERNAL",
         )
         .unwrap();
-    // Bytes behind the end of a picture are no part of it.
-    let mut image = picture("exact.png");
+    // Bytes behind the end of an image are no part of it.
+    let mut image = image("exact.png");
     image.resize(4 << 20, 0);
     client.execute("INSERT INTO large SELECT n, $1 FROM generate_series(1, 100) AS n", &[&image]).unwrap();
     let mut working = cluster.connect();
@@ -232,6 +232,6 @@ fn memory_of_the_backend_is_bounded() {
     let status = std::fs::read_to_string(format!("/proc/{backend}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     let peak: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    // 400 MB of pictures; three requests of 16 MiB, each held twice, and shared buffers.
+    // 400 MB of images; three requests of 16 MiB, each held twice, and shared buffers.
     assert!(peak < 300 << 10, "{peak} kB");
 }

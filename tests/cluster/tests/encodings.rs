@@ -1,6 +1,6 @@
 //! Databases in other encodings than UTF8: a text means the same everywhere, or the error says why it cannot.
 
-use cluster_tests::{Cluster, cosine, embed_text, picture, refusal, report};
+use cluster_tests::{Cluster, cosine, embed_text, image, refusal, report};
 use postgres::Client;
 
 /// A database in this encoding, with the extension. The client speaks UTF-8 to each.
@@ -41,7 +41,7 @@ fn labels(client: &mut Client) -> Vec<(String, f32)> {
 
 fn gallery(client: &mut Client) -> String {
     let query = "SELECT clip_gallery($1, 'Jürgen & é', 0.5, 'Übersicht')";
-    client.query_one(query, &[&picture("tall.png")]).unwrap().get(0)
+    client.query_one(query, &[&image("tall.png")]).unwrap().get(0)
 }
 
 /// What a function answers in a UTF8 database, it answers here.

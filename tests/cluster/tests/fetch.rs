@@ -1,6 +1,6 @@
-//! Pictures by URL: what a session sees of hosts that misbehave, and what is left of it when the session leaves.
+//! Images by URL: what a session sees of hosts that misbehave, and what is left of it when the session leaves.
 
-use cluster_tests::{Answer, Cluster, Web, backend_pid, embed_text, picture, refusal, wait_until};
+use cluster_tests::{Answer, Cluster, Web, backend_pid, embed_text, image, refusal, wait_until};
 use postgres::Client;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 const SOON: Duration = Duration::from_secs(5);
 
 fn web() -> Web {
-    let image = picture("exact.png");
+    let image = image("exact.png");
     Web::start([
-        ("/good.png", Answer::Picture(image.clone())),
+        ("/good.png", Answer::Image(image.clone())),
         ("/late.png", Answer::Late(image, Duration::from_millis(300))),
-        ("/page", Answer::Page("<html>This picture has moved.</html>")),
+        ("/page", Answer::Page("<html>This image has moved.</html>")),
         ("/broken", Answer::Status(500)),
         ("/moved", Answer::Redirect("/good.png".to_owned())),
         ("/inside", Answer::Redirect("http://169.254.169.254/latest/meta-data/".to_owned())),
@@ -42,7 +42,7 @@ fn good_and_dead_urls_together() {
     let urls: Vec<String> = paths.iter().map(|path| web.url(path)).collect();
     let rows = client.query("SELECT * FROM clip_fetch_images($1)", &[&urls]).unwrap();
     let expected =
-        [None, Some("404"), None, Some("is not a picture"), Some("500"), Some("not public"), Some("2000 ms"), None];
+        [None, Some("404"), None, Some("is not an image"), Some("500"), Some("not public"), Some("2000 ms"), None];
     assert_eq!(rows.len(), expected.len());
     for (index, (row, expected)) in rows.iter().zip(expected).enumerate() {
         assert_eq!(row.get::<_, i32>("ordinal"), index as i32 + 1);
@@ -50,13 +50,13 @@ fn good_and_dead_urls_together() {
         let (image, error): (Option<Vec<u8>>, Option<String>) = (row.get("image"), row.get("error"));
         match expected {
             None => {
-                assert_eq!((image, error), (Some(picture("exact.png")), None));
+                assert_eq!((image, error), (Some(image("exact.png")), None));
                 assert_eq!(row.get::<_, String>("content_type"), "image/png");
             }
             Some(part) => assert!(image.is_none() && error.as_ref().is_some_and(|e| e.contains(part)), "{error:?}"),
         }
     }
-    assert_eq!(fetch(&mut client, &web.url("/moved")).unwrap(), picture("exact.png"));
+    assert_eq!(fetch(&mut client, &web.url("/moved")).unwrap(), image("exact.png"));
     let dead = refusal(fetch(&mut client, &web.url("/gone")));
     assert_eq!((dead.code().code(), dead.message().contains("404")), ("58030", true), "{dead:?}");
     let inside = refusal(fetch(&mut client, &web.url("/inside")));
@@ -79,7 +79,7 @@ fn as_they_come() {
 }
 
 #[test]
-fn an_endless_picture_ends_at_the_limit() {
+fn an_endless_image_ends_at_the_limit() {
     let (cluster, web) = (cluster(&[("clip_search.max_image_bytes", "1MB")]), web());
     let error = refusal(fetch(&mut cluster.connect(), &web.url("/endless")));
     assert_eq!(error.code().code(), "54000");
@@ -123,7 +123,7 @@ fn whoever_leaves_takes_the_fetch_along() {
     other.execute("SELECT pg_terminate_backend($1)", &[&backend]).unwrap();
     assert!(request.join().unwrap().is_err());
     wait_until("the host is rid of it", SOON, || web.held() == 0);
-    assert_eq!(fetch(&mut other, &web.url("/good.png")).unwrap(), picture("exact.png"));
+    assert_eq!(fetch(&mut other, &web.url("/good.png")).unwrap(), image("exact.png"));
     cluster.assert_sessions_survived();
 }
 
@@ -139,7 +139,7 @@ fn a_killed_server_is_replaced_in_the_middle() {
     cluster.server().kill();
     let rows = request.join().unwrap().unwrap();
     let found: Vec<(i32, Option<Vec<u8>>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let expected: Vec<(i32, Option<Vec<u8>>)> = (1..=8).map(|ordinal| (ordinal, Some(picture("exact.png")))).collect();
+    let expected: Vec<(i32, Option<Vec<u8>>)> = (1..=8).map(|ordinal| (ordinal, Some(image("exact.png")))).collect();
     assert_eq!(found, expected);
     assert_eq!(web.requests("/late.png?0"), 1, "what was answered is not asked for again");
     cluster.assert_sessions_survived();
@@ -159,7 +159,7 @@ fn only_who_is_granted_may() {
     admin.batch_execute("GRANT EXECUTE ON FUNCTION clip_fetch_image(text) TO curator").unwrap();
     assert_eq!(code("curator"), Err("55000".to_owned()));
     admin.batch_execute("ALTER DATABASE postgres SET clip_search.url_fetch = on").unwrap();
-    assert_eq!(code("curator"), Ok(picture("exact.png")));
+    assert_eq!(code("curator"), Ok(image("exact.png")));
     assert_eq!(code("visitor"), Err("42501".to_owned()));
     assert_eq!(web.requests("/good.png"), 1);
 }
@@ -184,20 +184,20 @@ fn the_allow_list_follows_the_configuration() {
 
 /// The result goes to disk, not to the backend's memory.
 #[test]
-fn many_pictures_take_little_memory() {
-    const PICTURES: usize = 300;
-    let mut large = picture("exact.png");
+fn many_images_take_little_memory() {
+    const IMAGES: usize = 300;
+    let mut large = image("exact.png");
     large.resize(1 << 20, 0);
-    let web = Web::start([("/large.png", Answer::Picture(large))]);
+    let web = Web::start([("/large.png", Answer::Image(large))]);
     let cluster = cluster(&[("clip_search.url_connections_per_host", "16"), ("work_mem", "1MB")]);
     let mut client = cluster.connect();
     let backend = backend_pid(&mut client);
-    let urls: Vec<String> = (0..PICTURES).map(|_| web.url("/large.png")).collect();
+    let urls: Vec<String> = (0..IMAGES).map(|_| web.url("/large.png")).collect();
     let query = "SELECT count(*), sum(length(image)) FROM clip_fetch_images($1, false)";
     let row = client.query_one(query, &[&urls]).unwrap();
-    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (PICTURES as i64, (PICTURES as i64) << 20));
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (IMAGES as i64, (IMAGES as i64) << 20));
     let status = std::fs::read_to_string(format!("/proc/{backend}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak < 150 << 10, "{peak} kB for {PICTURES} MiB of pictures");
+    assert!(peak < 150 << 10, "{peak} kB for {IMAGES} MiB of images");
 }

@@ -1,7 +1,7 @@
 //! The gallery as psql writes it, in a browser.
 
 use browser::{DESKTOP, PHONE};
-use cluster_tests::{Cluster, picture};
+use cluster_tests::{Cluster, image};
 use std::path::Path;
 
 #[test]
@@ -11,20 +11,18 @@ fn the_page_that_psql_writes() {
     client
         .batch_execute("CREATE TABLE photos (id serial PRIMARY KEY, image bytea, caption text, similarity real)")
         .unwrap();
-    let pictures =
+    let images =
         ["photo_420.jpg", "alpha.png", "photo.gif", "photo.webp", "photo.tiff", "photo.bmp", "tall.png", "wide.png"];
     let captions =
         ["<script>document.title = 'changed'</script>", "\"><img src=x onerror=alert(1)>", "Jürgen 猫 🐈", "plain"];
-    for (number, name) in pictures.iter().enumerate() {
+    for (number, name) in images.iter().enumerate() {
         let caption = captions[number % captions.len()];
         let similarity = 1.0 - number as f32 / 10.0;
         let statement = "INSERT INTO photos (image, caption, similarity) VALUES ($1, $2, $3)";
-        client.execute(statement, &[&picture(name), &caption, &similarity]).unwrap();
+        client.execute(statement, &[&image(name), &caption, &similarity]).unwrap();
     }
     client
-        .batch_execute(
-            "INSERT INTO photos (image, caption) VALUES (NULL, 'no picture'), ('a text', 'no picture either')",
-        )
+        .batch_execute("INSERT INTO photos (image, caption) VALUES (NULL, 'no image'), ('a text', 'no image either')")
         .unwrap();
     let page = cluster.file("gallery.html", "", 0o666);
     // What README says; the client's encoding must not matter.
@@ -42,8 +40,8 @@ fn the_page_that_psql_writes() {
     assert_eq!(report.requests.len(), 1, "the page itself: {:?}", report.requests);
     assert_eq!(report.title, "Cats & <dogs>");
     assert_eq!(report.undrawn, [""; 0]);
-    assert_eq!(report.dom.matches("<img").count(), pictures.len());
-    assert_eq!(report.dom.matches("<figure").count(), pictures.len() + 2);
+    assert_eq!(report.dom.matches("<img").count(), images.len());
+    assert_eq!(report.dom.matches("<figure").count(), images.len() + 2);
     assert!(!report.dom.contains("<script") && report.dom.contains("Jürgen 猫 🐈"));
     for screenshot in &report.screenshots {
         assert!(screenshot.overflow <= 0, "{screenshot:?}");

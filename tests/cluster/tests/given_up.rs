@@ -1,7 +1,7 @@
 //! Requests that their sessions give up while others go on: nothing of them stays in the server.
 
 use cluster_tests::{
-    Cluster, DIMENSION, Gate, Load, MODEL, Process, Request, backend_pid, embed_image, embed_text, picture, refusal,
+    Cluster, DIMENSION, Gate, Load, MODEL, Process, Request, backend_pid, embed_image, embed_text, image, refusal,
     wait_until,
 };
 use postgres::{Client, NoTls};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The generous bound of what should be immediate.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A server that has texts answered, and pictures wait for the model.
+/// A server that has texts answered, and images wait for the model.
 struct Server {
     cluster: Cluster,
     witness: Client,
@@ -29,9 +29,9 @@ impl Server {
         Self { cluster, witness, at_rest, gate }
     }
 
-    /// A request for a picture, once the server has it.
+    /// A request for an image, once the server has it.
     fn request(&mut self, client: Client) -> Request {
-        let request = Request::image(client, picture("photo_444.jpg"));
+        let request = Request::image(client, image("photo_444.jpg"));
         self.is_under_way();
         request
     }
@@ -44,13 +44,13 @@ impl Server {
     }
 
     /// Others are answered all the time; and what was given up leaves the server though its model is still being
-    /// loaded. When it is there, everybody gets pictures too.
+    /// loaded. When it is there, everybody gets images too.
     fn forgets(mut self) {
         let at_rest = self.at_rest;
         assert_eq!(embed_text(&mut self.witness, "somebody else").unwrap().len(), DIMENSION);
         Load::wait_for(&mut self.witness, "nothing is left of the request", |load| load == at_rest);
         self.gate.open();
-        assert_eq!(embed_image(&mut self.cluster.connect(), &picture("photo_444.jpg")).unwrap().len(), DIMENSION);
+        assert_eq!(embed_image(&mut self.cluster.connect(), &image("photo_444.jpg")).unwrap().len(), DIMENSION);
         Load::wait_for(&mut self.witness, "nothing is left of any request", |load| load == at_rest);
         self.cluster.assert_sessions_survived();
     }
@@ -109,9 +109,9 @@ fn terminated() {
 #[test]
 fn disconnected() {
     let mut server = Server::start();
-    server.witness.batch_execute("CREATE TABLE pictures (picture bytea)").unwrap();
-    server.witness.execute("INSERT INTO pictures VALUES ($1)", &[&picture("photo_444.jpg")]).unwrap();
-    let query = "SELECT clip_embed_image(picture) FROM pictures";
+    server.witness.batch_execute("CREATE TABLE images (image bytea)").unwrap();
+    server.witness.execute("INSERT INTO images VALUES ($1)", &[&image("photo_444.jpg")]).unwrap();
+    let query = "SELECT clip_embed_image(image) FROM images";
     let mut psql = server.cluster.psql().args(["-c", query]).spawn().unwrap();
     server.is_under_way();
     psql.kill().unwrap();
@@ -134,7 +134,7 @@ fn killed() {
         server.cluster.psql().args(["-c", "SELECT 1"]).output().unwrap().status.success()
     });
     server.gate.lift();
-    assert_eq!(embed_image(&mut server.cluster.connect(), &picture("photo_444.jpg")).unwrap().len(), DIMENSION);
+    assert_eq!(embed_image(&mut server.cluster.connect(), &image("photo_444.jpg")).unwrap().len(), DIMENSION);
 }
 
 /// Many items that wait for the device: those of the session that gives up leave the queue, the others' are answered.

@@ -1,6 +1,6 @@
 //! Everything that a user may pass, and what must not happen to it.
 
-use cluster_tests::{Cluster, DIMENSION, cosine, counters, embed_image, embed_text, picture, refusal};
+use cluster_tests::{Cluster, DIMENSION, cosine, counters, embed_image, embed_text, image, refusal};
 
 fn assert_unit(vector: &[f32]) {
     assert_eq!(vector.len(), DIMENSION);
@@ -79,7 +79,7 @@ fn arrays() {
 fn failing_element_is_named() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
-    let images: Vec<Option<Vec<u8>>> = vec![Some(picture("small.png")), None, Some(b"no picture".to_vec())];
+    let images: Vec<Option<Vec<u8>>> = vec![Some(image("small.png")), None, Some(b"no image".to_vec())];
     let error = refusal(client.query("SELECT clip_embed_images($1)", &[&images]));
     assert_eq!(error.code().code(), "22P03");
     assert!(error.detail().unwrap().contains("element 3"), "{error:?}");
@@ -98,7 +98,7 @@ fn many_items_in_one_call() {
 }
 
 #[test]
-fn pictures_of_every_format() {
+fn images_of_every_format() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     for name in [
@@ -118,13 +118,13 @@ fn pictures_of_every_format() {
         "tall.png",
         "wide.png",
     ] {
-        assert_unit(&embed_image(&mut client, &picture(name)).unwrap_or_else(|error| panic!("{name}: {error:?}")));
+        assert_unit(&embed_image(&mut client, &image(name)).unwrap_or_else(|error| panic!("{name}: {error:?}")));
     }
 }
 
 /// A PNG that says it is 60,000 pixels wide and high: 14 GB when decoded.
 fn bomb() -> Vec<u8> {
-    let mut png = picture("noise.png");
+    let mut png = image("noise.png");
     png[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
     png[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
     let crc = crc32(&png[12..29]);
@@ -139,16 +139,16 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn pictures_that_are_none() {
+fn images_that_are_none() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
-    embed_image(&mut client, &picture("small.png")).unwrap();
+    embed_image(&mut client, &image("small.png")).unwrap();
     let server = cluster.server();
-    let jpeg = picture("photo_444.jpg");
-    let png = picture("noise.png");
+    let jpeg = image("photo_444.jpg");
+    let png = image("noise.png");
     for (what, bytes, codes) in [
         ("nothing", vec![], "22P03"),
-        ("a word", b"picture".to_vec(), "22P03"),
+        ("a word", b"image".to_vec(), "22P03"),
         ("zeros", vec![0; 100_000], "22P03"),
         ("a JPEG's first bytes", jpeg[..20].to_vec(), "22P03"),
         ("half a PNG", png[..png.len() / 2].to_vec(), "22P03"),
@@ -173,7 +173,7 @@ fn stored_compressed_and_out_of_line() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     client.batch_execute("CREATE TABLE t (image bytea, words text)").unwrap();
-    let (image, words) = (picture("photo.bmp"), "word ".repeat(10_000));
+    let (image, words) = (image("photo.bmp"), "word ".repeat(10_000));
     client.execute("INSERT INTO t VALUES ($1, $2)", &[&image, &words]).unwrap();
     let row =
         client.query_one("SELECT clip_embed_image(image)::real[], clip_embed_text(words)::real[] FROM t", &[]).unwrap();

@@ -1,7 +1,7 @@
 //! Memory runs out: what the operating system gives to the server, and what the settings let it have.
 
 use cluster_tests::{
-    Cluster, DIMENSION, MODEL, Process, bits, embed_image, embed_text, embed_text_with, picture, report, wait_until,
+    Cluster, DIMENSION, MODEL, Process, bits, embed_image, embed_text, embed_text_with, image, report, wait_until,
 };
 use postgres::{Client, Error};
 use std::fs::{self, File};
@@ -23,11 +23,11 @@ fn limit_address_space(client: &mut Client, process: Process, bytes: &str) {
     client.batch_execute(&command).expect("prlimit, of the package util-linux");
 }
 
-/// Two pictures that take some hundred megabytes when they are decoded.
+/// Two images that take some hundred megabytes when they are decoded.
 fn embed_large(client: &mut Client) -> Result<usize, Error> {
-    let pictures = [bits(9000, 9000, 1), bits(9000, 9000, 2)];
+    let images = [bits(9000, 9000, 1), bits(9000, 9000, 2)];
     let count = "SELECT cardinality(clip_embed_images($1::bytea[]))";
-    client.query_one(count, &[&pictures.as_slice()]).map(|row| row.get::<_, i32>(0) as usize)
+    client.query_one(count, &[&images.as_slice()]).map(|row| row.get::<_, i32>(0) as usize)
 }
 
 /// The next server has memory again, and answers the request that has ended the first.
@@ -35,7 +35,7 @@ fn embed_large(client: &mut Client) -> Result<usize, Error> {
 fn server_has_no_memory_once() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
-    embed_image(&mut client, &picture("black.png")).unwrap();
+    embed_image(&mut client, &image("black.png")).unwrap();
     embed_text(&mut client, "before").unwrap();
     let server = cluster.server();
     let limit = address_space(server) + (32 << 20);
@@ -54,14 +54,14 @@ fn server_has_no_memory_once() {
     cluster.assert_sessions_survived();
 }
 
-/// No server has the memory for it. What fails is the allocation of the decoded picture, which ends the process; it ends
+/// No server has the memory for it. What fails is the allocation of the decoded image, which ends the process; it ends
 /// the next one too, so the session gets an error. The small requests of others are answered before and after.
 #[test]
 fn no_server_has_memory() {
     let cluster = Cluster::on_demand();
     let mut clients = [cluster.connect(), cluster.connect()];
     for client in &mut clients {
-        embed_image(client, &picture("black.png")).unwrap();
+        embed_image(client, &image("black.png")).unwrap();
         embed_text(client, "before").unwrap();
     }
     let limit = address_space(cluster.server()) + (256 << 20);
@@ -72,7 +72,7 @@ fn no_server_has_memory() {
         assert!(said.starts_with("53200: ") || said.starts_with("08006: "), "{said}");
         for client in &mut clients {
             assert_eq!(embed_text(client, &format!("after {round}")).unwrap().len(), DIMENSION);
-            assert_eq!(embed_image(client, &picture("photo_444.jpg")).unwrap().len(), DIMENSION);
+            assert_eq!(embed_image(client, &image("photo_444.jpg")).unwrap().len(), DIMENSION);
         }
     }
     limit_address_space(&mut clients[0], cluster.supervisor(), "unlimited");
@@ -92,14 +92,14 @@ fn without_what_it_has(said: &str) -> String {
 fn bound_too_small_for_a_model() {
     let cluster = Cluster::builder().set("clip_search.max_server_memory", "1MB").start();
     let mut client = cluster.connect();
-    for (tower, said) in [
+    for (encoder, said) in [
         ("text", report(embed_text(&mut client, "x"))),
-        ("vision", report(embed_image(&mut client, &picture("black.png")))),
+        ("image", report(embed_image(&mut client, &image("black.png")))),
     ] {
         assert_eq!(
             without_what_it_has(&said),
             format!(
-                "53200: model \"golden/small\" ran out of memory: loading its {tower} tower needs about 1 MiB, \
+                "53200: model \"golden/small\" ran out of memory: loading its {encoder} encoder needs about 1 MiB, \
                  the server has N MiB, and clip_search.max_server_memory is 1 MiB\n\
                  HINT: Raise clip_search.max_server_memory where it is the limit, lower clip_search.max_batch, or use a \
                  smaller model."
@@ -118,7 +118,7 @@ fn refused_for_its_bytes(side: usize, needed: u32) {
     let image = bits(side, side, 1);
     let said = without_what_it_has(&report(embed_image(&mut cluster.connect(), &image)));
     let (message, rest) = said.split_once('\n').expect(&said);
-    // The picture, and the name of the model.
+    // The image, and the name of the model.
     let length: usize = message.split(' ').find_map(|word| word.parse().ok()).expect(message);
     assert!((image.len()..image.len() + 100).contains(&length), "{message}");
     assert_eq!(message, format!("53200: a request of {length} bytes does not fit into the server's memory"));
@@ -150,22 +150,22 @@ fn bound_counts_the_weights() {
     let mut client = cluster.connect();
     let weights = cluster.models().join(MODEL).join("onnx/text_model.onnx_data");
     File::create(&weights).unwrap().set_len(1 << 30).unwrap();
-    embed_image(&mut client, &picture("black.png")).unwrap();
+    embed_image(&mut client, &image("black.png")).unwrap();
     let said = report(embed_text(&mut client, "x"));
-    assert!(said.contains("loading its text tower needs about 2049 MiB"), "{said}");
+    assert!(said.contains("loading its text encoder needs about 2049 MiB"), "{said}");
     fs::remove_file(&weights).unwrap();
     assert_eq!(
         report(embed_text(&mut client, "x")),
-        "55000: the text tower of model \"golden/small\" cannot be used: its files were replaced while the model was loaded\n\
+        "55000: the text encoder of model \"golden/small\" cannot be used: its files were replaced while the model was loaded\n\
          HINT: Run SELECT clip_restart_server() as a superuser, and embed again."
     );
     client.query("SELECT clip_restart_server()", &[]).unwrap();
     assert_eq!(embed_text(&mut client, "x").unwrap().len(), DIMENSION);
-    assert_eq!(embed_image(&mut client, &picture("photo_444.jpg")).unwrap().len(), DIMENSION);
+    assert_eq!(embed_image(&mut client, &image("photo_444.jpg")).unwrap().len(), DIMENSION);
     cluster.assert_sessions_survived();
 }
 
-/// Megabytes of weights that [`fatten`] gives a tower.
+/// Megabytes of weights that [`fatten`] gives an encoder.
 const WEIGHTS: u64 = 64;
 
 /// Adds an output to an ONNX graph that is nothing but weights. The messages of this format are merged where one is
@@ -217,7 +217,7 @@ fn model_that_was_not_used_longest_makes_way() {
     }
     let mut client = cluster.connect();
     let loaded = |client: &mut Client| -> Vec<String> {
-        let query = "SELECT model FROM clip_stat_models WHERE loaded AND tower = 'text' ORDER BY model";
+        let query = "SELECT model FROM clip_stat_models WHERE loaded AND encoder = 'text' ORDER BY model";
         client.query(query, &[]).unwrap().iter().map(|row| row.get(0)).collect()
     };
     for (number, model) in ["golden/small", "golden/second", "golden/small"].into_iter().enumerate() {
@@ -231,7 +231,7 @@ fn model_that_was_not_used_longest_makes_way() {
     cluster.wait_for_log("took new settings");
     assert_eq!(embed_text_with(&mut client, "x", "golden/third").unwrap().len(), DIMENSION);
     assert_eq!(loaded(&mut client), ["golden/small", "golden/third"]);
-    cluster.wait_for_log("unloaded the text tower of model \"golden/second\"");
+    cluster.wait_for_log("unloaded the text encoder of model \"golden/second\"");
     // And back again.
     assert_eq!(embed_text_with(&mut client, "y", "golden/second").unwrap().len(), DIMENSION);
     assert_eq!(loaded(&mut client), ["golden/second", "golden/third"]);

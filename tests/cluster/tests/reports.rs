@@ -56,9 +56,9 @@ fn settings() {
     cluster.reconfigure(&[("clip_search.device", "cpu"), ("clip_search.max_image_pixels", "100")]);
     comes_to_say(
         &cluster,
-        |client| embed_image(client, &cluster_tests::picture("exact.png")),
-        "54000: picture is 48 x 48, more than 100 pixels\n\
-         HINT: Scale the picture down, or raise clip_search.max_image_pixels.",
+        |client| embed_image(client, &cluster_tests::image("exact.png")),
+        "54000: image is 48 x 48, more than 100 pixels\n\
+         HINT: Scale the image down, or raise clip_search.max_image_pixels.",
     );
     cluster.reconfigure(&[("clip_search.url_allow", "10.0.0.0/99"), ("clip_search.url_fetch", "on")]);
     comes_to_say(
@@ -202,8 +202,8 @@ fn fetching() {
         assert_eq!(said.replace(&url, "URL"), expected);
     };
     says("/silent", "58030: \"URL\" was not fetched within 300 ms\nHINT: Try again, or raise clip_search.url_timeout.");
-    says("/round", "58030: \"URL\" redirects more than 5 times\nHINT: Pass the URL that the picture has now.");
+    says("/round", "58030: \"URL\" redirects more than 5 times\nHINT: Pass the URL that the image has now.");
     says("/broken", "58030: \"URL\" answered 503 Service Unavailable");
-    says("/page", "58030: \"URL\" is not a picture\nDETAIL: The answer has 6 bytes, text/html.");
+    says("/page", "58030: \"URL\" is not an image\nDETAIL: The answer has 6 bytes, text/html.");
     says("/gone", "58030: \"URL\" answered 404 Not Found");
 }

@@ -1,7 +1,7 @@
 //! The settings: who may set them, and that each takes effect when it says so.
 
 use cluster_tests::{
-    Cluster, DIMENSION, MODEL, cosine, counters, embed_image, embed_text, embed_text_with, picture, refusal, wait_until,
+    Cluster, DIMENSION, MODEL, cosine, counters, embed_image, embed_text, embed_text_with, image, refusal, wait_until,
 };
 use postgres::Client;
 use postgres::error::DbError;
@@ -81,7 +81,7 @@ fn model_is_per_session() {
 #[test]
 fn max_image_bytes() {
     let cluster = Cluster::on_demand();
-    let image = picture("photo_444.jpg");
+    let image = image("photo_444.jpg");
     embed_image(&mut cluster.connect(), &image).unwrap();
     cluster.reconfigure(&[("clip_search.max_image_bytes", "100")]);
     let error = refused_after_reload(|| embed_image(&mut cluster.connect(), &image));
@@ -92,7 +92,7 @@ fn max_image_bytes() {
 #[test]
 fn max_image_pixels() {
     let cluster = Cluster::on_demand();
-    let image = picture("photo_444.jpg");
+    let image = image("photo_444.jpg");
     let server = {
         embed_image(&mut cluster.connect(), &image).unwrap();
         cluster.server()
@@ -226,7 +226,7 @@ fn device() {
 fn reload_before_the_first_call() {
     let cluster = Cluster::on_demand();
     cluster.reconfigure(&[("clip_search.max_image_pixels", "100")]);
-    let error = refused_after_reload(|| embed_image(&mut cluster.connect(), &picture("photo_444.jpg")));
+    let error = refused_after_reload(|| embed_image(&mut cluster.connect(), &image("photo_444.jpg")));
     assert_eq!(error.code().code(), "54000");
     assert_eq!(counters(&mut cluster.connect()).images, 0);
 }
@@ -238,15 +238,15 @@ fn turned(jpeg: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn how_pictures_are_read_follows_the_configuration() {
+fn how_images_are_read_follows_the_configuration() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
-    let plain = picture("photo_444.jpg");
+    let plain = image("photo_444.jpg");
     let mut similarity = |a: &[u8], b: &[u8]| -> f32 {
         cosine(&embed_image(&mut client, a).unwrap(), &embed_image(&mut client, b).unwrap())
     };
     assert!(similarity(&plain, &turned(&plain)) < 0.999, "turned by default");
-    let transparent = picture("alpha.png");
+    let transparent = image("alpha.png");
     let before = embed_image(&mut cluster.connect(), &transparent).unwrap();
     cluster.reconfigure(&[("clip_search.apply_orientation", "off"), ("clip_search.transparency", "white")]);
     wait_until("the server takes the settings", Duration::from_secs(10), || {

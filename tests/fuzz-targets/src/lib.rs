@@ -13,14 +13,14 @@ pub mod seeds;
 
 mod frame;
 mod golden;
+mod image;
 mod model;
-mod picture;
 mod smoke;
 mod text;
 
 pub use frame::frame;
+pub use image::{LIMITS, MEMORY, image};
 pub use model::model;
-pub use picture::{LIMITS, MEMORY, image};
 pub use smoke::smoke;
 pub use text::text;
 
@@ -40,7 +40,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: [Target; 4] = [
-    Target { name: "image", run: image, seeds: seeds::pictures },
+    Target { name: "image", run: image, seeds: seeds::images },
     Target { name: "frame", run: frame, seeds: seeds::frames },
     Target { name: "model", run: model, seeds: seeds::models },
     Target { name: "text", run: text, seeds: seeds::texts },

@@ -55,8 +55,8 @@ fn read(directory: &Path) {
     let sides = [spec.image.height, spec.image.width];
     if sides.iter().all(|side| *side <= MAX_SIDE) {
         for (width, height) in [(1, 1), (5, 3), (300, 2)] {
-            let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, 255, (y * 80) as u8]));
-            let input = Preprocessor::new(&spec).input(&picture);
+            let image = RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, 255, (y * 80) as u8]));
+            let input = Preprocessor::new(&spec).input(&image);
             assert_eq!(input.shape(), [3, sides[0] as usize, sides[1] as usize]);
             assert!(input.iter().all(|value| value.is_finite()), "a value is not finite: {:?}", spec.image);
         }

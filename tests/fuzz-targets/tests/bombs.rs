@@ -1,4 +1,4 @@
-//! Pictures that promise much end soon and take little memory, whatever they promise.
+//! Images that promise much end soon and take little memory, whatever they promise.
 
 use clip::{Limits, ModelName, ModelSpec, Preprocessor};
 use fuzz_targets::memory::peak_of;
@@ -20,20 +20,20 @@ fn explode(limits: &Limits, most: usize) {
     for bomb in bombs::all() {
         let (result, peak) = peak_of(|| preprocessor.run(&bomb.bytes, limits).map(|_| ()));
         let (_, small) = peak_of(|| clip::thumbnail(&bomb.bytes, 64, limits).is_ok());
-        let (_, described) = peak_of(|| clip::picture_info(&bomb.bytes, limits));
-        let said = result.as_ref().map_or_else(ToString::to_string, |()| "a picture".to_owned());
+        let (_, described) = peak_of(|| clip::image_info(&bomb.bytes, limits));
+        let said = result.as_ref().map_or_else(ToString::to_string, |()| "an image".to_owned());
         let peak = peak.max(small).max(described);
         let line = format!("{}: {} bytes, {} KiB: {said}", bomb.name, bomb.bytes.len(), peak >> 10);
         println!("{line}");
         let fine = match result {
             Ok(()) => bomb.outcome == Outcome::Ignored,
-            Err(error) => error.is_about_picture(),
+            Err(error) => error.is_about_image(),
         };
         if !fine || peak > most {
             wrong.push(line);
         }
     }
-    assert!(wrong.is_empty(), "more than {} KiB, or read although it is no picture:\n{}", most >> 10, wrong.join("\n"));
+    assert!(wrong.is_empty(), "more than {} KiB, or read although it is no image:\n{}", most >> 10, wrong.join("\n"));
 }
 
 #[test]

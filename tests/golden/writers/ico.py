@@ -17,11 +17,11 @@ def bitmap(rows: np.ndarray, bits: int, width: int, height: int, palette=None, m
 
 
 def ico(*entries: tuple[int, int, int, bytes]) -> bytes:
-    """Entries of (width, height, bits per pixel, picture)."""
+    """Entries of (width, height, bits per pixel, image)."""
     at, directory, data = 6 + 16 * len(entries), b"", b""
-    for width, height, bits, picture in entries:
-        directory += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, bits, len(picture), at + len(data))
-        data += picture
+    for width, height, bits, image in entries:
+        directory += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, bits, len(image), at + len(data))
+        data += image
     return struct.pack("<HHH", 0, 1, len(entries)) + directory + data
 
 

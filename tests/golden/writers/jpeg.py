@@ -38,7 +38,7 @@ def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def cmyk() -> np.ndarray:
-    """Inks of a picture, with black where all three are: 0 is none."""
+    """Inks of an image, with black where all three are: 0 is none."""
     inks = 255 - scene().astype(np.int32)
     black = inks.min(-1, keepdims=True) * 3 // 4
     return np.concatenate([inks - black, black], -1).astype(np.uint8)
@@ -82,7 +82,7 @@ def variants():
     yield "lossless", "lossless.jpg", other(scene(), 100, lossless=True)
     yield "12 megapixels", "large.jpg", twelve_megapixels()
     for orientation in range(1, 9):
-        # Whole blocks and no subsampling, so that turning the picture turns what is lost too.
+        # Whole blocks and no subsampling, so that turning the image turns what is lost too.
         pixels = turned(scene(48, 32, seed=77), orientation)
         segment = exif(orientation, "<>"[orientation % 2])
         yield f"EXIF orientation {orientation}", f"orientation{orientation}.jpg", pil(

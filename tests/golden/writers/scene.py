@@ -1,4 +1,4 @@
-"""The pictures that the variants show: gradients, edges, and a patch of grain. Small, and cheap to compress."""
+"""The images that the variants show: gradients, edges, and a patch of grain. Small, and cheap to compress."""
 
 import io
 import itertools
@@ -9,7 +9,7 @@ from PIL import Image
 # Odd, and no multiple of any block or tile.
 WIDTH, HEIGHT = 33, 25
 
-# Each variant takes the next, so that no two files show the same picture unless they ask for it.
+# Each variant takes the next, so that no two files show the same image unless they ask for it.
 _seeds = itertools.count(1)
 
 

@@ -26,8 +26,8 @@ def small_first_frame() -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def animated(pictures: list[np.ndarray], **options) -> bytes:
-    first, *rest = [Image.fromarray(picture) for picture in pictures]
+def animated(images: list[np.ndarray], **options) -> bytes:
+    first, *rest = [Image.fromarray(image) for image in images]
     return pil(first, "WEBP", save_all=True, append_images=rest, duration=100, **options)
 
 

@@ -1,4 +1,4 @@
-//! The pictures of tests/golden/formats, made there by make_formats.py, and what the reference makes of them.
+//! The images of tests/golden/formats, made there by make_formats.py, and what the reference makes of them.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use crate::golden_dir;
 /// formats.json.
 #[derive(Deserialize)]
 pub struct Corpus {
-    /// The programs that made the pictures and the reference.
+    /// The programs that made the images and the reference.
     pub versions: BTreeMap<String, String>,
-    /// The pictures, in the order of docs/parity.md.
-    pub pictures: Vec<Picture>,
+    /// The images, in the order of docs/parity.md.
+    pub images: Vec<Image>,
 }
 
-/// A picture of the corpus.
+/// An image of the corpus.
 #[derive(Deserialize)]
-pub struct Picture {
+pub struct Image {
     /// Format, as docs/parity.md has it.
     pub format: String,
     /// What is special about it.
@@ -67,7 +67,7 @@ impl Corpus {
     }
 }
 
-impl Picture {
+impl Image {
     /// The file's bytes.
     ///
     /// # Errors
@@ -83,14 +83,14 @@ impl Reference {
     ///
     /// # Errors
     /// If the reference's pixels cannot be read.
-    pub fn difference(&self, picture: &RgbImage) -> Result<Option<u8>> {
-        if picture.dimensions() != (self.width, self.height) {
+    pub fn difference(&self, image: &RgbImage) -> Result<Option<u8>> {
+        if image.dimensions() != (self.width, self.height) {
             return Ok(None);
         }
         let path = golden_dir().join("formats/reference").join(&self.pixels);
         let wanted = image::open(&path).with_context(|| format!("{} cannot be read", path.display()))?.into_rgb8();
         let pairs =
-            wanted.enumerate_pixels().map(|(x, y, pixel)| (pixel, picture.get_pixel(x * self.step, y * self.step)));
+            wanted.enumerate_pixels().map(|(x, y, pixel)| (pixel, image.get_pixel(x * self.step, y * self.step)));
         Ok(pairs.flat_map(|(a, b)| (0..3).map(|channel| a.0[channel].abs_diff(b.0[channel]))).max())
     }
 }

@@ -8,7 +8,7 @@ use clip::Filter;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::corpus::{Corpus, Picture};
+use crate::corpus::{Corpus, Image};
 use crate::expected::{Expected, expected};
 use crate::golden::golden_dir;
 use crate::measure::{Measured, farther};
@@ -26,7 +26,7 @@ const MEASURED: [usize; 2] = [4, 5];
 pub struct Document(String);
 
 impl Document {
-    /// The tables for what was measured of each picture of the corpus, and of resizing with each filter.
+    /// The tables for what was measured of each image of the corpus, and of resizing with each filter.
     ///
     /// # Errors
     /// If the golden texts cannot be read.
@@ -34,14 +34,14 @@ impl Document {
         let mut text = String::new();
         let versions: Vec<String> = corpus.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         let _ = writeln!(text, "Made and read with {}.\n", versions.join(", "));
-        let pairs: Vec<_> = corpus.pictures.iter().zip(measured).collect();
+        let pairs: Vec<_> = corpus.images.iter().zip(measured).collect();
         summary(&mut text, &pairs);
-        let _ = writeln!(text, "## Each picture\n");
+        let _ = writeln!(text, "## Each image\n");
         let _ =
             writeln!(text, "| Format | Variant | Compared | Worst cosine | Worst pixel difference | Bounds | Remark |");
         let _ = writeln!(text, "|---|---|---|---|---|---|---|");
-        for (picture, measured) in &pairs {
-            row(&mut text, picture, measured);
+        for (image, measured) in &pairs {
+            row(&mut text, image, measured);
         }
         let _ = writeln!(text, "\n## Resizing\n");
         let _ =
@@ -82,12 +82,12 @@ impl Document {
 }
 
 /// A row for each format.
-fn summary(text: &mut String, pairs: &[(&Picture, &Measured)]) {
-    let _ = writeln!(text, "| Format | Pictures | Compared | Worst cosine | Worst pixel difference |");
+fn summary(text: &mut String, pairs: &[(&Image, &Measured)]) {
+    let _ = writeln!(text, "| Format | Images | Compared | Worst cosine | Worst pixel difference |");
     let _ = writeln!(text, "|---|---|---|---|---|");
     for part in pairs.chunk_by(|(a, _), (b, _)| a.format == b.format) {
         // What has no bounds is told in its own row.
-        let distances = part.iter().filter_map(|(picture, measured)| match (measured, expected(&picture.file).0) {
+        let distances = part.iter().filter_map(|(image, measured)| match (measured, expected(&image.file).0) {
             (Measured::Compared(distance), Expected::Within(_)) => Some(*distance),
             _ => None,
         });
@@ -118,9 +118,9 @@ fn tokenization(text: &mut String) -> Result<()> {
     Ok(())
 }
 
-fn row(text: &mut String, picture: &Picture, measured: &Measured) {
-    let (wanted, why) = expected(&picture.file);
-    let compared = match (measured, &picture.turned) {
+fn row(text: &mut String, image: &Image, measured: &Measured) {
+    let (wanted, why) = expected(&image.file);
+    let compared = match (measured, &image.turned) {
         (Measured::Compared(_), None) => "pixels and embedding",
         (Measured::Compared(_), Some(_)) => "pixels and embedding, as stored and as turned",
         (Measured::OnlyHere, _) => "that it is decoded",
@@ -136,13 +136,13 @@ fn row(text: &mut String, picture: &Picture, measured: &Measured) {
         _ => "–".to_owned(),
     };
     let mut remarks: Vec<String> = if why.is_empty() { vec![] } else { vec![why.to_owned()] };
-    if let Some(said) = &picture.refused {
+    if let Some(said) = &image.refused {
         remarks.push(format!("PIL: {said}"));
     }
     if let Measured::Refused(error) = measured {
         remarks.push(format!("here: {error}"));
     }
-    let (format, variant) = (&picture.format, &picture.variant);
+    let (format, variant) = (&image.format, &image.variant);
     let remark = remarks.join("; ").replace('|', "\\|");
     let _ =
         writeln!(text, "| {format} | {variant} | {compared} | {worst_cosine} | {worst_levels} | {bounds} | {remark} |");

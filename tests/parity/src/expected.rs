@@ -1,8 +1,8 @@
-//! What is expected of each picture of the corpus: equal pixels, but for what is listed here with its reason.
+//! What is expected of each image of the corpus: equal pixels, but for what is listed here with its reason.
 
 use crate::measure::Measured;
 
-/// How far a picture may be from the reference.
+/// How far an image may be from the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bound {
     /// Most levels of 8 bits that a channel of a pixel may be off.
@@ -11,7 +11,7 @@ pub struct Bound {
     pub cosine: f64,
 }
 
-/// What is expected of a picture.
+/// What is expected of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Expected {
     /// It is decoded, with this distance at most.
@@ -20,7 +20,7 @@ pub enum Expected {
     Differs,
     /// It is decoded here, PIL refuses it.
     OnlyHere,
-    /// It is refused with an error about the picture.
+    /// It is refused with an error about the image.
     Refused,
 }
 
@@ -79,7 +79,7 @@ impl Expected {
                 (!is_near).then(|| format!("{found:?} is beyond {bound:?}"))
             }
             (Differs, Measured::Compared(_)) | (OnlyHere, Measured::OnlyHere) => None,
-            (Refused, Measured::Refused(error)) => (!error.is_about_picture()).then(|| error.to_string()),
+            (Refused, Measured::Refused(error)) => (!error.is_about_image()).then(|| error.to_string()),
             _ => Some(format!("{measured:?} where {self:?} was expected")),
         }
     }

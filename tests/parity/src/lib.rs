@@ -3,9 +3,9 @@
 //! into docs/parity.md.
 //!
 //! ```text
-//! corpus    formats.json: the pictures, and the reference's pixels and embeddings
+//! corpus    formats.json: the images, and the reference's pixels and embeddings
 //! expected  the bounds, and why they are not those of exact decoding
-//! measure   one picture -> how far it is off
+//! measure   one image -> how far it is off
 //! resizing  resize.json: PIL's resizing of noise
 //! document  the tables of docs/parity.md
 //! ```
@@ -17,7 +17,7 @@ mod golden;
 mod measure;
 mod resizing;
 
-pub use corpus::{Corpus, Picture, Reference};
+pub use corpus::{Corpus, Image, Reference};
 pub use document::{Document, PATH};
 pub use expected::{Bound, Expected, expected};
 pub use golden::{cosine, golden_dir, spec, workspace};

@@ -8,11 +8,11 @@ use parity::{Corpus, Document, Measured, Meter, PATH, expected, workspace, worst
 fn main() -> Result<ExitCode> {
     let corpus = Corpus::read()?;
     let mut meter = Meter::new()?;
-    let measured = corpus.pictures.iter().map(|picture| meter.measure(picture)).collect::<Result<Vec<Measured>>>()?;
+    let measured = corpus.images.iter().map(|image| meter.measure(image)).collect::<Result<Vec<Measured>>>()?;
     let mut complaints = 0;
-    for (picture, measured) in corpus.pictures.iter().zip(&measured) {
-        if let Some(complaint) = expected(&picture.file).0.complaint(measured) {
-            eprintln!("{}: {complaint}", picture.file);
+    for (image, measured) in corpus.images.iter().zip(&measured) {
+        if let Some(complaint) = expected(&image.file).0.complaint(measured) {
+            eprintln!("{}: {complaint}", image.file);
             complaints += 1;
         }
     }
@@ -20,6 +20,6 @@ fn main() -> Result<ExitCode> {
     let document = std::fs::read_to_string(&path).with_context(|| format!("{PATH} cannot be read"))?;
     let tables = Document::new(&corpus, &measured, &worst_of_each_filter()?)?;
     std::fs::write(&path, tables.put_into(&document)?)?;
-    println!("{} pictures, {complaints} not as expected; see {PATH}", measured.len());
+    println!("{} images, {complaints} not as expected; see {PATH}", measured.len());
     Ok(if complaints == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

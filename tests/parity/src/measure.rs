@@ -1,15 +1,15 @@
-//! One picture, decoded and embedded, beside the reference.
+//! One image, decoded and embedded, beside the reference.
 
 use anyhow::Result;
 use clip::{
-    Cancel, Device, Error, Limits, Precision, Preprocessor, Reading, RgbImage, SessionOptions, Transparency,
-    VisionTower,
+    Cancel, Device, Error, ImageEncoder, Limits, Precision, Preprocessor, Reading, RgbImage, SessionOptions,
+    Transparency,
 };
 
-use crate::corpus::{Picture, Reference};
+use crate::corpus::{Image, Reference};
 use crate::golden::{cosine, runtime, spec};
 
-/// How far a picture is from the reference.
+/// How far an image is from the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Distance {
     /// The largest difference of a channel of a pixel, in levels of 8 bits. None: the sizes differ.
@@ -18,7 +18,7 @@ pub struct Distance {
     pub cosine: f64,
 }
 
-/// What became of a picture.
+/// What became of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Measured {
     /// It was decoded, and so it was by PIL.
@@ -32,7 +32,7 @@ pub enum Measured {
 /// Decodes and embeds.
 pub struct Meter {
     preprocessor: Preprocessor,
-    tower: VisionTower,
+    encoder: ImageEncoder,
 }
 
 impl Meter {
@@ -43,27 +43,26 @@ impl Meter {
     pub fn new() -> Result<Self> {
         let spec = spec();
         let options = SessionOptions { device: Device::Cpu, threads: 1, precision: Precision::Fp32 };
-        let tower = VisionTower::load(&spec, &options, &runtime()?)?;
-        Ok(Self { preprocessor: Preprocessor::new(&spec), tower })
+        let encoder = ImageEncoder::load(&spec, &options, &runtime()?)?;
+        Ok(Self { preprocessor: Preprocessor::new(&spec), encoder })
     }
 
-    /// Embeds a decoded picture.
+    /// Embeds a decoded image.
     ///
     /// # Errors
     /// If the model fails.
-    pub fn embed(&mut self, picture: &RgbImage) -> Result<Vec<f32>> {
-        let input = self.preprocessor.input(picture);
-        Ok(self.tower.embed(&[input.view()], &Cancel::new())?.remove(0))
+    pub fn embed(&mut self, image: &RgbImage) -> Result<Vec<f32>> {
+        let input = self.preprocessor.input(image);
+        Ok(self.encoder.embed(&[input.view()], &Cancel::new())?.remove(0))
     }
 
-    /// Compares a picture with the reference; if EXIF states an orientation, both without and with applying it.
+    /// Compares an image with the reference; if EXIF states an orientation, both without and with applying it.
     ///
     /// # Errors
-    /// If a file of the corpus cannot be read, or the model fails. A picture that is refused is a result.
-    pub fn measure(&mut self, picture: &Picture) -> Result<Measured> {
-        let bytes = picture.bytes()?;
-        let readings =
-            [(&picture.plain, false), (picture.turned.as_ref().map_or(&picture.plain, |_| &picture.turned), true)];
+    /// If a file of the corpus cannot be read, or the model fails. An image that is refused is a result.
+    pub fn measure(&mut self, image: &Image) -> Result<Measured> {
+        let bytes = image.bytes()?;
+        let readings = [(&image.plain, false), (image.turned.as_ref().map_or(&image.plain, |_| &image.turned), true)];
         let mut worst = None;
         for (reference, apply_orientation) in readings {
             let reading = Reading { transparency: Transparency::Drop, apply_orientation };

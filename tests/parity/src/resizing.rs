@@ -36,17 +36,10 @@ pub fn noise(width: u32, height: u32, seed: u32) -> RgbImage {
 }
 
 /// 8-bit pixels after resizing and cropping, row by row.
-pub fn pixels(
-    picture: &RgbImage,
-    height: u32,
-    width: u32,
-    resize: Resize,
-    center_crop: bool,
-    filter: Filter,
-) -> Vec<u8> {
+pub fn pixels(image: &RgbImage, height: u32, width: u32, resize: Resize, center_crop: bool, filter: Filter) -> Vec<u8> {
     let mut spec = spec();
     spec.image = ImageSpec { height, width, resize: Some(resize), filter, center_crop, rescale: None, normalize: None };
-    let input = Preprocessor::new(&spec).input(picture);
+    let input = Preprocessor::new(&spec).input(image);
     assert_eq!(input.shape(), [3, height as usize, width as usize]);
     input.permuted_axes([1, 2, 0]).iter().map(|value| *value as u8).collect()
 }
@@ -67,9 +60,9 @@ pub fn worst_of_each_filter() -> Result<[(usize, u8); FILTERS.len()]> {
             Some(edge) => Resize::ShortestEdge(edge),
             None => Resize::Exact { height: case.out_height, width: case.out_width },
         };
-        let picture = noise(case.width, case.height, case.seed);
+        let image = noise(case.width, case.height, case.seed);
         let filter = FILTERS[case.resample];
-        let found = pixels(&picture, case.out_height, case.out_width, resize, case.edge.is_some(), filter);
+        let found = pixels(&image, case.out_height, case.out_width, resize, case.edge.is_some(), filter);
         let difference = found.iter().zip(wanted).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
         let (count, largest) = &mut worst[case.resample];
         *count += 1;

@@ -25,13 +25,13 @@ const CATEGORIES: [(&str, &str); 14] = [
 /// The emoji that the model knows, with their names: newer lists of Unicode have more, and the tutorial counts them.
 const KNOWN: &str = include_str!("../../../training/emoji/emoji.txt");
 
-/// Pictures whose URL does not simply answer: [`crate::pictures`] says what each folder stands for.
+/// Images whose URL does not simply answer: [`crate::images`] says what each folder stands for.
 const TROUBLE: [(&str, &str); 4] = [("dodo", "gone"), ("sloth", "slow"), ("penguin", "moved"), ("peacock", "page")];
 
 /// The emoji of the tutorial.
 pub struct Collection {
     source: EmojiSource,
-    /// Captions and categories, by the name of the picture's file.
+    /// Captions and categories, by the name of the image's file.
     entries: Vec<(String, Emoji, &'static str)>,
 }
 
@@ -59,21 +59,21 @@ impl Collection {
         Ok(Self { source, entries })
     }
 
-    /// The data set: a header, and a line for each picture.
+    /// The data set: a header, and a line for each image.
     pub fn csv(&self) -> String {
         let mut csv = "url,caption,category\n".to_owned();
         for (file, emoji, category) in &self.entries {
             let folder = TROUBLE.iter().find(|(name, _)| *name == emoji.name).map(|(_, folder)| format!("{folder}/"));
             let path = format!("{}{file}", folder.unwrap_or_default());
-            csv += &format!("http://{}/{path},{},{category}\n", crate::pictures::SHOWN, emoji.name);
+            csv += &format!("http://{}/{path},{},{category}\n", crate::images::SHOWN, emoji.name);
         }
         csv
     }
 
     /// The PNG with this file name.
-    pub fn picture(&self, file: &str) -> Option<Vec<u8>> {
+    pub fn image(&self, file: &str) -> Option<Vec<u8>> {
         let (_, emoji, _) = self.entries.iter().find(|(name, ..)| name == file)?;
-        self.source.picture(emoji).ok()
+        self.source.image(emoji).ok()
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_hundred_pictures_each_with_an_url_of_its_own() {
+    fn some_hundred_images_each_with_an_url_of_its_own() {
         let collection = Collection::open(&EmojiFiles::default()).expect("make setup installs the files");
         let csv = collection.csv();
         let mut lines = csv.lines();
@@ -100,8 +100,8 @@ mod tests {
         for (name, folder) in TROUBLE {
             assert!(csv.contains(&format!("/{folder}/{name}.png,{name},")), "{name}");
         }
-        assert!(collection.picture("red-apple.png").is_some_and(|png| png.starts_with(b"\x89PNG")));
-        assert!(collection.picture("grinning-face.png").is_none());
+        assert!(collection.image("red-apple.png").is_some_and(|png| png.starts_with(b"\x89PNG")));
+        assert!(collection.image("grinning-face.png").is_none());
     }
 
     #[test]

@@ -5,21 +5,21 @@
 //! document   the file: its SQL blocks, and the outputs that follow them
 //! psql       one session for all blocks
 //! compare    whether an output is as expected
-//! pictures   the HTTP server of the pictures, and of URLs that are dead
-//! captions   which pictures there are, as a list of URLs and captions
+//! images   the HTTP server of the images, and of URLs that are dead
+//! captions   which images there are, as a list of URLs and captions
 //! ```
 
 mod captions;
 mod compare;
 mod document;
-mod pictures;
+mod images;
 mod psql;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use clip_search_demo::emoji::EmojiFiles;
 use document::Block;
-use pictures::PictureServer;
+use images::ImageServer;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -61,7 +61,7 @@ fn tutorial(arguments: &Arguments) -> Result<bool> {
     let file = arguments.file.display();
     let markdown = std::fs::read_to_string(&arguments.file).with_context(|| format!("could not read {file}"))?;
     let blocks = document::blocks(&markdown).with_context(|| format!("{file}"))?;
-    let server = serve_pictures(&arguments.folder)?;
+    let server = serve_images(&arguments.folder)?;
     if arguments.shell {
         return psql::shell(&arguments.psql, &arguments.folder);
     }
@@ -110,12 +110,12 @@ fn report(file: &Path, block: &Block, output: &str) {
 }
 
 /// Starts the server and writes the list of its URLs.
-fn serve_pictures(folder: &Path) -> Result<PictureServer> {
+fn serve_images(folder: &Path) -> Result<ImageServer> {
     let collection = captions::Collection::open(&EmojiFiles::default())?;
     std::fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
     let path = folder.join(CAPTIONS);
     let csv = collection.csv();
-    let server = PictureServer::start(collection)?;
+    let server = ImageServer::start(collection)?;
     std::fs::write(&path, server.to_real(&csv)).with_context(|| format!("could not write {}", path.display()))?;
     Ok(server)
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Longest time for all blocks: some hundred pictures are embedded within seconds.
+/// Longest time for all blocks: some hundred images are embedded within seconds.
 const LIMIT: Duration = Duration::from_secs(300);
 /// Printed after each block, with its number.
 const MARKER: &str = "clip-search-tutorial: end of block";
@@ -49,7 +49,7 @@ pub fn run(psql: &str, folder: &Path, blocks: &[String]) -> Result<Vec<String>, 
 /// # Errors
 /// It could not be started.
 pub fn shell(psql: &str, folder: &Path) -> Result<bool> {
-    println!("The pictures are served until you leave psql. Its folder is {}.\n", folder.display());
+    println!("The images are served until you leave psql. Its folder is {}.\n", folder.display());
     let status = command(psql, folder).status().with_context(|| format!("could not run {psql}"))?;
     Ok(status.success())
 }

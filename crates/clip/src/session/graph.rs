@@ -37,7 +37,7 @@ pub(super) struct Input {
 }
 
 impl Graph {
-    /// Loads a tower's graph on the device that the options name.
+    /// Loads an encoder's graph on the device that the options name.
     pub fn load(spec: &ModelSpec, modality: Modality, options: &SessionOptions, runtime: &Runtime) -> Result<Graph> {
         let file = spec.onnx_file(modality, options.precision)?;
         let open = |provider| open(spec, modality, &file, provider, options, runtime);
@@ -54,7 +54,7 @@ impl Graph {
         };
         let wanted = match modality {
             Modality::Text => "text_embeds",
-            Modality::Vision => "image_embeds",
+            Modality::Image => "image_embeds",
         };
         let output = output(session.outputs(), wanted, spec.dimension).map_err(|reason| spec.bad(&file, reason))?;
         Ok(Graph { session, spec: spec.clone(), file, output, provider, note })
@@ -164,7 +164,7 @@ fn open(
             // Idle cores belong to Postgres.
             .with_intra_op_spinning(false)?
             // A plan for the memory of one shape; texts come in many.
-            .with_memory_pattern(modality == Modality::Vision)?)
+            .with_memory_pattern(modality == Modality::Image)?)
     };
     let mut builder = configured().map_err(|error| inference(spec, &error.to_string()))?;
     if let Provider::Cuda(number) = provider {

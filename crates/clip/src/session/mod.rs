@@ -1,15 +1,15 @@
-//! The two towers of a model as ONNX Runtime sessions.
+//! The two encoders of a model as ONNX Runtime sessions.
 
 mod graph;
+mod image;
 mod text;
-mod vision;
 
-pub use text::TextTower;
-pub use vision::VisionTower;
+pub use self::image::ImageEncoder;
+pub use text::TextEncoder;
 
 use crate::device::{Device, Precision};
 
-/// How a tower is loaded.
+/// How an encoder is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SessionOptions {
     /// Where it runs.

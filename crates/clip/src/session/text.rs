@@ -1,4 +1,4 @@
-//! The text tower: token ids to embeddings.
+//! The text encoder: token ids to embeddings.
 
 use ort::value::{DynValue, Tensor, TensorElementType};
 
@@ -12,7 +12,7 @@ use crate::spec::{Modality, ModelSpec};
 
 /// The text half of a model, loaded.
 #[derive(Debug)]
-pub struct TextTower {
+pub struct TextEncoder {
     graph: Graph,
     inputs: Vec<(Role, Input)>,
     /// The batch size, where the graph fixes it.
@@ -29,14 +29,14 @@ enum Role {
     Positions,
 }
 
-impl TextTower {
-    /// Loads the text tower of a model.
+impl TextEncoder {
+    /// Loads the text encoder of a model.
     ///
     /// # Errors
     /// [`Error::DeviceUnavailable`] where the device that the options name cannot be had; [`Error::NoSuchPrecision`];
     /// [`Error::BadModel`] where the file cannot be loaded, or wants or answers something unknown;
     /// [`Error::OutOfMemory`].
-    pub fn load(spec: &ModelSpec, options: &SessionOptions, runtime: &Runtime) -> Result<TextTower> {
+    pub fn load(spec: &ModelSpec, options: &SessionOptions, runtime: &Runtime) -> Result<TextEncoder> {
         let graph = Graph::load(spec, Modality::Text, options, runtime)?;
         let mut inputs = Vec::new();
         let (mut batch, mut length) = (None, None);
@@ -77,7 +77,7 @@ impl TextTower {
         if !spec.is_causal() {
             length = Some(spec.context_length);
         }
-        Ok(TextTower { graph, inputs, batch, length })
+        Ok(TextEncoder { graph, inputs, batch, length })
     }
 
     /// The embeddings of texts, each given by its token ids from [`crate::Tokenizer::encode`]: one L2-normalised vector
@@ -128,7 +128,7 @@ impl TextTower {
         self.graph.run(&values, part.len(), cancel, vectors)
     }
 
-    /// The execution provider that runs the tower.
+    /// The execution provider that runs the encoder.
     pub fn provider(&self) -> Provider {
         self.graph.provider()
     }

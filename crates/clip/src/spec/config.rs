@@ -10,7 +10,7 @@ const FILE: &str = "config.json";
 /// Far above any CLIP (the largest have 1,280) and low enough to bound what one answer takes.
 const MAX_DIMENSION: u64 = 65_536;
 const MAX_CONTEXT: u64 = 4_096;
-/// Largest side of the image tower's input, in pixels.
+/// Largest side of the image encoder's input, in pixels.
 pub(super) const MAX_IMAGE_SIZE: u64 = 4_096;
 
 /// The part of config.json that matters here, checked.
@@ -18,7 +18,7 @@ pub(super) struct Config {
     pub model_type: String,
     pub dimension: usize,
     pub context_length: usize,
-    /// Height and width of the image tower's input, where the file says.
+    /// Height and width of the image encoder's input, where the file says.
     pub image_size: Option<(u32, u32)>,
     pub logit_scale: Option<f64>,
     pub text: TextConfig,

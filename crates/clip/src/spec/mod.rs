@@ -1,7 +1,7 @@
 //! What a model directory says about the model.
 //!
 //! ```text
-//! config.json               dimension, context length, input size of the image tower
+//! config.json               dimension, context length, input size of the image encoder
 //! preprocessor_config.json  resizing, cropping, mean and deviation
 //! tokenizer.json            the tokenizer, and with tokenizer_config.json the ids of its special tokens
 //! onnx/text_model.onnx      onnx/vision_model.onnx      and, for other precisions, …_fp16.onnx, …_int8.onnx, …
@@ -36,7 +36,7 @@ pub struct ModelSpec {
     pub dimension: usize,
     /// Most tokens of a text, start and end tokens included (`max_position_embeddings`).
     pub context_length: usize,
-    /// How a picture becomes the input of the image tower.
+    /// How an image becomes the input of the image encoder.
     pub image: ImageSpec,
     /// Factor on cosine similarities before a softmax, the exponential of the learned value, where config.json has a
     /// number `logit_scale` at its top level.
@@ -48,24 +48,24 @@ pub struct ModelSpec {
     precisions: Vec<Precision>,
 }
 
-/// Length and modification of each file of a tower.
-pub type TowerStamp = Vec<(u64, Option<std::time::SystemTime>)>;
+/// Length and modification of each file of an encoder.
+pub type EncoderStamp = Vec<(u64, Option<std::time::SystemTime>)>;
 
 /// The two halves of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Modality {
-    /// The tower that reads token ids.
+    /// The encoder that reads token ids.
     Text,
-    /// The tower that reads pixels.
-    Vision,
+    /// The encoder that reads pixels.
+    Image,
 }
 
 impl Modality {
-    /// `text` or `vision`.
+    /// `text` or `image`.
     pub fn name(self) -> &'static str {
         match self {
             Modality::Text => "text",
-            Modality::Vision => "vision",
+            Modality::Image => "image",
         }
     }
 }
@@ -84,7 +84,7 @@ impl ModelSpec {
             .into_iter()
             .filter(|precision| {
                 let has = |modality| dir.is_file(&onnx_file(modality, *precision));
-                has(Modality::Text) && has(Modality::Vision)
+                has(Modality::Text) && has(Modality::Image)
             })
             .collect();
         if precisions.is_empty() {
@@ -127,22 +127,22 @@ impl ModelSpec {
         self.check_precision(precision)?;
         let dir = ModelDir::new(&self.path, &self.name);
         let mut files: Vec<String> = files::SETTINGS.map(str::to_owned).into();
-        for modality in [Modality::Text, Modality::Vision] {
+        for modality in [Modality::Text, Modality::Image] {
             files.extend(dir.with_external_data(&onnx_file(modality, precision))?);
         }
         dir.fingerprint(&files)
     }
 
-    /// Bytes of the files of one tower in this precision, weights beside the ONNX file included; 0 where they cannot be
+    /// Bytes of the files of one encoder in this precision, weights beside the ONNX file included; 0 where they cannot be
     /// found.
-    pub fn tower_size(&self, modality: Modality, precision: Precision) -> u64 {
+    pub fn encoder_size(&self, modality: Modality, precision: Precision) -> u64 {
         let dir = ModelDir::new(&self.path, &self.name);
         let files = dir.with_external_data(&onnx_file(modality, precision)).unwrap_or_default();
         files.iter().filter_map(|file| Some(std::fs::metadata(self.path.join(file)).ok()?.len())).sum()
     }
 
-    /// Tells whether the files of one tower were changed or replaced; `None` where its ONNX file is not a regular file.
-    pub fn tower_stamp(&self, modality: Modality, precision: Precision) -> Option<TowerStamp> {
+    /// Tells whether the files of one encoder were changed or replaced; `None` where its ONNX file is not a regular file.
+    pub fn encoder_stamp(&self, modality: Modality, precision: Precision) -> Option<EncoderStamp> {
         let dir = ModelDir::new(&self.path, &self.name);
         let file = onnx_file(modality, precision);
         let about = |file: &String| std::fs::metadata(self.path.join(file)).ok();
@@ -177,6 +177,9 @@ impl ModelSpec {
 }
 
 fn onnx_file(modality: Modality, precision: Precision) -> String {
-    let tower = modality.name();
-    format!("onnx/{tower}_model{}.onnx", precision.suffix())
+    let file = match modality {
+        Modality::Text => "text_model",
+        Modality::Image => "vision_model",
+    };
+    format!("onnx/{file}{}.onnx", precision.suffix())
 }

@@ -11,18 +11,18 @@ const FILE: &str = "preprocessor_config.json";
 /// Newer versions of transformers may write one file for tokenizer and image processor together.
 const COMBINED: &str = "processor_config.json";
 
-/// How a picture becomes the input of the image tower: resize, crop, rescale, normalise, each where present.
+/// How an image becomes the input of the image encoder: resize, crop, rescale, normalise, each where present.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageSpec {
     /// Height of the input in pixels.
     pub height: u32,
     /// Width of the input in pixels.
     pub width: u32,
-    /// Resizing of the whole picture.
+    /// Resizing of the whole image.
     pub resize: Option<Resize>,
     /// Interpolation of the resizing.
     pub filter: Filter,
-    /// True where the middle is cut out to height and width after resizing, with zeros where the picture is smaller.
+    /// True where the middle is cut out to height and width after resizing, with zeros where the image is smaller.
     pub center_crop: bool,
     /// Factor on the 8-bit values.
     pub rescale: Option<f64>,
@@ -45,7 +45,7 @@ impl ImageSpec {
     }
 }
 
-/// The size that a picture is resized to.
+/// The size that an image is resized to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
     /// The shorter side gets this many pixels, the aspect ratio stays.
@@ -157,7 +157,7 @@ fn interpret(file: &File, config: &Config) -> Result<ImageSpec, String> {
     let (height, width) = match (crop, resize) {
         (Some(size), _) => size,
         (None, Some(Resize::Exact { height, width })) => (height, width),
-        (None, _) => return Err("pictures would keep different sizes: it neither crops nor resizes exactly".to_owned()),
+        (None, _) => return Err("images would keep different sizes: it neither crops nor resizes exactly".to_owned()),
     };
     if let Some((wanted_height, wanted_width)) = config.image_size
         && (wanted_height, wanted_width) != (height, width)

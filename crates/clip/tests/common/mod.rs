@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use clip::{Cancel, Device, ModelName, ModelSpec, Precision, Runtime, SessionOptions, TextTower};
+use clip::{Cancel, Device, ModelName, ModelSpec, Precision, Runtime, SessionOptions, TextEncoder};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -33,7 +33,7 @@ pub struct GoldenImage {
 }
 
 impl GoldenImage {
-    /// What CLIPModel makes of it behind CLIPImageProcessorPil, which lays transparent pictures on white; `embedding` is
+    /// What CLIPModel makes of it behind CLIPImageProcessorPil, which lays transparent images on white; `embedding` is
     /// what it makes of `convert("RGB")`.
     pub fn of_the_processor(&self) -> &Vec<f32> {
         self.embedding_on_white.as_ref().unwrap_or(&self.embedding)
@@ -52,8 +52,8 @@ pub fn golden() -> Golden {
     serde_json::from_slice(&std::fs::read(golden_dir().join("golden.json")).unwrap()).unwrap()
 }
 
-pub fn picture(file: &str) -> Vec<u8> {
-    std::fs::read(golden_dir().join("pictures").join(file)).unwrap()
+pub fn image(file: &str) -> Vec<u8> {
+    std::fs::read(golden_dir().join("images").join(file)).unwrap()
 }
 
 /// The model of a directory `owner/name` below `root`.
@@ -142,7 +142,7 @@ pub fn worst(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
 }
 
 /// The vectors of all golden texts, each text by itself.
-pub fn embed_one_by_one(tower: &mut TextTower, ids: &[&[u32]]) -> Vec<Vec<f32>> {
-    let one = |ids: &&[u32]| tower.embed(&[*ids], &Cancel::new()).unwrap().remove(0);
+pub fn embed_one_by_one(encoder: &mut TextEncoder, ids: &[&[u32]]) -> Vec<Vec<f32>> {
+    let one = |ids: &&[u32]| encoder.embed(&[*ids], &Cancel::new()).unwrap().remove(0);
     ids.iter().map(one).collect()
 }

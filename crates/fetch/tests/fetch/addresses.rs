@@ -85,7 +85,7 @@ async fn the_message_has_host_and_address() {
 
 #[tokio::test]
 async fn what_is_allowed_is_fetched() {
-    let server = server::fixed(ok("picture")).await;
+    let server = server::fixed(ok("image")).await;
     let port = server.address.port();
     let cases = [
         ("127.0.0.1", "127.0.0.1".to_owned()),
@@ -98,7 +98,7 @@ async fn what_is_allowed_is_fetched() {
     ];
     for (host, allow) in cases {
         let fetched = fetch_with(options(&allow), &format!("http://{host}:{port}/")).await;
-        assert_eq!(fetched.unwrap_or_else(|error| panic!("{host} {allow}: {error:?}")).bytes, b"picture");
+        assert_eq!(fetched.unwrap_or_else(|error| panic!("{host} {allow}: {error:?}")).bytes, b"image");
     }
 }
 
@@ -140,7 +140,7 @@ async fn what_is_no_url_is_said_to_be() {
     let urls = [
         "",
         " ",
-        "picture.png",
+        "image.png",
         "/etc/passwd",
         "//example.com/",
         "http://",

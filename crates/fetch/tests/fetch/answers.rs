@@ -7,9 +7,9 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn a_picture_is_fetched() {
-    let server = server::fixed(ok("picture")).await;
-    let expected = Fetched { bytes: b"picture".to_vec(), content_type: Some("image/png".to_owned()) };
+async fn an_image_is_fetched() {
+    let server = server::fixed(ok("image")).await;
+    let expected = Fetched { bytes: b"image".to_vec(), content_type: Some("image/png".to_owned()) };
     assert_eq!(fetch(&server).await, Ok(expected));
     assert_eq!(server.connections(), 1);
 }
@@ -23,7 +23,7 @@ async fn without_a_content_type_there_is_none() {
 #[tokio::test]
 async fn a_status_that_stays_is_not_tried_again() {
     let server = server::fixed(failure("404 Gone Fishing", "")).await;
-    let url = server.url("/picture");
+    let url = server.url("/image");
     let error = fetch_with(crate::Options { retries: 3, ..options(&server.host()) }, &url).await.unwrap_err();
     assert_eq!(error.to_string(), format!("\"{url}\" answered 404 Not Found"));
     assert!(matches!(error, Error::Status { code: 404, retry_after: None, .. }), "{error:?}");
@@ -44,15 +44,15 @@ async fn other_statuses_than_success_are_errors() {
 async fn an_answer_without_a_body_is_empty() {
     for status in ["200 OK", "204 No Content"] {
         let server = server::fixed(answer(status, "", b"")).await;
-        assert_eq!(fetch(&server).await, Err(Error::Empty { url: server.url("/picture") }));
+        assert_eq!(fetch(&server).await, Err(Error::Empty { url: server.url("/image") }));
     }
 }
 
 #[tokio::test]
 async fn an_error_of_the_server_is_tried_again() {
-    let server = server::sequence(&[failure("500 Oops", ""), failure("503 Busy", ""), ok("picture")]).await;
+    let server = server::sequence(&[failure("500 Oops", ""), failure("503 Busy", ""), ok("image")]).await;
     let options = crate::Options { retries: 2, ..options(&server.host()) };
-    assert_eq!(fetch_with(options, &server.url("/")).await.unwrap().bytes, b"picture");
+    assert_eq!(fetch_with(options, &server.url("/")).await.unwrap().bytes, b"image");
     assert_eq!(server.requests().len(), 3);
 }
 
@@ -67,10 +67,10 @@ async fn the_last_error_stays() {
 
 #[tokio::test]
 async fn a_server_is_given_the_time_that_it_asks_for() {
-    let server = server::sequence(&[failure("429 Slow Down", "Retry-After: 1\r\n"), ok("picture")]).await;
+    let server = server::sequence(&[failure("429 Slow Down", "Retry-After: 1\r\n"), ok("image")]).await;
     let options = crate::Options { retries: 1, ..options(&server.host()) };
     let start = Instant::now();
-    assert_eq!(fetch_with(options, &server.url("/")).await.unwrap().bytes, b"picture");
+    assert_eq!(fetch_with(options, &server.url("/")).await.unwrap().bytes, b"image");
     assert!(start.elapsed() >= Duration::from_secs(1));
 }
 
@@ -114,7 +114,7 @@ async fn a_trickling_body_times_out() {
 
 #[tokio::test]
 async fn time_limits_may_be_endless() {
-    let server = server::fixed(ok("picture")).await;
+    let server = server::fixed(ok("image")).await;
     let endless = Duration::MAX;
     let options = crate::Options { total_timeout: endless, ..options(&server.host()) };
     assert!(fetch_with(options, &server.url("/")).await.is_ok());

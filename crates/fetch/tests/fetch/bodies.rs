@@ -9,7 +9,7 @@ use std::future::pending;
 use std::io::Write;
 
 fn too_large(server: &Server) -> Result<fetch::Fetched, Error> {
-    Err(Error::TooLarge { url: server.url("/picture"), max: MAX_BYTES })
+    Err(Error::TooLarge { url: server.url("/image"), max: MAX_BYTES })
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -95,13 +95,13 @@ async fn a_reset_is_interrupted() {
 
 #[tokio::test]
 async fn encoded_bodies_are_decoded() {
-    let picture = b"picture".repeat(1000);
+    let image = b"image".repeat(1000);
     let mut deflated = ZlibEncoder::new(Vec::new(), Compression::fast());
-    deflated.write_all(&picture).unwrap();
+    deflated.write_all(&image).unwrap();
     let deflated = deflated.finish().unwrap();
-    for (encoding, body) in [("gzip", gzip(&picture)), ("deflate", deflated), ("identity", picture.clone())] {
+    for (encoding, body) in [("gzip", gzip(&image)), ("deflate", deflated), ("identity", image.clone())] {
         let server = server::fixed(encoded(encoding, &body)).await;
-        assert_eq!(fetch(&server).await.expect(encoding).bytes, picture, "{encoding}");
+        assert_eq!(fetch(&server).await.expect(encoding).bytes, image, "{encoding}");
         let request = server.requests().remove(0).replace(' ', "").to_lowercase();
         assert!(request.contains("\r\naccept-encoding:gzip,deflate\r\n"), "{request}");
     }
@@ -115,7 +115,7 @@ async fn a_bomb_is_too_large() {
 
 #[tokio::test]
 async fn encodings_that_cannot_be_decoded_are_errors() {
-    let half = &gzip(&b"picture".repeat(1000))[..30];
+    let half = &gzip(&b"image".repeat(1000))[..30];
     for (encoding, body) in [("br", &b"x"[..]), ("gzip, gzip", b"x"), ("gzip", b"certainly no gzip"), ("zstd", b"")] {
         let server = server::fixed(encoded(encoding, body)).await;
         let error = fetch(&server).await.unwrap_err();

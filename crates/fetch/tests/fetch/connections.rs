@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn requests_have_these_headers_and_no_others() {
     let cookie =
         "HTTP/1.1 302 Found\r\nSet-Cookie: a=b\r\nLocation: /b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let server = server::sequence(&[cookie.to_owned(), ok("picture")]).await;
+    let server = server::sequence(&[cookie.to_owned(), ok("image")]).await;
     assert!(fetch(&server).await.is_ok());
     for request in server.requests() {
         let mut names: Vec<_> = request
@@ -62,7 +62,7 @@ async fn connections_are_used_again() {
     assert!(server.connections() < 5, "{}", server.connections());
 }
 
-/// Fetches eight pictures at once; how many requests the server had at the same time, at most.
+/// Fetches eight images at once; how many requests the server had at the same time, at most.
 async fn busiest(connections: u32, connections_per_host: u32, total_timeout: Duration) -> usize {
     let (active, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&most);
@@ -73,7 +73,7 @@ async fn busiest(connections: u32, connections_per_host: u32, total_timeout: Dur
             tokio::time::sleep(Duration::from_millis(300)).await;
             // Before the answer, after which the next request may come.
             active.fetch_sub(1, SeqCst);
-            server::send(&mut stream, ok("picture").as_bytes()).await;
+            server::send(&mut stream, ok("image").as_bytes()).await;
         }
     })
     .await;
@@ -81,7 +81,7 @@ async fn busiest(connections: u32, connections_per_host: u32, total_timeout: Dur
     let fetcher = Fetcher::new(options).unwrap();
     let url = server.url("/");
     for fetched in join_all((0..8).map(|_| fetcher.fetch(&url))).await {
-        assert_eq!(fetched.unwrap().bytes, b"picture");
+        assert_eq!(fetched.unwrap().bytes, b"image");
     }
     most.load(SeqCst)
 }
@@ -107,7 +107,7 @@ async fn a_fetch_that_is_given_up_closes_its_connection_and_gives_its_turn_back(
             let signals = Arc::clone(&signals);
             async move {
                 if before > 0 {
-                    return server::send(&mut stream, ok("picture").as_bytes()).await;
+                    return server::send(&mut stream, ok("image").as_bytes()).await;
                 }
                 let (asked, closed) = signals.lock().unwrap().take().expect("the first request");
                 server::send(&mut stream, head.as_bytes()).await;
@@ -127,11 +127,11 @@ async fn a_fetch_that_is_given_up_closes_its_connection_and_gives_its_turn_back(
         timeout(PATIENCE, is_asked).await.expect("a request").unwrap();
         fetch.abort();
         timeout(PATIENCE, is_closed).await.expect("the connection ends").unwrap();
-        assert_eq!(fetcher.fetch(&url).await.unwrap().bytes, b"picture");
+        assert_eq!(fetcher.fetch(&url).await.unwrap().bytes, b"image");
     }
 }
 
-/// Fetches in a process of its own that has these environment variables; the answer has to be "picture".
+/// Fetches in a process of its own that has these environment variables; the answer has to be "image".
 pub async fn in_child(url: &str, allow: &str, environment: &[(&str, &str)]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fetch-url"));
     command.args([url, allow]).envs(environment.iter().copied());
@@ -142,7 +142,7 @@ pub async fn in_child(url: &str, allow: &str, environment: &[(&str, &str)]) {
 
 #[tokio::test]
 async fn proxies_of_the_environment_are_not_used() {
-    let server = server::fixed(ok("picture")).await;
+    let server = server::fixed(ok("image")).await;
     let proxy = server::fixed(ok("proxy")).await;
     let proxy_url = proxy.url("");
     let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];

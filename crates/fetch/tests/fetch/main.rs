@@ -35,5 +35,5 @@ async fn fetch_with(options: Options, url: &str) -> Result<Fetched, Error> {
 
 /// Fetches from a server that is allowed.
 async fn fetch(server: &server::Server) -> Result<Fetched, Error> {
-    fetch_with(options(&server.host()), &server.url("/picture")).await
+    fetch_with(options(&server.host()), &server.url("/image")).await
 }

@@ -17,12 +17,11 @@ async fn redirects_are_followed() {
         for location in ["/other?a#b", "other?a", "//HOST/other?a", "http://HOST/other?a"] {
             let server = server::start(move |mut stream, before| async move {
                 let host = stream.local_addr().unwrap().to_string();
-                let answer =
-                    if before == 0 { redirect(status, &location.replace("HOST", &host)) } else { ok("picture") };
+                let answer = if before == 0 { redirect(status, &location.replace("HOST", &host)) } else { ok("image") };
                 server::send(&mut stream, answer.as_bytes()).await;
             })
             .await;
-            assert_eq!(fetch(&server).await.unwrap().bytes, b"picture");
+            assert_eq!(fetch(&server).await.unwrap().bytes, b"image");
             assert!(server.requests()[1].starts_with("GET /other?a HTTP/1.1\r\n"), "{}", server.requests()[1]);
         }
     }
@@ -30,8 +29,8 @@ async fn redirects_are_followed() {
 
 #[tokio::test]
 async fn redirects_end() {
-    let server = server::fixed(redirect("302 Found", "/picture")).await;
-    assert_eq!(fetch(&server).await, Err(Error::TooManyRedirects { url: server.url("/picture"), max: 5 }));
+    let server = server::fixed(redirect("302 Found", "/image")).await;
+    assert_eq!(fetch(&server).await, Err(Error::TooManyRedirects { url: server.url("/image"), max: 5 }));
     assert_eq!(server.requests().len(), 6);
     let options = crate::Options { max_redirects: 0, ..options(&server.host()) };
     let error = fetch_with(options, &server.url("/")).await.unwrap_err();
@@ -85,11 +84,11 @@ async fn a_redirect_must_say_where_to() {
 
 #[tokio::test]
 async fn user_and_password_are_not_given_to_another_host() {
-    let second = server::fixed(ok("picture")).await;
+    let second = server::fixed(ok("image")).await;
     let first = server::sequence(&[redirect("302 Found", "/again"), redirect("302 Found", &second.url("/"))]).await;
     let allow = format!("{}, {}", first.host(), second.host());
     let url = format!("http://user:secret@{}/", first.host());
-    assert_eq!(fetch_with(options(&allow), &url).await.unwrap().bytes, b"picture");
+    assert_eq!(fetch_with(options(&allow), &url).await.unwrap().bytes, b"image");
     for request in first.requests() {
         assert!(request.to_lowercase().contains("\r\nauthorization: basic "), "{request}");
     }

@@ -135,7 +135,7 @@ pub fn ok(body: &str) -> String {
 }
 
 pub fn failure(status: &str, headers: &str) -> String {
-    String::from_utf8(answer(status, headers, b"no picture")).expect("text")
+    String::from_utf8(answer(status, headers, b"no image")).expect("text")
 }
 
 pub fn redirect(status: &str, location: &str) -> String {

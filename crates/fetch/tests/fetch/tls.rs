@@ -29,7 +29,7 @@ async fn start() -> (SocketAddr, String) {
             // A client that does not trust the certificate ends here.
             if let Ok(mut stream) = acceptor.accept(stream).await {
                 let _ = stream.read(&mut [0; 4096]).await;
-                let _ = stream.write_all(ok("picture").as_bytes()).await;
+                let _ = stream.write_all(ok("image").as_bytes()).await;
                 let _ = stream.shutdown().await;
             }
         }

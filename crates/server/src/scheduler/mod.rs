@@ -7,7 +7,7 @@
 //!
 //! A batch is what queued while the device was busy: there is no timer, so an idle server answers at once and a busy one
 //! batches across connections. Requests of few items go before large ones, so that a person searching does not wait for
-//! a job that embeds a million pictures; and no run takes longer than a step, as far as what was measured tells, so that
+//! a job that embeds a million images; and no run takes longer than a step, as far as what was measured tells, so that
 //! a new request waits for one step at most.
 
 mod pace;
@@ -16,7 +16,7 @@ mod queue;
 pub(crate) use queue::{Class, Key};
 
 use crate::log_warning;
-use crate::models::{Session, Tower};
+use crate::models::{Encoder, Session};
 use crate::prepare::Input;
 use crate::stats::Stats;
 use clip::{Cancel, Error, Result};
@@ -40,7 +40,7 @@ type Reply = UnboundedSender<(usize, Outcome)>;
 
 /// What a job carries.
 struct Work {
-    tower: Arc<Tower>,
+    encoder: Arc<Encoder>,
     input: Arc<Input>,
     queued: Instant,
     /// Of what may be prepared and not run yet: given back when it has run, or left the queue.
@@ -139,11 +139,11 @@ impl Ticket {
         }
     }
 
-    /// Queues items of one tower, each with its place; those that wait already are joined. Each takes a part of the room
+    /// Queues items of one encoder, each with its place; those that wait already are joined. Each takes a part of the room
     /// along, until it has run.
     pub(crate) fn submit(
         &mut self,
-        tower: &Arc<Tower>,
+        encoder: &Arc<Encoder>,
         items: Vec<(Key, usize, Input)>,
         mut room: Option<OwnedSemaphorePermit>,
     ) {
@@ -159,8 +159,8 @@ impl Ticket {
                 Err(waiter) => {
                     let tokens = input.ids().map(<[u32]>::len);
                     let _room = room.as_mut().and_then(|room| room.split(1));
-                    let work = Work { tower: Arc::clone(tower), input: Arc::new(input), queued, _room };
-                    let job = Job { key, tower: tower.id, tokens, work, waiters: vec![waiter] };
+                    let work = Work { encoder: Arc::clone(encoder), input: Arc::new(input), queued, _room };
+                    let job = Job { key, encoder: encoder.id, tokens, work, waiters: vec![waiter] };
                     state.queue.push(job, self.class)
                 }
             };
@@ -202,8 +202,8 @@ fn run_for_ever(shared: &Shared) {
             }
         };
         let Some(head) = state.queue.head(class) else { continue };
-        let tower = Arc::clone(&head.work.tower);
-        let pace = paces.entry(tower.id).or_default();
+        let encoder = Arc::clone(&head.work.encoder);
+        let pace = paces.entry(encoder.id).or_default();
         let limits = Limits { max_items: shared.max_batch.load(Relaxed), max_units: pace.units(shared.step()) };
         let (mut inputs, mut tokens, began) = (Vec::new(), 0, Instant::now());
         state.queue.start(class, limits, |job| {
@@ -215,7 +215,7 @@ fn run_for_ever(shared: &Shared) {
         state.cancel = cancel.clone();
         drop(state);
 
-        let outcomes = run_batch(&tower, &inputs, &cancel, &shared.stats);
+        let outcomes = run_batch(&encoder, &inputs, &cancel, &shared.stats);
         let took = began.elapsed();
         if !cancel.is_cancelled() {
             pace.learn(inputs.len() * tokens, took);
@@ -250,39 +250,39 @@ fn answer(
     }
 }
 
-fn run_batch(tower: &Tower, inputs: &[(Key, Arc<Input>)], cancel: &Cancel, stats: &Stats) -> Vec<Outcome> {
+fn run_batch(encoder: &Encoder, inputs: &[(Key, Arc<Input>)], cancel: &Cancel, stats: &Stats) -> Vec<Outcome> {
     let all: Vec<&Input> = inputs.iter().map(|(_, input)| &**input).collect();
-    match run(tower, &all, cancel, stats) {
+    match run(encoder, &all, cancel, stats) {
         Ok(vectors) => vectors.into_iter().map(|vector| Ok(vector.into())).collect(),
         Err(error) if all.len() == 1 || cancel.is_cancelled() => vec![Err(error); all.len()],
         // One input may be what the model failed on: the others shall not suffer for it.
         Err(_) => {
-            let alone = |input| Ok(run(tower, &[input], cancel, stats)?.swap_remove(0).into());
+            let alone = |input| Ok(run(encoder, &[input], cancel, stats)?.swap_remove(0).into());
             all.into_iter().map(alone).collect()
         }
     }
 }
 
-fn run(tower: &Tower, inputs: &[&Input], cancel: &Cancel, stats: &Stats) -> Result<Vec<Vec<f32>>> {
+fn run(encoder: &Encoder, inputs: &[&Input], cancel: &Cancel, stats: &Stats) -> Result<Vec<Vec<f32>>> {
     let embed = || {
         // A panic while the lock was held left a session that has to be trusted or lost; ONNX Runtime keeps no state
         // between runs.
-        let mut session = tower.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut session = encoder.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &mut *session {
             Session::Text(text) => {
                 let ids: Vec<&[u32]> = inputs.iter().filter_map(|input| input.ids()).collect();
                 text.embed(&ids, cancel)
             }
-            Session::Vision(vision) => {
+            Session::Image(image) => {
                 let pixels: Vec<_> = inputs.iter().filter_map(|input| input.pixels()).collect();
-                vision.embed(&pixels, cancel)
+                image.embed(&pixels, cancel)
             }
         }
     };
-    let failed = |reason: String| Error::Inference { model: tower.model.clone(), reason };
+    let failed = |reason: String| Error::Inference { model: encoder.model.clone(), reason };
     let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(embed)).unwrap_or_else(|_| {
-        log_warning!("a run of model \"{}\" panicked", tower.model);
+        log_warning!("a run of model \"{}\" panicked", encoder.model);
         Err(failed("the run panicked".to_owned()))
     });
     let outcome = match outcome {
@@ -292,6 +292,6 @@ fn run(tower: &Tower, inputs: &[&Input], cancel: &Cancel, stats: &Stats) -> Resu
         other => other,
     };
     let embedded = if outcome.is_ok() { inputs.len() } else { 0 };
-    stats.ran(tower, inputs.len(), embedded, began.elapsed(), outcome.is_err() && !cancel.is_cancelled());
+    stats.ran(encoder, inputs.len(), embedded, began.elapsed(), outcome.is_err() && !cancel.is_cancelled());
     outcome
 }

@@ -3,12 +3,12 @@
 use super::queue::Class;
 use std::time::Duration;
 
-/// What is run first of a tower whose speed is not known yet, in units.
+/// What is run first of an encoder whose speed is not known yet, in units.
 const FIRST_STEP: usize = 4;
 /// The part of the device's time that bulk gets while interactive requests never end: one fifth.
 const SHARE_OF_BULK: f64 = 0.2;
 
-/// The speed of a tower: nanoseconds for each unit of a run, a picture or a token.
+/// The speed of an encoder: nanoseconds for each unit of a run, an image or a token.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace(u64);
 
@@ -40,7 +40,7 @@ pub(super) struct Turn {
 impl Turn {
     /// The class of the next run, where there is something to run.
     pub fn next(&mut self, (interactive, bulk): (usize, usize), step: Duration) -> Option<Class> {
-        // Bulk that waits for its next pictures to be decoded keeps what it is owed.
+        // Bulk that waits for its next images to be decoded keeps what it is owed.
         if interactive == 0 {
             self.owed = 0.0;
         }

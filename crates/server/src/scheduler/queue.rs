@@ -1,6 +1,6 @@
 //! What waits for the device: data only, no thread and no clock, so that every order of events can be tested.
 //!
-//! A job is one input of one tower, and everybody who waits for its embedding. Equal inputs are one job.
+//! A job is one input of one encoder, and everybody who waits for its embedding. Equal inputs are one job.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,7 +18,7 @@ pub(crate) enum Class {
     Bulk,
 }
 
-/// Tells equal inputs of the same tower.
+/// Tells equal inputs of the same encoder.
 pub(crate) type Key = (u64, [u8; 32]);
 
 /// Somebody who waits for a job.
@@ -35,9 +35,9 @@ pub(super) struct Waiter<R> {
 #[derive(Debug)]
 pub(super) struct Job<T, R> {
     pub key: Key,
-    /// Which tower runs it.
-    pub tower: u64,
-    /// Tokens of a text; `None` for a picture.
+    /// Which encoder runs it.
+    pub encoder: u64,
+    /// Tokens of a text; `None` for an image.
     pub tokens: Option<usize>,
     pub work: T,
     pub waiters: Vec<Waiter<R>>,
@@ -47,7 +47,7 @@ pub(super) struct Job<T, R> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub max_items: usize,
-    /// Most units: pictures, or tokens with padding.
+    /// Most units: images, or tokens with padding.
     pub max_units: usize,
 }
 
@@ -139,24 +139,24 @@ impl<T, R> Queue<T, R> {
         (self.interactive.len(), self.bulk.len())
     }
 
-    /// The tower of the oldest job of a class.
+    /// The encoder of the oldest job of a class.
     pub fn head(&self, class: Class) -> Option<&Job<T, R>> {
         self.queue(class).values().next()
     }
 
-    /// Makes the next batch the one on the device: the oldest job of this class, and those of the same tower that fit
+    /// Makes the next batch the one on the device: the oldest job of this class, and those of the same encoder that fit
     /// beside it, as long as the oldest and, of texts, such as are of similar length. Where it is the turn of bulk,
-    /// interactive jobs of the tower ride along. Hands each job of the batch to `each`.
+    /// interactive jobs of the encoder ride along. Hands each job of the batch to `each`.
     pub fn start(&mut self, class: Class, limits: Limits, mut each: impl FnMut(&Job<T, R>)) {
         let Some(head) = self.head(class) else { return };
-        let tower = head.tower;
+        let encoder = head.encoder;
         let mut chosen = Batch::new(limits);
         let length = head.tokens;
         // Bulk may not ride along with interactive jobs: it would make their run long.
         let classes: &[Class] =
             if class == Class::Bulk { &[Class::Bulk, Class::Interactive] } else { &[Class::Interactive] };
         for &class in classes {
-            let same = self.queue(class).iter().filter(|(_, job)| job.tower == tower).take(HORIZON);
+            let same = self.queue(class).iter().filter(|(_, job)| job.encoder == encoder).take(HORIZON);
             let mut candidates: Vec<(u64, Option<usize>)> = same.map(|(number, job)| (*number, job.tokens)).collect();
             // Stable, so the oldest stays first among equals; the head itself is at distance 0.
             candidates.sort_by_key(|(_, tokens)| tokens.unwrap_or(0).abs_diff(length.unwrap_or(0)));

@@ -1,15 +1,15 @@
 //! What the server has done since its start or the latest reset.
 
+mod encoders;
 mod latency;
-mod towers;
 
 pub(crate) use latency::Meter;
 
-use crate::models::Tower;
+use crate::models::Encoder;
+use encoders::Encoders;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use towers::Towers;
 
 /// Counters and meters. Each is on its own: a reader may see one of two that change together changed alone.
 pub struct Stats {
@@ -33,7 +33,7 @@ pub struct Stats {
     pub(crate) queue: Meter,
     pub(crate) prepare: Meter,
     pub(crate) inference: Meter,
-    pub(crate) towers: Towers,
+    pub(crate) encoders: Encoders,
 }
 
 impl Stats {
@@ -60,7 +60,7 @@ impl Stats {
             queue: Meter::default(),
             prepare: Meter::default(),
             inference: Meter::default(),
-            towers: Towers::default(),
+            encoders: Encoders::default(),
         }
     }
 
@@ -91,16 +91,16 @@ impl Stats {
             counter.store(0, Relaxed);
         }
         [&self.queue, &self.prepare, &self.inference].into_iter().for_each(Meter::reset);
-        self.towers.forget();
+        self.encoders.forget();
         *self.reset.lock().expect("no panic while held") = Instant::now();
     }
 
-    /// Counts a run of a tower with so many items, of which so many were embedded.
-    pub(crate) fn ran(&self, tower: &Tower, items: usize, embedded: usize, took: Duration, failed: bool) {
+    /// Counts a run of an encoder with so many items, of which so many were embedded.
+    pub(crate) fn ran(&self, encoder: &Encoder, items: usize, embedded: usize, took: Duration, failed: bool) {
         self.batches.fetch_add(1, Relaxed);
         self.batch_items.fetch_add(items as u64, Relaxed);
         self.inference.record(took);
-        self.towers.ran(&tower.model, tower.modality, embedded, took, failed);
+        self.encoders.ran(&encoder.model, encoder.modality, embedded, took, failed);
     }
 
     /// How long nobody has asked for an embedding; zero while somebody waits for one.

@@ -23,8 +23,8 @@ fn a_text_has_the_references_vector() {
 #[test]
 fn one_bad_item_fails_alone() {
     let server = Server::start(&config());
-    let picture = std::fs::read(workspace().join("tests/golden/pictures/exact.png")).unwrap();
-    let images = [&b"no picture"[..], &picture, b""].map(|bytes| bytes.to_vec().into()).to_vec();
+    let image = std::fs::read(workspace().join("tests/golden/images/exact.png")).unwrap();
+    let images = [&b"no image"[..], &image, b""].map(|bytes| bytes.to_vec().into()).to_vec();
     let request = Request::Embed(EmbedRequest { model: MODEL.to_owned(), items: Items::Images(images) });
     let Response::Embeddings(results) = ask(&mut server.connect(), &request) else { panic!("no embeddings") };
     let class = |index: usize| results[index].as_ref().map(Vec::len).map_err(|failure| failure.class);
@@ -34,7 +34,7 @@ fn one_bad_item_fails_alone() {
 #[test]
 fn many_clients_get_their_own_answers() {
     let server = Server::start(&config());
-    let words: Vec<String> = (0..8).map(|number| format!("picture number {number}")).collect();
+    let words: Vec<String> = (0..8).map(|number| format!("image number {number}")).collect();
     let mut alone = server.connect();
     let single = |stream: &mut UnixStream, word: &str| {
         let Response::Embeddings(mut found) = ask(stream, &texts(&[word])) else { panic!("no embeddings") };

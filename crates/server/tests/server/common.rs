@@ -131,7 +131,7 @@ pub fn statistics(stream: &mut UnixStream) -> Statistics {
     }
 }
 
-/// A request to embed pictures.
+/// A request to embed images.
 pub fn images(images: impl IntoIterator<Item = Vec<u8>>) -> Request {
     let images = images.into_iter().map(Into::into).collect();
     Request::Embed(EmbedRequest { model: MODEL.to_owned(), items: Items::Images(images) })
@@ -145,10 +145,10 @@ pub fn embeddings(response: Response) -> Vec<Vec<f32>> {
     }
 }
 
-/// So many pictures that decode the same and are not equal: what follows the end of a PNG does not count.
-pub fn pictures(count: usize) -> Vec<Vec<u8>> {
-    let picture = std::fs::read(workspace().join("tests/golden/pictures/exact.png")).unwrap();
-    (0..count).map(|number| [&picture[..], &number.to_le_bytes()].concat()).collect()
+/// So many images that decode the same and are not equal: what follows the end of a PNG does not count.
+pub fn images(count: usize) -> Vec<Vec<u8>> {
+    let image = std::fs::read(workspace().join("tests/golden/images/exact.png")).unwrap();
+    (0..count).map(|number| [&image[..], &number.to_le_bytes()].concat()).collect()
 }
 
 pub fn send(stream: &mut UnixStream, request: &Request) {

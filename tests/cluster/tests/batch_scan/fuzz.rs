@@ -93,8 +93,8 @@ fn compare(off: &Outcome, on: &Outcome) -> Option<String> {
 pub fn fill(client: &mut Client) {
     client
         .batch_execute(
-            "CREATE TABLE pictures (id integer, grp integer, caption text, price numeric, image bytea, large bytea, made vector);
-             ALTER TABLE pictures ALTER large SET STORAGE EXTERNAL;
+            "CREATE TABLE images (id integer, grp integer, caption text, price numeric, image bytea, large bytea, made vector);
+             ALTER TABLE images ALTER large SET STORAGE EXTERNAL;
              CREATE TABLE words AS SELECT i AS id, 'word ' || i AS word FROM generate_series(1, 90) i;
              CREATE TABLE sink (a integer, b vector, c integer, UNIQUE (a));
              CREATE TABLE log (line text);
@@ -105,7 +105,7 @@ pub fn fill(client: &mut Client) {
              CREATE TRIGGER note BEFORE INSERT ON sink FOR EACH ROW EXECUTE FUNCTION note();",
         )
         .unwrap();
-    let insert = client.prepare("INSERT INTO pictures VALUES ($1, $1 % 4, $2, $1 / 50.0, $3, $4)").unwrap();
+    let insert = client.prepare("INSERT INTO images VALUES ($1, $1 % 4, $2, $1 / 50.0, $3, $4)").unwrap();
     for id in 1..=120 {
         let caption = (id % 9 != 0).then(|| format!("Caption {}", id % 50));
         let image = (id % 7 != 0).then(|| bits(8, 8, (id % 30) as u8));
@@ -114,14 +114,14 @@ pub fn fill(client: &mut Client) {
     }
     client
         .batch_execute(
-            "CREATE TABLE broken AS SELECT * FROM pictures WHERE id < 60;
-             UPDATE broken SET image = 'no picture' WHERE id IN (20, 21, 41);
+            "CREATE TABLE broken AS SELECT * FROM images WHERE id < 60;
+             UPDATE broken SET image = 'no image' WHERE id IN (20, 21, 41);
              UPDATE broken SET large = substr(large, 1, 500) WHERE id = 33;
-             CREATE TABLE parts (LIKE pictures) PARTITION BY HASH (id);
+             CREATE TABLE parts (LIKE images) PARTITION BY HASH (id);
              CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
              CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-             INSERT INTO parts SELECT * FROM pictures;
-             CREATE VIEW shown AS SELECT *, ctid FROM pictures WHERE price < 2;
+             INSERT INTO parts SELECT * FROM images;
+             CREATE VIEW shown AS SELECT *, ctid FROM images WHERE price < 2;
              ANALYZE",
         )
         .unwrap();

@@ -89,11 +89,11 @@ fn update(random: &mut Random) -> String {
     match random.below(4) {
         0 => format!("UPDATE parts t SET made = {call}, grp = grp + 1 WHERE {condition}"),
         1 => format!(
-            "UPDATE pictures t SET made = {call} FROM words w WHERE w.id = t.id AND {condition} RETURNING t.id, t.made, w.word"
+            "UPDATE images t SET made = {call} FROM words w WHERE w.id = t.id AND {condition} RETURNING t.id, t.made, w.word"
         ),
-        2 => format!("UPDATE pictures t SET (made, grp) = ROW({call}, t.grp) WHERE {condition} RETURNING t.*"),
+        2 => format!("UPDATE images t SET (made, grp) = ROW({call}, t.grp) WHERE {condition} RETURNING t.*"),
         _ => {
-            format!("UPDATE pictures t SET made = {call} WHERE {condition} RETURNING t.id, nextval('counter'), t.made")
+            format!("UPDATE images t SET made = {call} WHERE {condition} RETURNING t.id, nextval('counter'), t.made")
         }
     }
 }
@@ -130,7 +130,7 @@ fn looped(random: &mut Random) -> Statement {
 /// A plan that does not know its parameters.
 fn generic(random: &mut Random) -> Statement {
     let statement = format!(
-        "PREPARE p(integer, integer) AS SELECT t.id, {} FROM pictures t WHERE {} LIMIT $1",
+        "PREPARE p(integer, integer) AS SELECT t.id, {} FROM images t WHERE {} LIMIT $1",
         call(random),
         with_parameter(random, "$2")
     );
@@ -149,7 +149,7 @@ fn stepwise(random: &mut Random) -> Statement {
     let body = format!(
         "DO $$ DECLARE
              z integer := {};
-             c CURSOR FOR SELECT t.id, {} AS made FROM pictures t WHERE {};
+             c CURSOR FOR SELECT t.id, {} AS made FROM images t WHERE {};
              r record;
          BEGIN
              SET LOCAL plan_cache_mode = force_generic_plan;
@@ -178,7 +178,7 @@ fn with_parameter(random: &mut Random, parameter: &str) -> String {
     }
 }
 
-/// Equal pictures and texts have equal vectors.
+/// Equal images and texts have equal vectors.
 fn alike(random: &mut Random) -> String {
     let tail = format!("{} AS e {}", call(random), from_where(random));
     match random.below(3) {
@@ -220,17 +220,17 @@ fn call(random: &mut Random) -> String {
             ]);
             format!("clip_embed_text({text}{model})")
         }
-        4..=6 => format!("clip_try_embed_image({}{model})", picture(random)),
-        _ => format!("clip_embed_image({}{model})", picture(random)),
+        4..=6 => format!("clip_try_embed_image({}{model})", image(random)),
+        _ => format!("clip_embed_image({}{model})", image(random)),
     }
 }
 
-fn picture(random: &mut Random) -> &'static str {
+fn image(random: &mut Random) -> &'static str {
     random.of(&[
         "t.image",
         "t.image",
         "t.image",
-        "coalesce(t.image, (SELECT image FROM pictures WHERE id = 3))",
+        "coalesce(t.image, (SELECT image FROM images WHERE id = 3))",
         "t.large",
     ])
 }

@@ -3,7 +3,7 @@
 use super::fuzz::fill;
 use cluster_tests::{Cluster, Process, backend_pid, bits, counters, explain, refusal};
 
-fn cluster_with_pictures() -> Cluster {
+fn cluster_with_images() -> Cluster {
     let cluster = Cluster::on_demand();
     fill(&mut cluster.connect());
     cluster
@@ -12,7 +12,7 @@ fn cluster_with_pictures() -> Cluster {
 /// What is not asked for is not embedded; what is, in few requests.
 #[test]
 fn texts_and_requests_are_few() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     let mut witness = cluster.connect();
     let mut spent = |statement: &str| {
@@ -21,31 +21,31 @@ fn texts_and_requests_are_few() {
         let after = counters(&mut witness);
         (after.texts - before.texts, after.requests - before.requests)
     };
-    assert_eq!(spent("SELECT clip_embed_text('a ' || id) FROM pictures LIMIT 10"), (10, 1));
-    assert_eq!(spent("SELECT clip_embed_text('b ' || id) FROM pictures LIMIT (SELECT 9) + 1"), (10, 1));
+    assert_eq!(spent("SELECT clip_embed_text('a ' || id) FROM images LIMIT 10"), (10, 1));
+    assert_eq!(spent("SELECT clip_embed_text('b ' || id) FROM images LIMIT (SELECT 9) + 1"), (10, 1));
     let (texts, _) =
-        spent("BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text('c ' || id) FROM pictures; FETCH 10 FROM c; COMMIT");
+        spent("BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text('c ' || id) FROM images; FETCH 10 FROM c; COMMIT");
     assert!((10..=21).contains(&texts), "{texts}");
     let (texts, _) = spent(
-        "BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text('h ' || id) FROM pictures LIMIT 100; FETCH 10 FROM c; COMMIT",
+        "BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text('h ' || id) FROM images LIMIT 100; FETCH 10 FROM c; COMMIT",
     );
     assert!((10..=21).contains(&texts), "{texts}");
     let (texts, _) = spent(
-        "BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text('i ' || t.id || w.word) FROM pictures t, words w;
+        "BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text('i ' || t.id || w.word) FROM images t, words w;
          MOVE 256 FROM c; COMMIT",
     );
     assert!((256..=513).contains(&texts), "{texts}");
-    assert_eq!(spent("SELECT * FROM (SELECT clip_embed_text('k ' || id) e FROM pictures LIMIT 100) s LIMIT 5"), (5, 1));
+    assert_eq!(spent("SELECT * FROM (SELECT clip_embed_text('k ' || id) e FROM images LIMIT 100) s LIMIT 5"), (5, 1));
     let (texts, _) = spent(
         "SET plan_cache_mode = force_generic_plan;
-         PREPARE inner_one(int) AS SELECT * FROM (SELECT clip_embed_text('l ' || id) e FROM pictures LIMIT 100) s LIMIT $1;
+         PREPARE inner_one(int) AS SELECT * FROM (SELECT clip_embed_text('l ' || id) e FROM images LIMIT 100) s LIMIT $1;
          EXECUTE inner_one(6)",
     );
     assert!((6..=13).contains(&texts), "{texts}");
     // Also where it is more than one batch
     assert_eq!(
         spent(
-            "SELECT * FROM (SELECT clip_embed_text('p ' || t.id || w.word) e FROM pictures t, words w LIMIT 1000) s LIMIT 300"
+            "SELECT * FROM (SELECT clip_embed_text('p ' || t.id || w.word) e FROM images t, words w LIMIT 1000) s LIMIT 300"
         ),
         (300, 2)
     );
@@ -53,24 +53,23 @@ fn texts_and_requests_are_few() {
     let (texts, _) = spent("SELECT clip_embed_text('m ' || id) FROM parts LIMIT 70");
     assert!((70..=91).contains(&texts), "{texts}");
     // The function is strict.
-    let nothing =
-        "PREPARE nothing(text) AS SELECT clip_embed_text('n ' || id, $1) FROM pictures; EXECUTE nothing(NULL)";
+    let nothing = "PREPARE nothing(text) AS SELECT clip_embed_text('n ' || id, $1) FROM images; EXECUTE nothing(NULL)";
     assert_eq!(spent(nothing), (0, 0));
     // Those that the session remembers are not asked for again, batch or not.
     let (texts, _) = spent(
         "SELECT (SELECT count(e) FROM (SELECT clip_embed_text('o ' || w.id) e FROM words w ORDER BY id LIMIT 20 + t.grp) s)
-           FROM pictures t",
+           FROM images t",
     );
     assert_eq!(texts, 23);
     assert_eq!(spent("SELECT clip_embed_text('o ' || w.id) FROM words w WHERE id < 10"), (0, 0));
     let (texts, _) =
-        spent("SELECT FROM pictures t WHERE EXISTS (SELECT clip_embed_text('d ' || w.id) FROM words w) LIMIT 1");
+        spent("SELECT FROM images t WHERE EXISTS (SELECT clip_embed_text('d ' || w.id) FROM words w) LIMIT 1");
     assert!(texts <= 1, "{texts}");
-    assert_eq!(spent("CREATE TABLE made AS SELECT clip_embed_text('e ' || id) FROM pictures"), (120, 1));
-    assert_eq!(spent("INSERT INTO sink SELECT id, clip_embed_text('f ' || id) FROM pictures"), (120, 1));
+    assert_eq!(spent("CREATE TABLE made AS SELECT clip_embed_text('e ' || id) FROM images"), (120, 1));
+    assert_eq!(spent("INSERT INTO sink SELECT id, clip_embed_text('f ' || id) FROM images"), (120, 1));
     let (texts, requests) = spent(
         "DO $$ DECLARE r record; BEGIN
-        FOR r IN SELECT clip_embed_text('g ' || id) FROM pictures LOOP END LOOP; END $$",
+        FOR r IN SELECT clip_embed_text('g ' || id) FROM images LOOP END LOOP; END $$",
     );
     assert!(texts == 120 && requests < 10, "{texts} {requests}");
 }
@@ -78,7 +77,7 @@ fn texts_and_requests_are_few() {
 /// Several processes share a LIMIT: none is to take all of it at once.
 #[test]
 fn limit_above_parallel_workers() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     client
         .batch_execute(
@@ -119,13 +118,13 @@ fn memory_is_bounded() {
         .unwrap();
     let insert = client.prepare("INSERT INTO large SELECT i, $1 FROM generate_series($2::integer, $2 + 9) i").unwrap();
     for tens in 0..30 {
-        // What is behind the picture is not looked at.
+        // What is behind the image is not looked at.
         let mut image = bits(8, 8, tens as u8);
         image.resize(1 << 20, 0);
         client.execute(&insert, &[&image, &(tens * 10)]).unwrap();
     }
     client.batch_execute("ANALYZE large").unwrap();
-    // What else a session takes is a few pictures on their way; the cluster's shared buffers it has seen before.
+    // What else a session takes is a few images on their way; the cluster's shared buffers it has seen before.
     for (memory, most) in [("8MB", 14 << 20), ("64MB", 70 << 20)] {
         let mut client = cluster.connect();
         client
@@ -140,14 +139,14 @@ fn memory_is_bounded() {
         assert!(plan.contains("ClipEmbed"), "{plan}");
         let grown = resident(backend, "VmHWM:") - before;
         println!("{} MB with {memory}", grown >> 20);
-        assert!(grown < most, "{grown} bytes with {memory} for 300 MB of pictures\n{plan}");
+        assert!(grown < most, "{grown} bytes with {memory} for 300 MB of images\n{plan}");
     }
 }
 
 /// What a batch holds goes with a statement that fails while the batch is being read.
 #[test]
 fn memory_of_statements_that_fail() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     client
         .batch_execute(
@@ -193,7 +192,7 @@ fn batches_grow_again() {
     let insert = client.prepare("INSERT INTO mixed VALUES ($1, $2)").unwrap();
     for id in 0..1272_i32 {
         let mut image = bits(8, 8, (id % 250) as u8);
-        // What is behind the picture is not looked at, but takes memory: 64 MB for the first 16.
+        // What is behind the image is not looked at, but takes memory: 64 MB for the first 16.
         image.extend(id.to_be_bytes());
         image.resize(if id < 16 { 4 << 20 } else { image.len() }, 0);
         client.execute(&insert, &[&id, &image]).unwrap();

@@ -6,9 +6,9 @@ use postgres::NoTls;
 use std::thread;
 use std::time::Duration;
 
-const UPDATE: &str = "UPDATE pictures SET made = clip_embed_text(caption || ' of ' || id)";
+const UPDATE: &str = "UPDATE images SET made = clip_embed_text(caption || ' of ' || id)";
 
-fn cluster_with_pictures() -> Cluster {
+fn cluster_with_images() -> Cluster {
     let cluster = Cluster::on_demand();
     fill(&mut cluster.connect());
     cluster
@@ -21,7 +21,7 @@ fn wrong(cluster: &Cluster) -> i64 {
         .batch_execute("SET clip_search.enable_batch_scan = off")
         .and_then(|()| {
             client.query_one(
-                "SELECT count(*) FROM pictures
+                "SELECT count(*) FROM images
                   WHERE (made IS NULL) <> (caption IS NULL) OR made <=> clip_embed_text(caption || ' of ' || id) > 0.0001",
                 &[],
             )
@@ -33,12 +33,12 @@ fn wrong(cluster: &Cluster) -> i64 {
 /// The row that somebody else changed is evaluated anew, and no other.
 #[test]
 fn rows_that_others_update_meanwhile() {
-    const SELECT: &str = "SELECT id, caption, clip_embed_text(caption || ' of ' || id) FROM pictures";
+    const SELECT: &str = "SELECT id, caption, clip_embed_text(caption || ' of ' || id) FROM images";
     let locked = format!("{SELECT} FOR UPDATE");
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     for statement in [UPDATE, &locked] {
         let mut other = cluster.connect();
-        other.batch_execute("BEGIN; UPDATE pictures SET caption = 'changed' WHERE id IN (50, 100)").unwrap();
+        other.batch_execute("BEGIN; UPDATE images SET caption = 'changed' WHERE id IN (50, 100)").unwrap();
         let mut client = cluster.connect();
         assert!(explain(&mut client, statement).contains("ClipEmbed"));
         let backend = backend_pid(&mut client);
@@ -70,7 +70,7 @@ fn rows_that_others_update_meanwhile() {
 
 #[test]
 fn cancelled_while_a_batch_is_under_way() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     cluster_tests::embed_text(&mut client, "connect").unwrap();
     let server = cluster.server();
@@ -100,7 +100,7 @@ fn sockets(backend: i32) -> usize {
 /// Until the server has answered, there is no second batch beside the first: each might be waited for in vain.
 #[test]
 fn one_batch_until_the_server_has_answered() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     cluster_tests::embed_text(&mut client, "connect").unwrap();
     client.batch_execute("SET clip_search.batch_memory = 64").unwrap();
@@ -128,7 +128,7 @@ fn one_batch_until_the_server_has_answered() {
 /// The batches are sent again to the next server.
 #[test]
 fn server_killed_while_batches_are_under_way() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     cluster_tests::embed_text(&mut client, "connect").unwrap();
     client.batch_execute("SET clip_search.batch_memory = 64").unwrap();
@@ -146,11 +146,11 @@ fn server_killed_while_batches_are_under_way() {
 /// What the old server gave is forgotten, also while an answer of it waits to be read.
 #[test]
 fn server_restarted_while_a_batch_waits() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     client
         .batch_execute(
-            "BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text(t.id || w.word) FROM pictures t, words w; MOVE 1100 FROM c",
+            "BEGIN; DECLARE c CURSOR FOR SELECT clip_embed_text(t.id || w.word) FROM images t, words w; MOVE 1100 FROM c",
         )
         .unwrap();
     cluster_tests::embed_text(&mut client, "before").unwrap();
@@ -165,7 +165,7 @@ fn server_restarted_while_a_batch_waits() {
 /// Where a batch takes longer than a request may, rows have a request each, as without batches.
 #[test]
 fn batch_that_is_not_answered_in_time() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     cluster_tests::embed_text(&mut client, "connect").unwrap();
     let server = cluster.server();
@@ -182,19 +182,19 @@ fn batch_that_is_not_answered_in_time() {
 /// Workers batch, too, each for itself.
 #[test]
 fn parallel_workers_batch() {
-    let cluster = cluster_with_pictures();
+    let cluster = cluster_with_images();
     let mut client = cluster.connect();
     client
         .batch_execute(
-            "ALTER TABLE pictures SET (parallel_workers = 2);
+            "ALTER TABLE images SET (parallel_workers = 2);
              SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0",
         )
         .unwrap();
     for leader in ["on", "off"] {
         client.batch_execute(&format!("SET parallel_leader_participation = {leader}")).unwrap();
         for (query, limit) in [
-            ("SELECT id, clip_embed_text(caption) FROM pictures", 120),
-            ("SELECT id, clip_embed_text(caption) FROM pictures ORDER BY id LIMIT 50", 50),
+            ("SELECT id, clip_embed_text(caption) FROM images", 120),
+            ("SELECT id, clip_embed_text(caption) FROM images ORDER BY id LIMIT 50", 50),
         ] {
             let plan = explain(&mut client, query);
             let gather = plan.find("Gather").expect("in parallel");
@@ -202,7 +202,7 @@ fn parallel_workers_batch() {
             let analyzed = explain(&mut client, &format!("(ANALYZE) {query}"));
             assert!(analyzed.contains("Workers Launched: 2"), "{analyzed}");
             let sql = format!(
-                "SELECT count(*), count(*) FILTER (WHERE a.v <=> clip_embed_text(p.caption) > 0.0001) FROM ({query}) AS a(id, v) JOIN pictures p USING (id)"
+                "SELECT count(*), count(*) FILTER (WHERE a.v <=> clip_embed_text(p.caption) > 0.0001) FROM ({query}) AS a(id, v) JOIN images p USING (id)"
             );
             let row = client.query_one(&sql, &[]).unwrap();
             assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (limit, 0), "{query}");

@@ -1,7 +1,7 @@
 //! Whose fault a failure is: only a row's own counts as an attempt.
 
 use super::{DONE, LIMIT, number, number_of, table, upload, wait_for};
-use cluster_tests::{Cluster, bits, picture, wait_until};
+use cluster_tests::{Cluster, bits, image, wait_until};
 
 fn due_now(client: &mut postgres::Client) {
     client.batch_execute("UPDATE clip_embed_queue SET due_at = now()").unwrap();
@@ -59,9 +59,9 @@ fn a_server_without_memory() {
     cluster.assert_sessions_survived();
 }
 
-/// One picture is too much for the server, and others are not: they are embedded, and it is given up.
+/// One image is too much for the server, and others are not: they are embedded, and it is given up.
 #[test]
-fn a_picture_that_is_too_much() {
+fn an_image_that_is_too_much() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     client
@@ -70,7 +70,7 @@ fn a_picture_that_is_too_much() {
              SELECT clip_sync('photos', 'image', mode => 'queued')",
         )
         .unwrap();
-    let small = picture("gradient.png");
+    let small = image("gradient.png");
     let embedded = "SELECT count(*) FROM photos WHERE embedding IS NOT NULL";
     client.execute("INSERT INTO photos VALUES (1, $1)", &[&small]).unwrap();
     wait_until("the first", LIMIT, || number(&mut client, embedded) == 1);

@@ -125,11 +125,11 @@ fn everything_is_replicated() {
     client.batch_execute("CREATE DATABASE origin").unwrap();
     let mut origin = cluster.connect_to("origin", "postgres");
     let tables = "CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector);
-         CREATE TABLE pictures (id integer PRIMARY KEY, image bytea, embedding vector);";
+         CREATE TABLE images (id integer PRIMARY KEY, image bytea, embedding vector);";
     origin
         .batch_execute(&format!(
             "CREATE EXTENSION clip_search CASCADE; {tables}
-             SELECT clip_sync('captions', 'caption', mode => 'queued'), clip_sync('pictures', 'image', mode => 'queued');
+             SELECT clip_sync('captions', 'caption', mode => 'queued'), clip_sync('images', 'image', mode => 'queued');
              SET client_min_messages = error; CREATE PUBLICATION everything FOR ALL TABLES"
         ))
         .unwrap();
@@ -143,7 +143,7 @@ fn everything_is_replicated() {
         .batch_execute(&format!(
             "{tables}
              SELECT clip_sync('captions', 'caption', mode => 'queued', always => true),
-                    clip_sync('pictures', 'image', mode => 'queued', always => true)"
+                    clip_sync('images', 'image', mode => 'queued', always => true)"
         ))
         .unwrap();
     client
@@ -154,8 +154,8 @@ fn everything_is_replicated() {
         .unwrap();
     wait_for(&mut client, 3);
     // Each of them finds out that it is none, the subscriber first.
-    origin.batch_execute("INSERT INTO pictures VALUES (1, 'no picture')").unwrap();
-    let failed = "clip_embed_errors WHERE \"table\" = 'pictures'::regclass";
+    origin.batch_execute("INSERT INTO images VALUES (1, 'no image')").unwrap();
+    let failed = "clip_embed_errors WHERE \"table\" = 'images'::regclass";
     wait_until("the subscriber's failure", LIMIT, || number_of(&mut client, failed) == 1);
     let_go(&mut origin);
     wait_until("the publisher's failure", LIMIT, || number_of(&mut origin, failed) == 1);
@@ -163,7 +163,7 @@ fn everything_is_replicated() {
     wait_for(&mut origin, 6);
     wait_for(&mut client, 6);
     // What one server forgets, the other still knows.
-    origin.batch_execute("SELECT clip_unsync('pictures')").unwrap();
+    origin.batch_execute("SELECT clip_unsync('images')").unwrap();
     upload(&mut origin, 6..7);
     wait_for(&mut client, 7);
     assert_eq!((number_of(&mut origin, failed), number_of(&mut client, failed)), (0, 1));

@@ -1,7 +1,7 @@
 //! Tables of all kinds, and the ways in which rows come into them.
 
 use super::{LIMIT, number, number_of, one, table, upload, wait_for};
-use cluster_tests::{Cluster, picture, wait_until};
+use cluster_tests::{Cluster, image, wait_until};
 use std::io::Write;
 
 #[test]
@@ -83,10 +83,10 @@ fn keys_of_many_types() {
     cluster.assert_sessions_survived();
 }
 
-/// A picture that is none: nothing is tried again, what the embedding was made of is no longer there, and the next good
-/// picture mends it.
+/// An image that is none: nothing is tried again, what the embedding was made of is no longer there, and the next good
+/// image mends it.
 #[test]
-fn a_bad_picture_is_noted() {
+fn a_bad_image_is_noted() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     client
@@ -95,11 +95,11 @@ fn a_bad_picture_is_noted() {
              SELECT clip_sync('photos', 'image', mode => 'queued')",
         )
         .unwrap();
-    let good = picture("gradient.png");
+    let good = image("gradient.png");
     client.execute("INSERT INTO photos VALUES (1, $1), (2, $1)", &[&good]).unwrap();
     let embedded = "SELECT count(*) FROM photos WHERE embedding = clip_embed_image(image)";
     wait_until("both", LIMIT, || number(&mut client, embedded) == 2);
-    client.batch_execute("UPDATE photos SET image = 'no picture' WHERE id = 2").unwrap();
+    client.batch_execute("UPDATE photos SET image = 'no image' WHERE id = 2").unwrap();
     wait_until("the failure", LIMIT, || number_of(&mut client, "clip_embed_errors") == 1);
     assert_eq!(number_of(&mut client, "photos WHERE embedding IS NULL"), 1);
     let row = client.query_one("SELECT key::text, sqlstate, attempts, message FROM clip_embed_errors", &[]).unwrap();

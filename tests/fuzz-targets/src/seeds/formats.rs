@@ -1,4 +1,4 @@
-//! Pictures as encoders write them.
+//! Images as encoders write them.
 
 use std::io::Cursor;
 
@@ -10,9 +10,9 @@ use crate::golden;
 /// What ends a TGA file of version 2: no extension, no developer area, the signature.
 pub(super) const TGA_FOOTER: &[u8] = b"\0\0\0\0\0\0\0\0TRUEVISION-XFILE.\0";
 
-/// The pictures of tests/golden.
+/// The images of tests/golden.
 pub(super) fn golden() -> Vec<Seed> {
-    let folder = golden::dir().join("pictures").read_dir().expect("the golden pictures are there");
+    let folder = golden::dir().join("images").read_dir().expect("the golden images are there");
     let mut seeds: Vec<Seed> = folder
         .map(|entry| entry.expect("the folder can be read").path())
         .filter(|path| path.is_file())
@@ -41,32 +41,32 @@ pub(super) fn encoded() -> Vec<Seed> {
     ];
     let mut seeds = Vec::new();
     for (format, name) in formats {
-        for picture in pictures() {
+        for image in images() {
             let mut file = Cursor::new(Vec::new());
             // Not every format has every colour.
-            if picture.write_to(&mut file, format).is_ok() {
+            if image.write_to(&mut file, format).is_ok() {
                 let mut bytes = file.into_inner();
                 if format == ImageFormat::Tga && !bytes.ends_with(TGA_FOOTER) {
                     bytes.extend(TGA_FOOTER);
                 }
-                seeds.push((format!("{:?}.{name}", picture.color()), bytes));
+                seeds.push((format!("{:?}.{name}", image.color()), bytes));
             }
         }
     }
     seeds
 }
 
-fn pictures() -> Vec<DynamicImage> {
-    let picture = image::RgbaImage::from_fn(9, 7, |x, y| image::Rgba([x as u8 * 28, y as u8 * 36, 77, 255 - x as u8]));
-    let picture = DynamicImage::from(picture);
+fn images() -> Vec<DynamicImage> {
+    let image = image::RgbaImage::from_fn(9, 7, |x, y| image::Rgba([x as u8 * 28, y as u8 * 36, 77, 255 - x as u8]));
+    let image = DynamicImage::from(image);
     vec![
-        picture.to_luma8().into(),
-        picture.to_luma_alpha8().into(),
-        picture.to_rgb8().into(),
-        picture.to_luma16().into(),
-        picture.to_rgb16().into(),
-        picture.to_rgba16().into(),
-        picture.to_rgb32f().into(),
-        picture,
+        image.to_luma8().into(),
+        image.to_luma_alpha8().into(),
+        image.to_rgb8().into(),
+        image.to_luma16().into(),
+        image.to_rgb16().into(),
+        image.to_rgba16().into(),
+        image.to_rgb32f().into(),
+        image,
     ]
 }

@@ -56,13 +56,13 @@ fn responses() -> Vec<(&'static str, Response)> {
         detail: Some("more".to_owned()),
         hint: None,
     };
-    let picture = FetchedImage { bytes: ByteBuf::from(*b"GIF89a"), content_type: Some("image/gif".to_owned()) };
+    let image = FetchedImage { bytes: ByteBuf::from(*b"GIF89a"), content_type: Some("image/gif".to_owned()) };
     let small = Thumbnail { is_png: true, bytes: ByteBuf::from(*b"\x89PNG") };
     vec![
         ("embeddings", Response::Embeddings(vec![Ok(vec![0.5, f32::NAN, -0.0]), Err(failure()), Ok(vec![])])),
         ("scale", Response::LogitScale(Some(20.0))),
         ("small", Response::Thumbnails(vec![Ok(small), Err(failure())])),
-        ("fetched", Response::Fetched(Fetched { index: 3, result: Ok(picture) })),
+        ("fetched", Response::Fetched(Fetched { index: 3, result: Ok(image) })),
         ("not-fetched", Response::Fetched(Fetched { index: 0, result: Err(failure()) })),
         ("model-list", Response::Models(vec![info(), ModelInfo { error: Some("why".to_owned()), ..info() }])),
         ("server", Response::Status(Box::new(status()))),
@@ -80,7 +80,7 @@ fn info() -> ModelInfo {
         precision: Some("fp32".to_owned()),
         device: "cpu".to_owned(),
         execution_provider: None,
-        loaded: vec!["text".to_owned(), "vision".to_owned()],
+        loaded: vec!["text".to_owned(), "image".to_owned()],
         size_bytes: Some(1 << 40),
         fingerprint: None,
         error: None,

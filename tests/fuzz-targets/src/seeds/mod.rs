@@ -14,8 +14,8 @@ pub use texts::texts;
 /// Name and bytes.
 pub type Seed = (String, Vec<u8>);
 
-/// Pictures in every format, good ones, truncated ones and bombs.
-pub fn pictures() -> Vec<Seed> {
+/// Images in every format, good ones, truncated ones and bombs.
+pub fn images() -> Vec<Seed> {
     let mut seeds = formats::golden();
     seeds.extend(formats::encoded());
     let cut = |(name, bytes): &Seed| (format!("half-{name}"), bytes[..bytes.len() / 2].to_vec());

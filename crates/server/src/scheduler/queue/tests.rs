@@ -6,8 +6,8 @@ const LIMITS: Limits = Limits { max_items: 4, max_units: 200 };
 
 type Plain = Queue<(), ()>;
 
-fn job(tower: u64, content: u8, tokens: Option<usize>, waiter: Waiter<()>) -> Job<(), ()> {
-    Job { key: (tower, [content; 32]), tower, tokens, work: (), waiters: vec![waiter] }
+fn job(encoder: u64, content: u8, tokens: Option<usize>, waiter: Waiter<()>) -> Job<(), ()> {
+    Job { key: (encoder, [content; 32]), encoder, tokens, work: (), waiters: vec![waiter] }
 }
 
 fn waiter(ticket: u64) -> Waiter<()> {
@@ -94,7 +94,7 @@ fn a_run_that_nobody_waits_for_is_given_up_and_not_joined() {
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// Content, class, tower, tokens.
+    /// Content, class, encoder, tokens.
     Ask(u8, bool, u64, usize),
     Leave(usize),
     Start(bool),
@@ -115,7 +115,7 @@ fn class(interactive: bool) -> Class {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: who waits is answered once or has left, batches are of one tower and within
+    /// Whatever happens in whatever order: who waits is answered once or has left, batches are of one encoder and within
     /// the limits, equal inputs are in the queue once, and nothing is left behind.
     #[test]
     fn nobody_is_forgotten(events in proptest::collection::vec(event(), 1..200)) {
@@ -133,14 +133,14 @@ proptest! {
         };
         for event in events {
             match event {
-                Event::Ask(content, interactive, tower, tokens) => {
+                Event::Ask(content, interactive, encoder, tokens) => {
                     tickets += 1;
-                    let key = (tower, [content; 32]);
+                    let key = (encoder, [content; 32]);
                     let number = match queue.join(&key, class(interactive), waiter(tickets)) {
                         Ok(number) => number,
                         Err(one) => {
-                            let tokens = (tower > 0).then_some(tokens);
-                            queue.push(job(tower, content, tokens, one), class(interactive))
+                            let tokens = (encoder > 0).then_some(tokens);
+                            queue.push(job(encoder, content, tokens, one), class(interactive))
                         }
                     };
                     waiting.push((tickets, number));
@@ -150,15 +150,15 @@ proptest! {
                     queue.leave(ticket, [number]);
                 }
                 Event::Start(interactive) if !running && queue.head(class(interactive)).is_some() => {
-                    let (mut towers, mut keys, mut longest, mut items) = (HashSet::new(), HashSet::new(), 0, 0);
+                    let (mut encoders, mut keys, mut longest, mut items) = (HashSet::new(), HashSet::new(), 0, 0);
                     queue.start(class(interactive), LIMITS, |job| {
-                        towers.insert(job.tower);
+                        encoders.insert(job.encoder);
                         keys.insert(job.key);
                         longest = longest.max(job.tokens.unwrap_or(1));
                         items += 1;
                     });
                     running = true;
-                    prop_assert!(towers.len() == 1 && keys.len() == items && items <= LIMITS.max_items);
+                    prop_assert!(encoders.len() == 1 && keys.len() == items && items <= LIMITS.max_items);
                     prop_assert!(items == 1 || items * longest <= LIMITS.max_units);
                 }
                 Event::Finish => {

@@ -44,8 +44,8 @@ pub(super) fn bombs(size: Size) -> Vec<Bomb> {
 
 fn good() -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
-    let picture = GrayImage::from_fn(16, 16, |x, y| image::Luma([(x * y) as u8]));
-    picture.write_to(&mut file, ImageFormat::Jpeg).expect("gray can be written");
+    let image = GrayImage::from_fn(16, 16, |x, y| image::Luma([(x * y) as u8]));
+    image.write_to(&mut file, ImageFormat::Jpeg).expect("gray can be written");
     file.into_inner()
 }
 
@@ -57,7 +57,7 @@ fn app1(exif: &[u8]) -> Vec<u8> {
     segment(0xe1, &[b"Exif\0\0", exif].concat())
 }
 
-/// The header of a gray picture.
+/// The header of a gray image.
 fn frame(width: u16, height: u16) -> Vec<u8> {
     let ([h0, h1], [w0, w1]) = (height.to_be_bytes(), width.to_be_bytes());
     vec![8, h0, h1, w0, w1, 1, 1, 0x11, 0]
@@ -65,7 +65,7 @@ fn frame(width: u16, height: u16) -> Vec<u8> {
 
 /// Where the frame's header is.
 fn position(bytes: &[u8]) -> usize {
-    bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a baseline picture has it")
+    bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a baseline image has it")
 }
 
 fn resized(bytes: &[u8], width: u16, height: u16) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Pictures of little that promise much: huge sizes, lengths that lie, compressed data that unpacks without end.
+//! Images of little that promise much: huge sizes, lengths that lie, compressed data that unpacks without end.
 
 mod exif;
 mod jpeg;
@@ -12,7 +12,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-/// A hostile picture.
+/// A hostile image.
 #[derive(Clone, Debug)]
 pub struct Bomb {
     /// The format and what is wrong.
@@ -26,9 +26,9 @@ pub struct Bomb {
 /// What may become of a bomb; memory is bounded in each case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is not a picture that can be read.
+    /// It is not an image that can be read.
     Refused,
-    /// It is a picture with something hostile beside the pixels, which need not be looked at.
+    /// It is an image with something hostile beside the pixels, which need not be looked at.
     Ignored,
 }
 

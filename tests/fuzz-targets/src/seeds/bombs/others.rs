@@ -35,7 +35,7 @@ pub(super) fn bombs(size: Size) -> Vec<Bomb> {
         refused("BMP with a header of 4 GiB", [b"BM".as_slice(), &[0; 12], &[0xff; 40]].concat()),
         refused("ICO with a PNG of 50000 x 50000", ico(1, &huge)),
         refused("ICO with a BMP of 60000 x 60000", ico(1, &bmp(60_000, 60_000, 32, 0, 0)[14..])),
-        refused("ICO with 65535 pictures", ico(65_535, &huge)),
+        refused("ICO with 65535 images", ico(65_535, &huge)),
         refused("TGA of 65535 x 65535", tga(65_535, 65_535, 2, 0)),
         refused("TGA of 65535 x 65535 in runs", tga(65_535, 65_535, 10, 0)),
         refused("TGA with 65535 colours", tga(1_000, 1_000, 1, 65_535)),
@@ -77,8 +77,8 @@ fn bmp(width: i32, height: i32, bits: u16, compression: u32, colours: u32) -> Ve
     bytes
 }
 
-fn ico(pictures: u16, data: &[u8]) -> Vec<u8> {
-    let mut bytes = [0, 1, pictures].map(u16::to_le_bytes).concat();
+fn ico(images: u16, data: &[u8]) -> Vec<u8> {
+    let mut bytes = [0, 1, images].map(u16::to_le_bytes).concat();
     bytes.extend([0, 0, 0, 0, 1, 0, 32, 0]);
     bytes.extend([data.len() as u32, 22].map(u32::to_le_bytes).concat());
     bytes.extend(data);

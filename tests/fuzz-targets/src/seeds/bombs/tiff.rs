@@ -71,12 +71,12 @@ fn entries(width: u32, height: u32, compression: u32, data: usize) -> Vec<Entry>
     ]
 }
 
-/// A gray picture of one strip.
+/// A gray image of one strip.
 fn gray(width: u32, height: u32, compression: u32, data: &[u8]) -> Vec<u8> {
     directory(&entries(width, height, compression, data.len()), 0, data)
 }
 
-/// A gray picture in which one tag has another type, count and value.
+/// A gray image in which one tag has another type, count and value.
 fn edited(width: u32, height: u32, tag: u16, (kind, count, value): (u16, u32, u32)) -> Vec<u8> {
     let mut entries = entries(width, height, NONE, 4);
     match entries.iter_mut().find(|entry| entry.0 == tag) {

@@ -83,7 +83,7 @@ fn u24(value: u32) -> [u8; 3] {
     [a, b, c]
 }
 
-/// The chunk of a good lossless picture.
+/// The chunk of a good lossless image.
 fn pixels(width: u32, height: u32) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
     RgbImage::new(width, height).write_to(&mut file, ImageFormat::WebP).expect("RGB can be written");

@@ -13,7 +13,7 @@ pub(super) fn gray16(value: u16) -> u8 {
 }
 
 /// Numbers to levels: gray is cut to 0 to 255, as PIL's modes I and F; colours of 16 bits lose their lower byte, and
-/// colours in floating point, which PIL refuses, are from 0 to 1. None for samples that nobody uses for pictures.
+/// colours in floating point, which PIL refuses, are from 0 to 1. None for samples that nobody uses for images.
 pub(super) fn to_8_bits(samples: DecodingResult, is_gray: bool) -> Option<Vec<u8>> {
     let cut = |value: f64| value as u8;
     Some(match samples {

@@ -2,8 +2,8 @@
 //!
 //! PIL resamples with a convolution whose support grows with the reduction (antialiasing), along the rows and along the
 //! columns, with 8 bits in between and coefficients in fixed point. Each result depends on the input alone,
-//! not on its neighbours, so a part of the resized picture can be computed by itself: what a centre crop throws away is
-//! never made, and memory is bounded by the crop, also for a picture of 5000 x 1 pixels whose shorter side becomes 224.
+//! not on its neighbours, so a part of the resized image can be computed by itself: what a centre crop throws away is
+//! never made, and memory is bounded by the crop, also for an image of 5000 x 1 pixels whose shorter side becomes 224.
 
 use std::f64::consts::PI;
 
@@ -25,23 +25,23 @@ pub(super) struct Axis {
     pub length: u32,
 }
 
-/// The wanted part of the resized picture.
-pub(super) fn resize(picture: &RgbImage, x: Axis, y: Axis, filter: Filter) -> RgbImage {
+/// The wanted part of the resized image.
+pub(super) fn resize(image: &RgbImage, x: Axis, y: Axis, filter: Filter) -> RgbImage {
     if filter == Filter::Nearest {
-        return nearest(picture, x, y);
+        return nearest(image, x, y);
     }
     // PIL leaves out the pass of an axis that keeps its size.
     let columns = (u64::from(x.input) != x.output).then(|| Taps::new(x, filter));
     let rows = (u64::from(y.input) != y.output).then(|| Taps::new(y, filter));
     let done = match (&columns, &rows) {
-        (Some(columns), Some(rows)) if is_vertical_first(x, y) => columns_then_rows(picture, columns, rows),
+        (Some(columns), Some(rows)) if is_vertical_first(x, y) => columns_then_rows(image, columns, rows),
         (_, Some(rows)) => {
-            along_columns(x.length as usize * 3, rows, |row, wide| first_pass(picture, x, &columns, row, wide))
+            along_columns(x.length as usize * 3, rows, |row, wide| first_pass(image, x, &columns, row, wide))
         }
         (_, None) => {
             let mut done = Vec::with_capacity(x.length as usize * y.length as usize * 3);
             for row in 0..y.length as usize {
-                first_pass(picture, x, &columns, y.start as usize + row, &mut done);
+                first_pass(image, x, &columns, y.start as usize + row, &mut done);
             }
             done
         }
@@ -58,17 +58,17 @@ fn is_vertical_first(x: Axis, y: Axis) -> bool {
 }
 
 /// Appends a row of the input, resampled along the row and cut to what is wanted.
-fn first_pass(picture: &RgbImage, x: Axis, columns: &Option<Taps>, row: usize, wide: &mut Vec<u8>) {
-    let input = row_of(picture, row);
+fn first_pass(image: &RgbImage, x: Axis, columns: &Option<Taps>, row: usize, wide: &mut Vec<u8>) {
+    let input = row_of(image, row);
     match columns {
         Some(taps) => along_row(input, 0, taps, wide),
         None => wide.extend_from_slice(&input[x.start as usize * 3..][..x.length as usize * 3]),
     }
 }
 
-fn row_of(picture: &RgbImage, row: usize) -> &[u8] {
-    let stride = picture.width() as usize * 3;
-    &picture.as_raw()[row * stride..][..stride]
+fn row_of(image: &RgbImage, row: usize) -> &[u8] {
+    let stride = image.width() as usize * 3;
+    &image.as_raw()[row * stride..][..stride]
 }
 
 /// The input pixels that make one output pixel, and where their weights start.
@@ -141,7 +141,7 @@ fn along_row(input: &[u8], offset: usize, taps: &Taps, output: &mut Vec<u8>) {
 }
 
 /// Both passes, the columns first: each result row is summed up over the columns that it needs, then resampled.
-fn columns_then_rows(picture: &RgbImage, columns: &Taps, rows: &Taps) -> Vec<u8> {
+fn columns_then_rows(image: &RgbImage, columns: &Taps, rows: &Taps) -> Vec<u8> {
     let mut done = Vec::with_capacity(columns.taps.len() * rows.taps.len() * 3);
     let (from, to) = columns.range();
     let mut sums = vec![0; (to - from) * 3];
@@ -149,7 +149,7 @@ fn columns_then_rows(picture: &RgbImage, columns: &Taps, rows: &Taps) -> Vec<u8>
     for (first, weights) in rows.iter() {
         sums.fill(HALF);
         for (index, weight) in weights.iter().enumerate() {
-            for (sum, value) in sums.iter_mut().zip(&row_of(picture, first + index)[from * 3..]) {
+            for (sum, value) in sums.iter_mut().zip(&row_of(image, first + index)[from * 3..]) {
                 *sum += i32::from(*value) * weight;
             }
         }
@@ -161,7 +161,7 @@ fn columns_then_rows(picture: &RgbImage, columns: &Taps, rows: &Taps) -> Vec<u8>
 }
 
 /// Second pass: makes a row of `stride` bytes for each tap. Takes the input's rows one by one and adds each to all results
-/// that it has a part in, so that a picture of a million rows needs no more memory than its result.
+/// that it has a part in, so that an image of a million rows needs no more memory than its result.
 fn along_columns(stride: usize, taps: &Taps, make_row: impl Fn(usize, &mut Vec<u8>)) -> Vec<u8> {
     let mut sums = vec![HALF; taps.taps.len() * stride];
     let mut wide = Vec::with_capacity(stride);
@@ -192,7 +192,7 @@ fn clip(sum: i32) -> u8 {
 }
 
 /// After `ImagingScaleAffine` of Pillow's Geometry.c, which adds up the step from pixel to pixel.
-fn nearest(picture: &RgbImage, x: Axis, y: Axis) -> RgbImage {
+fn nearest(image: &RgbImage, x: Axis, y: Axis) -> RgbImage {
     let positions = |axis: Axis| {
         let step = f64::from(axis.input) / axis.output as f64;
         let mut position = step * 0.5;
@@ -210,7 +210,7 @@ fn nearest(picture: &RgbImage, x: Axis, y: Axis) -> RgbImage {
         (0..axis.length).map(pixel).collect::<Vec<u32>>()
     };
     let (columns, rows) = (positions(x), positions(y));
-    RgbImage::from_fn(x.length, y.length, |x, y| *picture.get_pixel(columns[x as usize], rows[y as usize]))
+    RgbImage::from_fn(x.length, y.length, |x, y| *image.get_pixel(columns[x as usize], rows[y as usize]))
 }
 
 /// A filter's kernel and the distance at which it ends.

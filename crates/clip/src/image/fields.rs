@@ -2,8 +2,8 @@
 
 use image::{DynamicImage, ImageFormat};
 
-/// Changes the levels of a picture of 16 bits per pixel to PIL's.
-pub(super) fn spread(picture: &mut DynamicImage, bytes: &[u8], format: ImageFormat) {
+/// Changes the levels of an image of 16 bits per pixel to PIL's.
+pub(super) fn spread(image: &mut DynamicImage, bytes: &[u8], format: ImageFormat) {
     let Some(green_bits) = green_bits(bytes, format) else { return };
     let tables = [level(5), level(green_bits), level(5)];
     let change = |pixel: &mut [u8]| {
@@ -11,9 +11,9 @@ pub(super) fn spread(picture: &mut DynamicImage, bytes: &[u8], format: ImageForm
             *value = table[usize::from(*value)];
         }
     };
-    match picture {
-        DynamicImage::ImageRgb8(picture) => picture.chunks_exact_mut(3).for_each(change),
-        DynamicImage::ImageRgba8(picture) => picture.chunks_exact_mut(4).for_each(change),
+    match image {
+        DynamicImage::ImageRgb8(image) => image.chunks_exact_mut(3).for_each(change),
+        DynamicImage::ImageRgba8(image) => image.chunks_exact_mut(4).for_each(change),
         _ => {}
     }
 }
@@ -24,7 +24,7 @@ fn level(bits: u32) -> [u8; 256] {
     std::array::from_fn(|value| ((value as u32 >> (8 - bits)) * 255 / most) as u8)
 }
 
-/// Bits of green if the picture has 16 bits per pixel, two times 5 for red and blue.
+/// Bits of green if the image has 16 bits per pixel, two times 5 for red and blue.
 fn green_bits(bytes: &[u8], format: ImageFormat) -> Option<u32> {
     let number = |at: usize| Some(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
     match format {

@@ -1,4 +1,4 @@
-//! Which of an icon's pictures PIL takes: the largest, and of several of one size that of the least depth.
+//! Which of an icon's images PIL takes: the largest, and of several of one size that of the least depth.
 
 use crate::error::Result;
 
@@ -7,7 +7,7 @@ use super::decode::{corrupt, truncated};
 const ENTRY: usize = 16;
 const NAME: &str = "ICO";
 
-/// The picture inside.
+/// The image inside.
 pub(super) enum Inside {
     /// A whole PNG file.
     Png(Vec<u8>),
@@ -27,15 +27,15 @@ pub(super) fn largest(bytes: &[u8]) -> Result<Inside> {
         (bits, _) => bits,
     };
     let best = directory.chunks_exact(ENTRY).min_by_key(|entry| (std::cmp::Reverse(area(entry)), depth(entry)));
-    let best = best.ok_or_else(|| corrupt(NAME, "it has no picture"))?;
+    let best = best.ok_or_else(|| corrupt(NAME, "it has no image"))?;
 
     let number = |at: usize| u32::from_le_bytes([best[at], best[at + 1], best[at + 2], best[at + 3]]);
     let (length, start) = (number(8) as usize, number(12) as usize);
-    let picture = bytes.get(start..start.saturating_add(length)).ok_or_else(cut)?;
-    if picture.starts_with(b"\x89PNG\r\n\x1a\n") {
-        return Ok(Inside::Png(picture.to_vec()));
+    let image = bytes.get(start..start.saturating_add(length)).ok_or_else(cut)?;
+    if image.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return Ok(Inside::Png(image.to_vec()));
     }
-    let mut icon = [&[0, 0, 1, 0, 1, 0], best, picture].concat();
+    let mut icon = [&[0, 0, 1, 0, 1, 0], best, image].concat();
     icon[18..22].copy_from_slice(&(6 + ENTRY as u32).to_le_bytes());
     Ok(Inside::Icon(icon))
 }

@@ -1,4 +1,4 @@
-//! Image bytes to the input of the image tower, and to a thumbnail.
+//! Image bytes to the input of the image encoder, and to a thumbnail.
 
 use std::sync::OnceLock;
 
@@ -7,20 +7,20 @@ use clip::{Filter, Limits, Preprocessor, Resize};
 use crate::golden;
 use crate::memory::peak_of;
 
-/// Small, so that an execution takes milliseconds and a picture that passes them by is noticed.
+/// Small, so that an execution takes milliseconds and an image that passes them by is noticed.
 pub const LIMITS: Limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20 };
 
 /// Most memory of one execution in bytes: what a decoder may take (64 MiB, and 16 bytes for each pixel), and the
-/// picture twice more while it is converted.
+/// image twice more while it is converted.
 pub const MEMORY: usize = (64 + 16 + 8) << 20;
 
 const THUMBNAIL: u32 = 64;
 
-/// Decodes and preprocesses a picture, for one of three models by its length, describes it, and makes a thumbnail.
+/// Decodes and preprocesses an image, for one of three models by its length, describes it, and makes a thumbnail.
 ///
 /// # Panics
-/// Where the input's shape is wrong, a value is not finite, an error is not about the picture, one way to read it says
-/// that it is a picture and another that it is not, or memory is above [`MEMORY`].
+/// Where the input's shape is wrong, a value is not finite, an error is not about the image, one way to read it says
+/// that it is an image and another that it is not, or memory is above [`MEMORY`].
 pub fn image(bytes: &[u8]) {
     let preprocessors = preprocessors();
     let (preprocessor, [height, width]) = &preprocessors[bytes.len() % preprocessors.len()];
@@ -34,7 +34,7 @@ pub fn image(bytes: &[u8]) {
         Err(error) => check_error(error),
     }
 
-    let (info, peak) = peak_of(|| clip::picture_info(bytes, &LIMITS));
+    let (info, peak) = peak_of(|| clip::image_info(bytes, &LIMITS));
     assert!(peak <= MEMORY, "a description took {peak} bytes");
     assert_eq!(info.error, result.as_ref().err().map(ToString::to_string));
     assert!(info.format.is_some() || result.is_err(), "decoded, but of no known type");
@@ -44,7 +44,7 @@ pub fn image(bytes: &[u8]) {
     match small {
         Ok(clip::Thumbnail::Jpeg(small) | clip::Thumbnail::Png(small)) => {
             assert!(result.is_ok());
-            preprocessor.run(&small, &LIMITS).expect("a thumbnail is a picture");
+            preprocessor.run(&small, &LIMITS).expect("a thumbnail is an image");
         }
         Err(error) => {
             assert!(result.is_err(), "{error}");
@@ -54,7 +54,7 @@ pub fn image(bytes: &[u8]) {
 }
 
 fn check_error(error: &clip::Error) {
-    assert!(error.is_about_picture(), "{error}");
+    assert!(error.is_about_image(), "{error}");
     let text = error.to_string();
     assert!(text.len() < 2_000 && !text.contains(char::is_control), "{text:?}");
 }

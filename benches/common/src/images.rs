@@ -1,20 +1,20 @@
-//! Pictures that are made, not kept: no file of the repository has to be there, and none is like another.
+//! Images that are made, not kept: no file of the repository has to be there, and none is like another.
 
 use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
 
 /// Quality of a JPEG file.
 const QUALITY: u8 = 85;
 
-/// A size of pictures.
+/// A size of images.
 #[derive(Clone, Copy, Debug)]
-pub struct Picture {
+pub struct Image {
     /// Pixels of a row.
     pub width: u32,
     /// Rows.
     pub height: u32,
 }
 
-impl Picture {
+impl Image {
     /// As an upload that was scaled down.
     pub const UPLOAD: Self = Self { width: 640, height: 480 };
 
@@ -40,7 +40,7 @@ impl Picture {
     }
 }
 
-/// The same picture in a file of other bytes: what follows the mark of a JPEG's end is no part of it.
+/// The same image in a file of other bytes: what follows the mark of a JPEG's end is no part of it.
 pub fn with_mark(jpeg: &[u8], mark: u64) -> Vec<u8> {
     [jpeg, &mark.to_le_bytes()].concat()
 }
@@ -55,15 +55,15 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_other_numbers_show_something_else() {
-        let small = Picture { width: 32, height: 24 };
+    fn images_of_other_numbers_show_something_else() {
+        let small = Image { width: 32, height: 24 };
         let all: HashSet<Vec<u8>> = (0..40).map(|number| shown(&small.jpeg(number).unwrap())).collect();
         assert_eq!(all.len(), 40);
     }
 
     #[test]
     fn a_mark_changes_the_bytes_alone() {
-        let jpeg = Picture { width: 32, height: 24 }.jpeg(1).unwrap();
+        let jpeg = Image { width: 32, height: 24 }.jpeg(1).unwrap();
         assert_ne!(with_mark(&jpeg, 1), with_mark(&jpeg, 2));
         assert_eq!(shown(&with_mark(&jpeg, 1)), shown(&with_mark(&jpeg, 2)));
     }

@@ -1,4 +1,4 @@
-//! The image tower: preprocessed pictures to embeddings.
+//! The image encoder: preprocessed images to embeddings.
 
 use half::f16;
 use ndarray::ArrayView3;
@@ -14,20 +14,20 @@ use crate::spec::{Modality, ModelSpec};
 
 /// The image half of a model, loaded.
 #[derive(Debug)]
-pub struct VisionTower {
+pub struct ImageEncoder {
     graph: Graph,
     input: Input,
 }
 
-impl VisionTower {
-    /// Loads the image tower of a model.
+impl ImageEncoder {
+    /// Loads the image encoder of a model.
     ///
     /// # Errors
     /// [`Error::DeviceUnavailable`] where the device that the options name cannot be had; [`Error::NoSuchPrecision`];
     /// [`Error::BadModel`] where the file cannot be loaded, or wants or answers something unknown;
     /// [`Error::OutOfMemory`].
-    pub fn load(spec: &ModelSpec, options: &SessionOptions, runtime: &Runtime) -> Result<VisionTower> {
-        let graph = Graph::load(spec, Modality::Vision, options, runtime)?;
+    pub fn load(spec: &ModelSpec, options: &SessionOptions, runtime: &Runtime) -> Result<ImageEncoder> {
+        let graph = Graph::load(spec, Modality::Image, options, runtime)?;
         let mut inputs = graph.inputs()?;
         let input = match (inputs.pop(), inputs.is_empty()) {
             (Some(input), true) if input.name == "pixel_values" => input,
@@ -49,31 +49,31 @@ impl VisionTower {
                 shape.join(" x ")
             )));
         }
-        Ok(VisionTower { graph, input })
+        Ok(ImageEncoder { graph, input })
     }
 
-    /// The embeddings of pictures, each (3, height, width) from [`crate::Preprocessor::run`]: one L2-normalised vector of
-    /// [`ModelSpec::dimension`] values per picture, in their order.
+    /// The embeddings of images, each (3, height, width) from [`crate::Preprocessor::run`]: one L2-normalised vector of
+    /// [`ModelSpec::dimension`] values per image, in their order.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; [`Error::Inference`], also where a picture has another shape, [`Error::OutOfMemory`] and
+    /// [`Error::Cancelled`]; [`Error::Inference`], also where an image has another shape, [`Error::OutOfMemory`] and
     /// [`Error::BadEmbedding`], for the whole batch.
     pub fn embed(&mut self, batch: &[ArrayView3<'_, f32>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
         let image = &self.graph.spec.image;
         let shape = [3, image.height as usize, image.width as usize];
-        if let Some(picture) = batch.iter().find(|picture| picture.shape() != shape) {
-            let reason = format!("a picture has the shape {:?}, not {shape:?}", picture.shape());
+        if let Some(image) = batch.iter().find(|image| image.shape() != shape) {
+            let reason = format!("an image has the shape {:?}, not {shape:?}", image.shape());
             return Err(Error::Inference { model: self.graph.spec.name.to_string(), reason });
         }
         let fixed = self.input.shape[0];
         let mut vectors = Vec::with_capacity(batch.len());
         for part in batch.chunks(fixed.unwrap_or(batch.len()).max(1)) {
-            // Where the graph fixes the batch size, missing pictures are copies of the first.
+            // Where the graph fixes the batch size, missing images are copies of the first.
             let rows = fixed.unwrap_or(part.len());
-            let pictures = || (0..rows).map(|row| part.get(row).unwrap_or(&part[0]));
+            let images = || (0..rows).map(|row| part.get(row).unwrap_or(&part[0]));
             let shape = [rows, shape[0], shape[1], shape[2]];
             let mut values = Vec::with_capacity(shape.iter().product());
-            pictures().for_each(|picture| values.extend(picture.iter()));
+            images().for_each(|image| values.extend(image.iter()));
             let value = tensor(shape, values, self.input.element)
                 .map_err(|error| self.graph.bad(format!("pixel_values: {error}")))?;
             self.graph.run(&[(self.input.name.clone(), value)], part.len(), cancel, &mut vectors)?;
@@ -81,7 +81,7 @@ impl VisionTower {
         Ok(vectors)
     }
 
-    /// The execution provider that runs the tower.
+    /// The execution provider that runs the encoder.
     pub fn provider(&self) -> Provider {
         self.graph.provider()
     }

@@ -51,7 +51,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
 
     let tag = |decoder: &mut Decoder<_>, tag| decoder.find_tag_unsigned_vec::<u16>(tag).ok().flatten();
     let premultiplied = tag(&mut decoder, Tag::ExtraSamples).is_some_and(|kinds| kinds.first() == Some(&1));
-    let picture = match colour {
+    let image = match colour {
         ColorType::Gray(_) if has_palette => {
             let map = tag(&mut decoder, Tag::ColorMap).ok_or_else(|| corrupt(NAME, "it has no palette"))?;
             let map: Vec<u8> = map.into_iter().map(high).collect();
@@ -67,14 +67,14 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
         ColorType::YCbCr(_) => RgbImage::from_raw(width, height, ycbcr_to_rgb(levels)).map(DynamicImage::from),
         _ => GrayAlphaImage::from_raw(width, height, levels).map(DynamicImage::from),
     };
-    let mut picture = picture.ok_or_else(|| corrupt(NAME, "it has fewer samples than pixels"))?;
+    let mut image = image.ok_or_else(|| corrupt(NAME, "it has fewer samples than pixels"))?;
     if lzw_tiles.is_some() {
-        picture = picture.crop_imm(0, 0, shown_width, shown_height);
+        image = image.crop_imm(0, 0, shown_width, shown_height);
     }
     let orientation = tag(&mut decoder, Tag::Orientation).and_then(|values| values.first().copied());
     let orientation = orientation.and_then(|value| Orientation::from_exif(value.try_into().ok()?));
-    picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(picture)
+    image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+    Ok(image)
 }
 
 /// The decoder of JPEG inside fills what is missing of it with gray.
@@ -94,7 +94,7 @@ fn check_jpeg<R: Read + Seek>(decoder: &mut Decoder<R>, length: usize) -> Result
     Ok(())
 }
 
-/// Reads tile by tile, each as a whole, a picture whose sides are multiples of its tiles'.
+/// Reads tile by tile, each as a whole, an image whose sides are multiples of its tiles'.
 fn read_tiles<R: Read + Seek>(
     decoder: &mut Decoder<R>,
     samples: &mut DecodingResult,

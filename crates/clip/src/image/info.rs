@@ -1,4 +1,4 @@
-//! What a picture is like, of whatever bytes: nothing here fails.
+//! What an image is like, of whatever bytes: nothing here fails.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,9 +11,9 @@ use super::tiff_tags;
 /// Frames are counted up to this number: a few bytes are enough for a frame, and a file may have millions.
 const MOST_FRAMES: u32 = 100_000;
 
-/// What is known of a picture. What its bytes do not tell is `None`.
+/// What is known of an image. What its bytes do not tell is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PictureInfo {
+pub struct ImageInfo {
     /// Media type, such as `image/jpeg`; also of formats that are not decoded here.
     pub format: Option<&'static str>,
     /// In pixels, as stored: before it is turned.
@@ -30,24 +30,24 @@ pub struct PictureInfo {
     pub error: Option<String>,
 }
 
-/// Looks at a picture: at its header, and by decoding it whether it could be embedded.
-pub fn picture_info(bytes: &[u8], limits: &Limits) -> PictureInfo {
-    let mut info = PictureInfo { format: decode::media_type(bytes), ..PictureInfo::default() };
+/// Looks at an image: at its header, and by decoding it whether it could be embedded.
+pub fn image_info(bytes: &[u8], limits: &Limits) -> ImageInfo {
+    let mut info = ImageInfo { format: decode::media_type(bytes), ..ImageInfo::default() };
     // What cannot be given to a decoder says why in `error`.
     if let Some((format, name)) = decode::format_of(bytes)
         && let Ok(bytes) = decode::harmless(bytes, format, name)
     {
-        // A decoder that gives up on the header gives up on the picture too, which says so in `error`.
+        // A decoder that gives up on the header gives up on the image too, which says so in `error`.
         let _ = catch_unwind(AssertUnwindSafe(|| read_header(&bytes, format, limits, &mut info)));
         info.frames = catch_unwind(AssertUnwindSafe(|| frames(&bytes, format))).ok().flatten();
     }
     match decode::open(bytes, limits) {
         Ok(opened) => {
             // Some variants are read by decoders of ours, whose headers `image` does not know.
-            let picture = &opened.picture;
-            info.width.get_or_insert(picture.width());
-            info.height.get_or_insert(picture.height());
-            info.has_alpha.get_or_insert(picture.color().has_alpha());
+            let image = &opened.image;
+            info.width.get_or_insert(image.width());
+            info.height.get_or_insert(image.height());
+            info.has_alpha.get_or_insert(image.color().has_alpha());
             info.orientation.get_or_insert(opened.orientation.to_exif());
             info.frames.get_or_insert(1);
         }
@@ -56,7 +56,7 @@ pub fn picture_info(bytes: &[u8], limits: &Limits) -> PictureInfo {
     info
 }
 
-fn read_header(bytes: &[u8], format: ImageFormat, limits: &Limits, info: &mut PictureInfo) -> Option<()> {
+fn read_header(bytes: &[u8], format: ImageFormat, limits: &Limits, info: &mut ImageInfo) -> Option<()> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(decode::memory(limits.max_pixels));
     let mut decoder = reader.into_decoder().ok()?;

@@ -1,4 +1,4 @@
-//! Pictures made small, for people to look at.
+//! Images made small, for people to look at.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// Nobody sees a difference to more at this size.
 const JPEG_QUALITY: u8 = 85;
 
-/// An encoded picture of limited size.
+/// An encoded image of limited size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thumbnail {
     /// It has no transparent part.
@@ -22,57 +22,57 @@ pub enum Thumbnail {
     Png(Vec<u8>),
 }
 
-/// Decodes a picture and makes it small: at most `max_side` pixels wide and high, in its proportions, never larger than
+/// Decodes an image and makes it small: at most `max_side` pixels wide and high, in its proportions, never larger than
 /// it was. It is turned the way EXIF says that people see it; other metadata is left out. Of an animation the first
 /// frame is taken.
 ///
 /// # Errors
 /// Those of [`crate::decode`].
 pub fn thumbnail(bytes: &[u8], max_side: u32, limits: &Limits) -> Result<Thumbnail> {
-    let Opened { mut picture, orientation, name } = decode::open(bytes, limits)?;
-    // An encoder or resizer that fails is one picture lost, as with decoders.
+    let Opened { mut image, orientation, name } = decode::open(bytes, limits)?;
+    // An encoder or resizer that fails is one image lost, as with decoders.
     catch_unwind(AssertUnwindSafe(|| {
-        picture = shrink(picture, max_side)?;
-        picture.apply_orientation(orientation);
-        encode(&picture)
+        image = shrink(image, max_side)?;
+        image.apply_orientation(orientation);
+        encode(&image)
     }))
     .unwrap_or_else(|_| Err("panic".to_owned()))
     .map_err(|reason| Error::CorruptImage { format: name.to_owned(), reason })
 }
 
 /// Antialiased, with colours weighted by their opacity, so that what lies below transparent pixels does not show.
-fn shrink(picture: DynamicImage, max_side: u32) -> Result<DynamicImage, String> {
-    let picture = match picture.color().has_alpha() {
-        true => DynamicImage::from(picture.into_rgba8()),
-        false => DynamicImage::from(picture.into_rgb8()),
+fn shrink(image: DynamicImage, max_side: u32) -> Result<DynamicImage, String> {
+    let image = match image.color().has_alpha() {
+        true => DynamicImage::from(image.into_rgba8()),
+        false => DynamicImage::from(image.into_rgb8()),
     };
-    let (width, height) = (picture.width(), picture.height());
+    let (width, height) = (image.width(), image.height());
     let longest = width.max(height);
     if longest <= max_side {
-        return Ok(picture);
+        return Ok(image);
     }
     let side = |side: u32| {
         ((u64::from(side) * u64::from(max_side) + u64::from(longest) / 2) / u64::from(longest)).max(1) as u32
     };
-    let mut small = DynamicImage::new(side(width), side(height), picture.color());
+    let mut small = DynamicImage::new(side(width), side(height), image.color());
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(fast_image_resize::FilterType::CatmullRom))
         .use_alpha(true);
-    Resizer::new().resize(&picture, &mut small, &options).map_err(|error| error.to_string())?;
+    Resizer::new().resize(&image, &mut small, &options).map_err(|error| error.to_string())?;
     Ok(small)
 }
 
-fn encode(picture: &DynamicImage) -> Result<Thumbnail, String> {
+fn encode(image: &DynamicImage) -> Result<Thumbnail, String> {
     let mut bytes = Vec::new();
     let failed = |error: image::ImageError| error.to_string();
-    let transparent = picture.as_rgba8().filter(|picture| picture.pixels().any(|pixel| pixel.0[3] < 255));
-    if let Some(picture) = transparent {
-        let (width, height) = picture.dimensions();
+    let transparent = image.as_rgba8().filter(|image| image.pixels().any(|pixel| pixel.0[3] < 255));
+    if let Some(image) = transparent {
+        let (width, height) = image.dimensions();
         PngEncoder::new(&mut bytes)
-            .write_image(picture, width, height, image::ExtendedColorType::Rgba8)
+            .write_image(image, width, height, image::ExtendedColorType::Rgba8)
             .map_err(failed)?;
         return Ok(Thumbnail::Png(bytes));
     }
-    JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(&picture.to_rgb8()).map_err(failed)?;
+    JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(&image.to_rgb8()).map_err(failed)?;
     Ok(Thumbnail::Jpeg(bytes))
 }

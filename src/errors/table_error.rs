@@ -5,7 +5,7 @@ use pgrx::PgSqlErrorCode as Code;
 /// Found before the first row is read.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum Obstacle {
+pub enum TableError {
     #[error("{procedure} cannot run inside a transaction block")]
     InTransaction { procedure: &'static str },
     #[error("{table} is {kind}")]
@@ -26,7 +26,7 @@ pub enum Obstacle {
     WrittenKey { table: String, column: String },
     #[error("column \"{column}\" of {table} has values that are no provenance")]
     NotProvenance { table: String, column: String },
-    #[error("there are no fetched pictures to keep")]
+    #[error("there are no fetched images to keep")]
     NothingToKeep,
     #[error("permission denied for column \"{column}\" of {table}")]
     Privilege { table: String, column: String, privilege: &'static str },
@@ -58,7 +58,7 @@ pub enum Obstacle {
     Dimension { model: String, found: usize, column: String, expected: usize },
 }
 
-impl Obstacle {
+impl TableError {
     /// The SQLSTATE.
     pub fn code(&self) -> Code {
         match self {
@@ -102,7 +102,7 @@ impl Obstacle {
             Self::SourceKind { .. } => "Kinds are image (bytea), text, and url.",
             Self::ColumnType { .. } => "Name another column, or another source_kind.",
             Self::QueueTriggerEvent | Self::QueueTriggerArguments => {
-                "CREATE TRIGGER … AFTER INSERT OR UPDATE OF image ON pictures FOR EACH ROW EXECUTE FUNCTION \
+                "CREATE TRIGGER … AFTER INSERT OR UPDATE OF image ON images FOR EACH ROW EXECUTE FUNCTION \
                  clip_enqueue_trigger('image', 'embedding')"
             }
             Self::SyncOption { values, .. } => return format!("It is {values}."),
@@ -129,7 +129,7 @@ impl Obstacle {
                 "They would be overwritten. Name a column for this alone, in which each row has NULL, nothing, or model, \
                  precision, fingerprint and sha256."
             }
-            Self::NothingToKeep => "picture_column is for source_kind => 'url'.",
+            Self::NothingToKeep => "image_column is for source_kind => 'url'.",
             Self::Privilege { table, column, privilege } => {
                 return format!("The table's owner can grant it: GRANT {privilege} (\"{column}\") ON {table} TO …");
             }

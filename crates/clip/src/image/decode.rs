@@ -27,15 +27,15 @@ pub const FORMATS: [(ImageFormat, &str); 10] = [
     (ImageFormat::Qoi, "QOI"),
 ];
 
-/// What a decoder may take beside the picture itself: tables, one row of tiles, a compressed block.
+/// What a decoder may take beside the image itself: tables, one row of tiles, a compressed block.
 const DECODER_SCRATCH: u64 = 64 << 20;
-/// Most bytes that a decoder may take for a pixel: the picture and a copy, with four channels of 16 bits.
+/// Most bytes that a decoder may take for a pixel: the image and a copy, with four channels of 16 bits.
 const BYTES_PER_PIXEL: u64 = 16;
 
-/// Bounds on a picture, checked before it is decoded.
+/// Bounds on an image, checked before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes of the encoded picture.
+    /// Most bytes of the encoded image.
     pub max_bytes: usize,
     /// Most pixels, width times height. Decoding takes up to 8 bytes for each, usually 3 or 4.
     pub max_pixels: u64,
@@ -55,17 +55,17 @@ pub enum Transparency {
     /// OpenAI's CLIP, open_clip, and transformers before it composited.
     #[default]
     Drop,
-    /// The picture is laid on white, as the reference's `convert_to_rgb` (transformers 5.23) does, and as people see it
+    /// The image is laid on white, as the reference's `convert_to_rgb` (transformers 5.23) does, and as people see it
     /// on a page: what colours lie below transparent pixels is an accident of the program that wrote the file.
     White,
 }
 
-/// How a picture is to be understood.
+/// How an image is to be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     /// What becomes of transparent pixels.
     pub transparency: Transparency,
-    /// Whether the picture is turned the way EXIF says that people see it. PIL and the reference do not do that.
+    /// Whether the image is turned the way EXIF says that people see it. PIL and the reference do not do that.
     pub apply_orientation: bool,
 }
 
@@ -76,20 +76,20 @@ impl Default for Reading {
     }
 }
 
-/// Decodes a picture. The first frame of an animation is taken.
+/// Decodes an image. The first frame of an animation is taken.
 ///
 /// # Errors
 /// [`Error::NotAnImage`], [`Error::UnsupportedImage`], [`Error::CorruptImage`], [`Error::ImageTooLarge`],
 /// [`Error::TooManyPixels`].
 pub fn decode(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<RgbImage> {
-    let Opened { mut picture, orientation, .. } = open(bytes, limits)?;
+    let Opened { mut image, orientation, .. } = open(bytes, limits)?;
     if reading.apply_orientation {
-        picture.apply_orientation(orientation);
+        image.apply_orientation(orientation);
     }
-    Ok(to_rgb(picture, reading.transparency))
+    Ok(to_rgb(image, reading.transparency))
 }
 
-/// The media type of a picture in a format that is known by its first bytes, whether this build decodes it or not.
+/// The media type of an image in a format that is known by its first bytes, whether this build decodes it or not.
 pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
     match heif::name_of(bytes) {
         Some("AVIF") => return Some("image/avif"),
@@ -100,16 +100,16 @@ pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
     known.or_else(|| image::guess_format(bytes).ok()).map(|format| format.to_mime_type())
 }
 
-/// A picture as its file has it.
+/// An image as its file has it.
 pub(super) struct Opened {
-    pub picture: DynamicImage,
+    pub image: DynamicImage,
     /// How people see it; not applied.
     pub orientation: Orientation,
     /// The format's name in messages.
     pub name: &'static str,
 }
 
-/// Decodes a picture.
+/// Decodes an image.
 pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
     if bytes.len() > limits.max_bytes {
         return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });
@@ -121,14 +121,14 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
     guarded(name, || read(bytes, format, name, limits))
 }
 
-/// Decoders see whatever users upload: a bug in one costs one picture, not the process.
+/// Decoders see whatever users upload: a bug in one costs one image, not the process.
 fn guarded(name: &'static str, decode: impl FnOnce() -> Result<(DynamicImage, Orientation)>) -> Result<Opened> {
     let decoded = catch_unwind(AssertUnwindSafe(decode));
-    let (picture, orientation) = decoded.unwrap_or_else(|panic| {
+    let (image, orientation) = decoded.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         Err(corrupt(name, &format!("the decoder gave up ({})", said.unwrap_or("panic"))))
     })?;
-    Ok(Opened { picture, orientation, name })
+    Ok(Opened { image, orientation, name })
 }
 
 /// The format by its first bytes. TGA has none that are its own; see [`tga::is_tga`].
@@ -153,9 +153,9 @@ fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Resul
         ImageFormat::Jpeg => jpeg::check(bytes)?,
         _ => {}
     }
-    let (mut picture, orientation) = read_with_image(bytes, format, name, limits)?;
-    fields::spread(&mut picture, bytes, format);
-    Ok((picture, orientation))
+    let (mut image, orientation) = read_with_image(bytes, format, name, limits)?;
+    fields::spread(&mut image, bytes, format);
+    Ok((image, orientation))
 }
 
 /// The file as it may be given to a decoder that takes memory for metadata, whatever they say that they need.
@@ -182,18 +182,18 @@ fn read_with_image(
     let (width, height) = decoder.dimensions();
     let pixels = check_size(name, width, height, limits)?;
     decoder.set_limits(memory(pixels)).map_err(failed)?;
-    // Metadata that cannot be read is not a reason to refuse the picture.
+    // Metadata that cannot be read is not a reason to refuse the image.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    match picture {
-        // One transparent level: to PIL it is a picture without alpha, whose 16 bits it understands in another way.
-        DynamicImage::ImageLumaA16(picture) if format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]) => {
+    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    match image {
+        // One transparent level: to PIL it is an image without alpha, whose 16 bits it understands in another way.
+        DynamicImage::ImageLumaA16(image) if format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]) => {
             let cut = |pixel: &image::LumaA<u16>| [gray16(pixel.0[0]), high(pixel.0[1])];
-            let cut = picture.pixels().flat_map(cut).collect();
-            let picture = GrayAlphaImage::from_raw(width, height, cut).expect("two bytes for each pixel");
-            Ok((picture.into(), orientation))
+            let cut = image.pixels().flat_map(cut).collect();
+            let image = GrayAlphaImage::from_raw(width, height, cut).expect("two bytes for each pixel");
+            Ok((image.into(), orientation))
         }
-        picture => Ok((picture, orientation)),
+        image => Ok((image, orientation)),
     }
 }
 
@@ -264,16 +264,16 @@ fn not_an_image(bytes: &[u8]) -> Error {
 }
 
 /// The colours as PIL has them. It reads 16 bits per channel by leaving out the lower byte.
-fn to_rgb(picture: DynamicImage, transparency: Transparency) -> RgbImage {
-    let (width, height) = (picture.width(), picture.height());
+fn to_rgb(image: DynamicImage, transparency: Transparency) -> RgbImage {
+    let (width, height) = (image.width(), image.height());
     let under = |colour: u8, alpha: u8| match transparency {
         Transparency::Drop => colour,
         Transparency::White => over_white(colour, alpha),
     };
     let gray = |value: u8| [value; 3];
     let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
-    match &picture {
-        DynamicImage::ImageRgb8(_) => return picture.into_rgb8(),
+    match &image {
+        DynamicImage::ImageRgb8(_) => return image.into_rgb8(),
         DynamicImage::ImageLuma8(p) => rgb.extend(p.iter().flat_map(|&v| gray(v))),
         DynamicImage::ImageLuma16(p) => rgb.extend(p.iter().flat_map(|&v| gray(gray16(v)))),
         DynamicImage::ImageLumaA8(p) => rgb.extend(p.pixels().flat_map(|p| gray(under(p.0[0], p.0[1])))),
@@ -287,7 +287,7 @@ fn to_rgb(picture: DynamicImage, transparency: Transparency) -> RgbImage {
         DynamicImage::ImageRgba16(p) => {
             rgb.extend(p.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]].map(|v| under(high(v), high(p.0[3])))));
         }
-        _ => return picture.into_rgb8(),
+        _ => return image.into_rgb8(),
     }
     RgbImage::from_raw(width, height, rgb).expect("three bytes were pushed for each pixel")
 }

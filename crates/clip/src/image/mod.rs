@@ -1,4 +1,4 @@
-//! Pictures: encoded bytes to the input of the image tower, or to a small picture for people.
+//! Images: encoded bytes to the input of the image encoder, or to a small image for people.
 
 mod decode;
 mod fields;
@@ -18,8 +18,8 @@ mod tiff_tags;
 mod webp;
 
 pub use decode::{FORMATS, Limits, Reading, Transparency, decode, media_type};
-/// 8-bit RGB picture, row by row from the top left.
+/// 8-bit RGB image, row by row from the top left.
 pub use image::RgbImage;
-pub use info::{PictureInfo, picture_info};
+pub use info::{ImageInfo, image_info};
 pub use preprocess::Preprocessor;
 pub use thumbnail::{Thumbnail, thumbnail};

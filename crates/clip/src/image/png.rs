@@ -1,4 +1,4 @@
-//! PNG files without what is not the picture: a few hundred kilobytes of a compressed profile or text can be gigabytes.
+//! PNG files without what is not the image: a few hundred kilobytes of a compressed profile or text can be gigabytes.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Pictures made ready: for the emoji model, and small for the gallery.
+//! Images made ready: for the emoji model, and small for the gallery.
 
 use anyhow::Result;
 use gallery::Image;
@@ -6,15 +6,15 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, Rgba, RgbaImage, imageops};
 use std::io::Cursor;
 
-/// A picture up to this many bytes is shown as it is.
+/// An image up to this many bytes is shown as it is.
 const SMALL_BYTES: usize = 48 * 1024;
-/// Longest side of a picture made small, in pixels: sharp on a phone, where a picture is some 120 points wide.
+/// Longest side of an image made small, in pixels: sharp on a phone, where an image is some 120 points wide.
 const SMALL_SIDE: u32 = 360;
 
 /// A PNG on plain white, square, with the drawing in the middle: what the model `clip-search/emoji` was trained on.
 ///
 /// # Errors
-/// It is not a picture.
+/// It is not an image.
 pub fn square_on_white(encoded: &[u8]) -> Result<Vec<u8>> {
     let drawing = image::load_from_memory(encoded)?.into_rgba8();
     let side = drawing.width().max(drawing.height());
@@ -26,7 +26,7 @@ pub fn square_on_white(encoded: &[u8]) -> Result<Vec<u8>> {
     Ok(out.into_inner())
 }
 
-/// What the gallery shows: small pictures as they are, others made small.
+/// What the gallery shows: small images as they are, others made small.
 pub fn preview(encoded: &[u8]) -> Image {
     let format = image::guess_format(encoded).ok();
     let small = encoded.len() <= SMALL_BYTES;
@@ -45,24 +45,24 @@ pub fn preview(encoded: &[u8]) -> Image {
 fn made_small(encoded: &[u8], format: ImageFormat) -> Option<Vec<u8>> {
     let mut decoder = ImageReader::with_format(Cursor::new(encoded), format).into_decoder().ok()?;
     let orientation = decoder.orientation().ok()?;
-    let mut picture = DynamicImage::from_decoder(decoder).ok()?;
-    picture.apply_orientation(orientation);
-    if picture.width().max(picture.height()) > SMALL_SIDE {
-        picture = picture.thumbnail(SMALL_SIDE, SMALL_SIDE);
+    let mut image = DynamicImage::from_decoder(decoder).ok()?;
+    image.apply_orientation(orientation);
+    if image.width().max(image.height()) > SMALL_SIDE {
+        image = image.thumbnail(SMALL_SIDE, SMALL_SIDE);
     }
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, 82).encode_image(&flat(&picture)).ok()?;
+    JpegEncoder::new_with_quality(&mut bytes, 82).encode_image(&flat(&image)).ok()?;
     Some(bytes)
 }
 
 /// JPEG has no transparency: what was transparent becomes white.
-fn flat(picture: &DynamicImage) -> RgbImage {
-    if !picture.color().has_alpha() {
-        return picture.to_rgb8();
+fn flat(image: &DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.to_rgb8();
     }
-    let picture = picture.to_rgba8();
-    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let [r, g, b, alpha] = picture.get_pixel(x, y).0;
+    let image = image.to_rgba8();
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let [r, g, b, alpha] = image.get_pixel(x, y).0;
         let over_white = |value: u8| {
             let (value, alpha) = (u32::from(value), u32::from(alpha));
             ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
@@ -75,9 +75,9 @@ fn flat(picture: &DynamicImage) -> RgbImage {
 mod tests {
     use super::*;
 
-    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut out = Cursor::new(Vec::new());
-        picture.write_to(&mut out, format).unwrap();
+        image.write_to(&mut out, format).unwrap();
         out.into_inner()
     }
 
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(square.get_pixel(0, 1).0, [200, 0, 0]);
         assert_eq!(square.get_pixel(5, 3).0, [255; 3]);
         assert_eq!(square.get_pixel(0, 5).0, [255; 3]);
-        assert!(square_on_white(b"no picture").is_err());
+        assert!(square_on_white(b"no image").is_err());
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
 
         let bmp = encoded(&RgbImage::new(4, 4).into(), ImageFormat::Bmp);
         assert!(matches!(preview(&bmp), Image::Jpeg(_)));
-        assert!(matches!(preview(b"no picture"), Image::Broken(_)));
+        assert!(matches!(preview(b"no image"), Image::Broken(_)));
     }
 
     #[test]

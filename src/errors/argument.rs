@@ -5,7 +5,7 @@ use pgrx::PgSqlErrorCode as Code;
 /// An argument that makes no sense, by itself or for the table at hand.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum Misuse {
+pub enum ArgumentError {
     #[error("{name} must not be NULL")]
     Null { name: &'static str },
     #[error("element {index} of {name} must not be NULL")]
@@ -55,8 +55,8 @@ pub enum Misuse {
     NothingToSample { table: String, found: usize },
     #[error("{prompts} labels in templates are more than {max}")]
     TooManyPrompts { prompts: usize, max: usize },
-    #[error("a gallery has at most {max} pictures and {mebibytes} MiB")]
-    TooManyPictures { max: usize, mebibytes: usize },
+    #[error("a gallery has at most {max} images and {mebibytes} MiB")]
+    TooManyImages { max: usize, mebibytes: usize },
     #[error("clip_embed_trigger was not fired as a trigger")]
     NotFiredAsTrigger,
     #[error("clip_embed_trigger must be fired BEFORE INSERT OR UPDATE, FOR EACH ROW")]
@@ -77,7 +77,7 @@ pub enum Misuse {
     FetchOff,
 }
 
-impl Misuse {
+impl ArgumentError {
     /// The SQLSTATE.
     pub fn code(&self) -> Code {
         match self {
@@ -100,7 +100,7 @@ impl Misuse {
             | Self::QueryDimension { .. }
             | Self::ModelDimension { .. }
             | Self::ColumnDimension { .. } => Code::ERRCODE_DATA_EXCEPTION,
-            Self::TooManyPictures { .. } | Self::TooManyPrompts { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            Self::TooManyImages { .. } | Self::TooManyPrompts { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Self::NoSuchTable(_) => Code::ERRCODE_UNDEFINED_TABLE,
             Self::NotATable { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::NoSuchColumn { .. } | Self::NoEmbeddingColumn { .. } => Code::ERRCODE_UNDEFINED_COLUMN,
@@ -144,21 +144,19 @@ impl Misuse {
             Self::FilterValue { .. } => {
                 "Pass a value, a list of values, or null. For other conditions, write the query: ORDER BY embedding <=> …"
             }
-            Self::NothingToSample { .. } => {
-                "Embed more pictures first: with fewer than 30, no threshold means anything."
-            }
+            Self::NothingToSample { .. } => "Embed more images first: with fewer than 30, no threshold means anything.",
             Self::TooManyPrompts { .. } => "Pass fewer labels or fewer templates.",
-            Self::TooManyPictures { .. } => "Show the first of them: LIMIT in a sub-select.",
+            Self::TooManyImages { .. } => "Show the first of them: LIMIT in a sub-select.",
             Self::FetchOff => "A superuser can turn it on: SET clip_search.url_fetch = on, or ALTER DATABASE … SET …",
             Self::NotFiredAsTrigger | Self::TriggerEvent | Self::TriggerArguments => {
-                "CREATE TRIGGER … BEFORE INSERT OR UPDATE OF image ON pictures FOR EACH ROW EXECUTE FUNCTION \
+                "CREATE TRIGGER … BEFORE INSERT OR UPDATE OF image ON images FOR EACH ROW EXECUTE FUNCTION \
                  clip_embed_trigger('image', 'embedding')"
             }
             Self::TriggerOption { .. } => "Options are on_error=null and on_error=error.",
             Self::GeneratedColumn { .. } => {
                 "PostgreSQL computes generated columns after this trigger. Name plain columns, or do without the trigger."
             }
-            Self::NotASourceColumn { .. } => "Name a column of pictures (bytea) or of texts.",
+            Self::NotASourceColumn { .. } => "Name a column of images (bytea) or of texts.",
             Self::NotAVectorColumn { .. } => "Name a column of type vector.",
             Self::ColumnDimension { .. } => {
                 "Name the model that the column is for, as the trigger's third argument, or give the column its dimension."
@@ -167,7 +165,7 @@ impl Misuse {
             Self::Null { .. } => "Pass a value, or leave the argument out where it has a default.",
             Self::NullElement { .. } => "Leave NULLs out, as array_remove(the_array, NULL) does.",
             Self::OutOfRange { .. } => "Pass a value in this range.",
-            Self::NoSuchTable(_) => "Pass the table's name, as in 'pictures'.",
+            Self::NoSuchTable(_) => "Pass the table's name, as in 'images'.",
         };
         hint.to_owned()
     }

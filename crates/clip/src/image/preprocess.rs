@@ -1,4 +1,4 @@
-//! Pictures to the input of the image tower, as transformers' `CLIPImageProcessorPil`.
+//! Images to the input of the image encoder, as transformers' `CLIPImageProcessorPil`.
 
 use image::RgbImage;
 use ndarray::{Array3, s};
@@ -8,7 +8,7 @@ use super::resize::{self, Axis};
 use crate::error::Result;
 use crate::spec::{ImageSpec, ModelSpec, Resize};
 
-/// Makes the image tower's input. Shared between threads.
+/// Makes the image encoder's input. Shared between threads.
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
     spec: ImageSpec,
@@ -24,12 +24,12 @@ impl Preprocessor {
         Preprocessor { spec: spec.image.clone(), reading: Reading::default(), values }
     }
 
-    /// The same with another understanding of pictures.
+    /// The same with another understanding of images.
     pub fn with_reading(self, reading: Reading) -> Preprocessor {
         Preprocessor { reading, ..self }
     }
 
-    /// Decodes a picture and makes the image tower's input of it: (3, height, width), red, green, blue.
+    /// Decodes an image and makes the image encoder's input of it: (3, height, width), red, green, blue.
     ///
     /// # Errors
     /// Those of [`crate::decode`].
@@ -37,15 +37,15 @@ impl Preprocessor {
         Ok(self.input(&decode(bytes, limits, self.reading)?))
     }
 
-    /// The image tower's input from a decoded picture: (3, height, width), red, green, blue.
-    pub fn input(&self, picture: &RgbImage) -> Array3<f32> {
+    /// The image encoder's input from a decoded image: (3, height, width), red, green, blue.
+    pub fn input(&self, image: &RgbImage) -> Array3<f32> {
         let (height, width) = (self.spec.height, self.spec.width);
-        let (resized_width, resized_height) = self.resized_size(picture);
-        let (x, left) = axis(picture.width(), resized_width, width);
-        let (y, top) = axis(picture.height(), resized_height, height);
-        let part = resize::resize(picture, x, y, self.spec.filter);
+        let (resized_width, resized_height) = self.resized_size(image);
+        let (x, left) = axis(image.width(), resized_width, width);
+        let (y, top) = axis(image.height(), resized_height, height);
+        let part = resize::resize(image, x, y, self.spec.filter);
 
-        // What a crop has beyond the picture is zero before rescaling and normalising.
+        // What a crop has beyond the image is zero before rescaling and normalising.
         let mut input = Array3::from_shape_fn((3, height as usize, width as usize), |(c, _, _)| self.values[c][0]);
         let (part_width, part_height) = (part.width() as usize, part.height() as usize);
         for channel in 0..3 {
@@ -60,8 +60,8 @@ impl Preprocessor {
 
     /// Width and height after resizing, before cropping. The shorter side is exact and the longer cut to an integer,
     /// after transformers' `get_resize_output_image_size`.
-    fn resized_size(&self, picture: &RgbImage) -> (u64, u64) {
-        let (width, height) = picture.dimensions();
+    fn resized_size(&self, image: &RgbImage) -> (u64, u64) {
+        let (width, height) = image.dimensions();
         match self.spec.resize {
             None => (width.into(), height.into()),
             Some(Resize::Exact { height, width }) => (width.into(), height.into()),

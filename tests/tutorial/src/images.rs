@@ -1,9 +1,9 @@
-//! The HTTP server of the tutorial's pictures. It answers this machine only.
+//! The HTTP server of the tutorial's images. It answers this machine only.
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/NAME.png` | the picture |
-//! | `/moved/NAME.png` | a redirect to the picture |
+//! | `/NAME.png` | the image |
+//! | `/moved/NAME.png` | a redirect to the image |
 //! | `/page/…` | a page of HTML |
 //! | `/slow/…` | none |
 //! | anything else | 404 |
@@ -20,11 +20,11 @@ pub const SHOWN: &str = "127.0.0.1:8471";
 const PORTS: std::ops::RangeInclusive<u16> = 8471..=8499;
 
 /// A running server; it ends with the process.
-pub struct PictureServer {
+pub struct ImageServer {
     real: String,
 }
 
-impl PictureServer {
+impl ImageServer {
     /// Starts it on the first free port.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl PictureServer {
         let real = listener.local_addr()?.to_string();
         let server = match Server::from_listener(listener, None) {
             Ok(server) => server,
-            Err(error) => bail!("could not serve pictures on {real}: {error}"),
+            Err(error) => bail!("could not serve images on {real}: {error}"),
         };
         std::thread::spawn(move || serve(&server, &collection));
         Ok(Self { real })
@@ -75,20 +75,20 @@ fn serve(server: &Server, collection: &Collection) {
                 request.respond(Response::empty(302).with_header(header("Location", &format!("/{file}"))))
             }
             Some(("page", _)) => {
-                let page = Response::from_string("<p>Please log in to see this picture.</p>\n");
+                let page = Response::from_string("<p>Please log in to see this image.</p>\n");
                 request.respond(page.with_header(header("Content-Type", "text/html")))
             }
-            _ => answer(request, collection.picture(&path)),
+            _ => answer(request, collection.image(&path)),
         };
         // Who asked may have gone.
         drop(sent);
     }
 }
 
-fn answer(request: Request, picture: Option<Vec<u8>>) -> std::io::Result<()> {
-    match picture {
+fn answer(request: Request, image: Option<Vec<u8>>) -> std::io::Result<()> {
+    match image {
         Some(png) => request.respond(Response::from_data(png).with_header(header("Content-Type", "image/png"))),
-        None => request.respond(Response::from_string("There is no such picture.\n").with_status_code(404)),
+        None => request.respond(Response::from_string("There is no such image.\n").with_status_code(404)),
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     use std::time::Duration;
 
     /// What the server sends for a path; `None` if that is nothing for a while.
-    fn get(server: &PictureServer, path: &str) -> Option<String> {
+    fn get(server: &ImageServer, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(&server.real).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn answers_and_misbehaves_as_the_table_says() {
-        let server = PictureServer::start(Collection::open(&EmojiFiles::default()).unwrap()).unwrap();
-        let picture = get(&server, "/red-apple.png").unwrap();
-        assert!(picture.starts_with("HTTP/1.1 200") && picture.contains("image/png") && picture.contains("PNG"));
+        let server = ImageServer::start(Collection::open(&EmojiFiles::default()).unwrap()).unwrap();
+        let image = get(&server, "/red-apple.png").unwrap();
+        assert!(image.starts_with("HTTP/1.1 200") && image.contains("image/png") && image.contains("PNG"));
         let moved = get(&server, "/moved/penguin.png").unwrap();
         assert!(moved.starts_with("HTTP/1.1 302") && moved.contains("Location: /penguin.png"), "{moved}");
         let page = get(&server, "/page/peacock.png").unwrap();
@@ -126,7 +126,7 @@ mod tests {
         assert!(get(&server, "/gone/dodo.png").unwrap().starts_with("HTTP/1.1 404"));
         assert_eq!(get(&server, "/slow/sloth.png"), None);
 
-        let second = PictureServer::start(Collection::open(&EmojiFiles::default()).unwrap()).unwrap();
+        let second = ImageServer::start(Collection::open(&EmojiFiles::default()).unwrap()).unwrap();
         assert_ne!(server.real, second.real);
         assert_eq!(second.to_shown(&second.to_real("http://127.0.0.1:8471/a.png")), "http://127.0.0.1:8471/a.png");
     }

@@ -5,7 +5,7 @@ pub(super) fn is_tga(bytes: &[u8]) -> bool {
     bytes.ends_with(b"TRUEVISION-XFILE.\0") || uncompressed_length(bytes) == Some(bytes.len())
 }
 
-/// How long an uncompressed picture is by its header.
+/// How long an uncompressed image is by its header.
 fn uncompressed_length(bytes: &[u8]) -> Option<usize> {
     let header = bytes.get(..18)?;
     let number = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));

@@ -7,7 +7,7 @@ use crate::error::Result;
 use image::DynamicImage;
 use image::metadata::Orientation;
 
-/// Decodes a picture. The turns and mirrors that the file states are applied, as every viewer does: they are part of
+/// Decodes an image. The turns and mirrors that the file states are applied, as every viewer does: they are part of
 /// the format, not of its metadata.
 ///
 /// # Errors
@@ -32,12 +32,12 @@ pub(super) fn open(bytes: &[u8], name: &'static str, limits: &Limits) -> Result<
     let length = plane.width as usize * channels;
     let rows = plane.data.chunks_exact(plane.stride.max(1)).take(plane.height as usize);
     let pixels: Vec<u8> = rows.flat_map(|row| &row[..length.min(row.len())]).copied().collect();
-    let picture = match channels {
+    let image = match channels {
         4 => RgbaImage::from_raw(plane.width, plane.height, pixels).map(DynamicImage::from),
         _ => RgbImage::from_raw(plane.width, plane.height, pixels).map(DynamicImage::from),
     };
-    let picture = picture.ok_or_else(|| corrupt(name, "it has fewer pixels than it says"))?;
-    Ok((picture, Orientation::NoTransforms))
+    let image = image.ok_or_else(|| corrupt(name, "it has fewer pixels than it says"))?;
+    Ok((image, Orientation::NoTransforms))
 }
 
 /// Says which feature is missing.

@@ -1,4 +1,4 @@
-//! Checks that the JPEG decoder does not make: it fills the missing part of a truncated picture with gray, and takes
+//! Checks that the JPEG decoder does not make: it fills the missing part of a truncated image with gray, and takes
 //! kinds of JPEG that it does not know for damaged ones.
 
 use super::decode::{truncated, unsupported};
