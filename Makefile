@@ -124,7 +124,7 @@ demo-program: $(DEMO)
 clean-demo:                                         ## stop the demo's cluster and remove all of the demo
 	@scripts/demo --clean
 
-tutorial: setup                                     ## the code blocks of docs/tutorial.md, run and compared
+tutorial: setup                                     ## the SQL of docs/tutorial.md and docs/guide.md, run and compared
 	@$(MAKE) --no-print-directory all
 	@scripts/ensure-installed
 	@scripts/tutorial

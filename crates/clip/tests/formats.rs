@@ -71,13 +71,13 @@ fn truncated_variants_are_errors() {
 }
 
 #[test]
-fn the_readme_lists_the_formats() {
-    let readme = read("README.md");
-    let list = readme.split_once("- Images: ").and_then(|(_, rest)| rest.split_once('.')).map(|(list, _)| list);
+fn the_reference_lists_the_formats() {
+    let reference = read("docs/reference.md");
+    let list = reference.split_once("- Images: ").and_then(|(_, rest)| rest.split_once('.')).map(|(list, _)| list);
     let listed: Vec<&str> =
         list.expect("a list of formats").split([',', ' ', '\n']).filter(|word| !word.is_empty()).collect();
     let (last, before) = clip::FORMATS.split_last().unwrap();
     let mut wanted: Vec<&str> = before.iter().map(|(_, name)| *name).collect();
     wanted.extend(["and", last.1]);
-    assert_eq!(listed, wanted, "README.md, \"Limits\"");
+    assert_eq!(listed, wanted, "docs/reference.md, \"Limits\"");
 }

@@ -25,7 +25,7 @@ fn the_page_that_psql_writes() {
         .batch_execute("INSERT INTO photos (image, caption) VALUES (NULL, 'no image'), ('a text', 'no image either')")
         .unwrap();
     let page = cluster.file("gallery.html", "", 0o666);
-    // What README says; the client's encoding must not matter.
+    // What docs/guide.md says; the client's encoding must not matter.
     let script = format!(
         "\\encoding LATIN1\n\\pset format unaligned\n\\pset tuples_only on\n\\o {}\n\
          SELECT clip_gallery(image, caption, similarity, 'Cats & <dogs>' ORDER BY similarity DESC NULLS LAST) FROM photos;\n\\o\n",

@@ -52,7 +52,7 @@ fn the_vector_index_is_used() {
     }
 }
 
-/// The plain form of the README, and a filter that leaves 20 of 20,000 rows: without an iterative scan, an HNSW index
+/// The plain form of docs/guide.md, and a filter that leaves 20 of 20,000 rows: without an iterative scan, an HNSW index
 /// would find none or few of them.
 #[test]
 fn a_rare_row_is_found_through_the_index() {

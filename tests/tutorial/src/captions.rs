@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use clip_search_demo::emoji::{Emoji, EmojiFiles, EmojiSource, read_list};
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 /// Unicode's subgroups that the tutorial takes, and what it calls them.
 const CATEGORIES: [(&str, &str); 14] = [
@@ -68,6 +69,18 @@ impl Collection {
             csv += &format!("http://{}/{path},{},{category}\n", crate::images::SHOWN, emoji.name);
         }
         csv
+    }
+
+    /// Writes the images into a folder of files.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        for (file, emoji, _) in &self.entries {
+            let path = folder.join(file);
+            std::fs::write(&path, self.source.image(emoji)?).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
     }
 
     /// The PNG with this file name.

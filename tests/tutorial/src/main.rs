@@ -5,7 +5,7 @@
 //! document   the file: its SQL blocks, and the outputs that follow them
 //! psql       one session for all blocks
 //! compare    whether an output is as expected
-//! images   the HTTP server of the images, and of URLs that are dead
+//! images     the HTTP server of the images, and of URLs that are dead
 //! captions   which images there are, as a list of URLs and captions
 //! ```
 
@@ -20,11 +20,15 @@ use clap::Parser;
 use clip_search_demo::emoji::EmojiFiles;
 use document::Block;
 use images::ImageServer;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The file that the tutorial reads with `\copy`.
 const CAPTIONS: &str = "captions.csv";
+
+/// The folder of images in the pages; a temporary one stands for it.
+const IMAGE_FOLDER: &str = "/srv/images";
 
 #[derive(Parser)]
 #[command(version, about = "Runs the SQL of a Markdown file and compares what psql prints with what the file shows.")]
@@ -62,10 +66,15 @@ fn tutorial(arguments: &Arguments) -> Result<bool> {
     let markdown = std::fs::read_to_string(&arguments.file).with_context(|| format!("could not read {file}"))?;
     let blocks = document::blocks(&markdown).with_context(|| format!("{file}"))?;
     let server = serve_images(&arguments.folder)?;
+    let files = image_files()?;
+    let real_folder = files.path().to_str().context("the folder for temporary files has a name that is not UTF-8")?;
     if arguments.shell {
         return psql::shell(&arguments.psql, &arguments.folder);
     }
-    let sql: Vec<String> = blocks.iter().map(|block| server.to_real(&block.sql)).collect();
+    let sql: Vec<String> = blocks
+        .iter()
+        .map(|block| server.to_real(&block.sql).replace(IMAGE_FOLDER, real_folder))
+        .collect();
     let outputs = psql::run(&arguments.psql, &arguments.folder, &sql)
         .map_err(|stopped| stopped.in_file(&arguments.file, &blocks))?;
     let outputs: Vec<String> = outputs.iter().map(|output| server.to_shown(output)).collect();
@@ -107,6 +116,14 @@ fn report(file: &Path, block: &Block, output: &str) {
         }
         None => eprintln!("{file}:{}: this prints what the file does not show:\n{output}", block.line),
     }
+}
+
+/// The images as files that the database server can read, which runs as another user.
+fn image_files() -> Result<tempfile::TempDir> {
+    let mode = std::fs::Permissions::from_mode(0o755);
+    let folder = tempfile::Builder::new().prefix("clip-search-images-").permissions(mode).tempdir()?;
+    captions::Collection::open(&EmojiFiles::default())?.write(folder.path())?;
+    Ok(folder)
 }
 
 /// Starts the server and writes the list of its URLs.
