@@ -116,6 +116,14 @@ pub enum Error {
     /// A table that cannot be filled.
     #[error(transparent)]
     TableError(#[from] TableError),
+    /// One of the extension's own tables is not as the extension's script made it.
+    #[error("table {table} is not safe to use")]
+    InternalTable {
+        /// Its name.
+        table: &'static str,
+        /// What is the matter with it.
+        problem: String,
+    },
     /// The `vector` type is not what this library knows.
     #[error("unexpected vector of {0} dimensions")]
     VectorDimension(usize),
@@ -148,7 +156,9 @@ impl Error {
             Self::NotUtf8 { .. } => Code::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
             Self::ArrayDimensions(_) => Code::ERRCODE_ARRAY_ELEMENT_ERROR,
             Self::Lost(_) | Self::NotStarted { .. } => Code::ERRCODE_CONNECTION_FAILURE,
-            Self::Mismatch { .. } | Self::NoSupervisor => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Mismatch { .. } | Self::NoSupervisor | Self::InternalTable { .. } => {
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
             Self::NoAnswer(_) => Code::ERRCODE_INSUFFICIENT_RESOURCES,
             Self::CannotStart { .. } => Code::ERRCODE_SYSTEM_ERROR,
             Self::NoWorkerSlot => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
@@ -277,6 +287,9 @@ impl From<Error> for ErrorReport {
             ),
             Error::ArgumentError(argument) => report(None, Some(&argument.hint())),
             Error::TableError(table_error) => report(None, Some(&table_error.hint())),
+            Error::InternalTable { problem, .. } => report(Some(problem),
+                Some("Have a superuser create the extension again, with DROP EXTENSION clip_search and CREATE EXTENSION clip_search."),
+            ),
             Error::File { .. } => report(None, None),
             Error::VectorDimension(_) => report(None, None),
         }

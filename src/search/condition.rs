@@ -3,7 +3,7 @@
 use super::statement::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
-use crate::spi::{self, Argument, LocalSettings, Row};
+use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
 use pgrx::pg_sys::Datum;
 
 /// One entry of a JSON object, or a JSON value by itself.
@@ -25,7 +25,7 @@ fn entries(query: &str, json: Datum) -> Result<Vec<Entry>> {
     let _settings = LocalSettings::with_catalog_only();
     // SAFETY: a jsonb, as the functions declare it, that lives as long as the call.
     let argument = unsafe { Argument::jsonb(json) };
-    spi::select(query, &[argument], |row: &Row| {
+    spi::select(&Allowed::default(), query, &[argument], |row: &Row| {
         let text = |column| row.text(column).unwrap_or_default();
         Ok(Entry { key: text(1), kind: text(2), text: text(3) })
     })

@@ -1,7 +1,7 @@
 //! A table that is searched, as the catalog describes it to the user who asks.
 
 use crate::errors::{ArgumentError, Result};
-use crate::spi::{self, Argument, LocalSettings, Row};
+use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
 use pgrx::pg_sys::{self, Oid};
 
 /// A table, partitioned table, view, materialized view or foreign table.
@@ -101,7 +101,7 @@ impl Table {
     pub fn read(id: Oid) -> Result<Self> {
         let _settings = LocalSettings::with_catalog_only();
         let relation = |row: &Row| Ok((row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default()));
-        let found = spi::select(RELATION, &[Argument::oid(id)], relation)?;
+        let found = spi::select(&Allowed::default(), RELATION, &[Argument::oid(id)], relation)?;
         let Some((name, kind)) = found.into_iter().next() else {
             return Err(ArgumentError::NoSuchTable(id.to_u32()).into());
         };
@@ -115,8 +115,14 @@ impl Table {
         if let Some(kind) = kind {
             return Err(ArgumentError::NotATable { table: name, kind }.into());
         }
-        let columns = spi::select(COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
+        let columns = spi::select(&Allowed::default(), COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
         Ok(Self { id, name, columns })
+    }
+
+    /// What a statement about the table may refer to.
+    pub fn allowed(&self) -> Allowed {
+        let of_vectors = self.columns.iter().filter_map(|column| Some(column.embeddings.as_ref()?.vector_type));
+        Allowed::table(self.id, self.columns.iter().map(|column| column.type_id).chain(of_vectors))
     }
 
     /// The column of this name.
@@ -176,11 +182,13 @@ impl Table {
 
 fn column(row: &Row) -> Column {
     let value = |column: i32| row.text(column).unwrap_or_default();
+    let oid = |column: i32| Oid::from(row.number::<u32>(column).unwrap_or_default());
+    let (type_id, vector_type) = (oid(14), oid(11));
     Column {
         name: value(1),
         quoted: value(2),
         type_name: value(3),
-        type_id: Oid::from(row.number::<u32>(14).unwrap_or_default()),
+        type_id,
         is_array: row.is_true(4),
         is_jsonb: row.is_true(5),
         is_binary: row.is_true(6),
@@ -189,7 +197,7 @@ fn column(row: &Row) -> Column {
         embeddings: row.text(9).map(|schema| Embeddings {
             schema,
             type_name: value(10),
-            vector_type: Oid::from(row.number::<u32>(11).unwrap_or_default()),
+            vector_type,
             dimension: row.number(12),
             operator: row.text(13),
         }),
@@ -198,7 +206,10 @@ fn column(row: &Row) -> Column {
 
 fn qualified(operator: Oid) -> Result<Option<String>> {
     let _settings = LocalSettings::with_catalog_only();
-    Ok(spi::select(OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?.into_iter().flatten().next())
+    Ok(spi::select(&Allowed::default(), OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?
+        .into_iter()
+        .flatten()
+        .next())
 }
 
 impl Column {
