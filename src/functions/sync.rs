@@ -10,7 +10,7 @@ use crate::ingest::{Names, Target, check_not_generated};
 use crate::internal_tables::{self, InternalTable};
 use crate::search::Table;
 use crate::spi::{self, Argument, Connection, Row, literal};
-use crate::{settings, sync, text};
+use crate::{settings, sync, text, vector};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::CStr;
 
@@ -95,7 +95,7 @@ fn check_immediate(names: &Names, table: &Table) -> Result<()> {
     let target = Target::check_columns(table.id, names)?;
     check_not_generated(table, &target.source)?;
     match &target.embedding.embeddings {
-        Some(embeddings) if embeddings.type_name != "vector" => {
+        Some(_) if vector::kind_of(target.embedding.type_id) != Some(vector::Kind::Single) => {
             Err(TableError::HalfVector { column: target.embedding.name }.into())
         }
         _ => Ok(()),

@@ -2,6 +2,7 @@
 
 use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
+use crate::vector;
 use pgrx::pg_sys::{self, Oid};
 
 /// A table, partitioned table, view, materialized view or foreign table.
@@ -184,6 +185,9 @@ fn column(row: &Row) -> Column {
     let value = |column: i32| row.text(column).unwrap_or_default();
     let oid = |column: i32| Oid::from(row.number::<u32>(column).unwrap_or_default());
     let (type_id, vector_type) = (oid(14), oid(11));
+    // Not by its name and extension alone: an extension's owner adds to it what he likes.
+    let is_genuine =
+        || vector::kind_of(type_id).is_some() && vector::kind_of(vector_type) == Some(vector::Kind::Single);
     Column {
         name: value(1),
         quoted: value(2),
@@ -194,7 +198,7 @@ fn column(row: &Row) -> Column {
         is_binary: row.is_true(6),
         is_readable: row.is_true(7),
         key_position: row.number(8),
-        embeddings: row.text(9).map(|schema| Embeddings {
+        embeddings: row.text(9).filter(|_| is_genuine()).map(|schema| Embeddings {
             schema,
             type_name: value(10),
             vector_type,
