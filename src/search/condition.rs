@@ -51,7 +51,7 @@ fn object(name: &'static str, json: Datum) -> Result<Vec<Entry>> {
 pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result<Vec<String>> {
     let condition = |entry: Entry| {
         let column = table.column(&entry.key)?;
-        let (name, of_type) = (&column.quoted, &column.type_name);
+        let (name, of_type) = (&column.quoted, &column.sql_type);
         if column.is_jsonb {
             return equal_jsonb(column, json, &entry, parameters);
         }
@@ -102,7 +102,7 @@ pub fn exclude(key: &[&Column], table: &Table, json: Datum, parameters: &mut Par
 /// The column's own equality, on the value read as the column's type: what is no number is an error for a number.
 fn equal(column: &Column, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
     let value = parameters.add(Argument::text(&entry.text));
-    Ok(format!("t.{} {} CAST({value} AS {})", column.quoted, column.equals()?, column.type_name))
+    Ok(format!("t.{} {} CAST({value} AS {})", column.quoted, column.equals()?, column.sql_type))
 }
 
 /// A jsonb column is compared with the value as it is, which its text would not tell from a string.

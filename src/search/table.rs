@@ -2,8 +2,9 @@
 
 use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
-use crate::vector;
+use crate::{text, vector};
 use pgrx::pg_sys::{self, Oid};
+use std::ffi::CStr;
 
 /// A table, partitioned table, view, materialized view or foreign table.
 pub struct Table {
@@ -22,8 +23,10 @@ pub struct Column {
     pub name: String,
     /// Quoted where it has to be.
     pub quoted: String,
-    /// The type, quoted and with its schema where that is needed.
+    /// The type, as PostgreSQL shows it.
     pub type_name: String,
+    /// The type in a statement: with its schema, but for those that have words of SQL's own, such as integer.
+    pub sql_type: String,
     /// The type's OID.
     pub type_id: Oid,
     /// Whether its values are lists.
@@ -192,6 +195,7 @@ fn column(row: &Row) -> Column {
         name: value(1),
         quoted: value(2),
         type_name: value(3),
+        sql_type: sql_type(type_id),
         type_id,
         is_array: row.is_true(4),
         is_jsonb: row.is_true(5),
@@ -205,6 +209,16 @@ fn column(row: &Row) -> Column {
             dimension: row.number(12),
             operator: row.text(13),
         }),
+    }
+}
+
+fn sql_type(type_id: Oid) -> String {
+    // That the modifier is -1 makes it bpchar, of any length, where it would be character, of length 1.
+    let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY | pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN;
+    // SAFETY: any number; what comes back is NUL-terminated and palloc'd.
+    unsafe {
+        let name = pg_sys::format_type_extended(type_id, -1, flags as u16);
+        text::from_c(CStr::from_ptr(name))
     }
 }
 

@@ -4,6 +4,7 @@ mod lookalike;
 mod owner;
 mod rename;
 mod script;
+mod types;
 
 use cluster_tests::Cluster;
 use postgres::Client;
