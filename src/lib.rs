@@ -50,6 +50,7 @@ compile_error!("clip_search needs panic = \"unwind\": Postgres errors cross Rust
 #[pgrx::pg_guard]
 #[allow(non_snake_case)]
 pub extern "C-unwind" fn _PG_init() {
+    errors::disable_backtraces();
     settings::register();
     batch_scan::register();
     spi::register();

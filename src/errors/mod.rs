@@ -181,6 +181,22 @@ impl Error {
     }
 }
 
+/// Errors tell nothing of this library's frames and of where it was built, whatever `RUST_BACKTRACE` says: pgrx would put
+/// it into the DETAIL that the client sees. The server, which inherits the environment, still heeds it.
+pub fn disable_backtraces() {
+    const VARIABLES: [&str; 2] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+    let values = VARIABLES.map(std::env::var_os);
+    // SAFETY: in _PG_init, in a process without threads.
+    unsafe {
+        VARIABLES.iter().for_each(|name| std::env::remove_var(name));
+        // Looks at the variables once and for all.
+        drop(std::backtrace::Backtrace::capture());
+        for (name, value) in VARIABLES.iter().zip(values) {
+            value.into_iter().for_each(|value| std::env::set_var(name, value));
+        }
+    }
+}
+
 /// Raises the error, or gives the value.
 pub fn or_raise<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| error.raise())

@@ -1,5 +1,6 @@
 //! Attacks by roles without privileges: each ends with the rights that it began with.
 
+mod backtrace;
 mod lookalike;
 mod owner;
 mod rename;
