@@ -2,6 +2,18 @@
 
 \echo Use "CREATE EXTENSION clip_search CASCADE" to load this file. \quit
 
+-- Names are looked up in pg_catalog first. Anybody may have put operators, functions and types into the schema of this
+-- extension, or into pgvector's, that would fit better than PostgreSQL's own.
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- The declarations of functions also name pgvector's type: a schema has one type of a name, and it is the one that
+-- pgvector's library reads. Where there is none, CREATE FUNCTION says so. (@extschema:vector@ needs PostgreSQL 16.)
+SELECT set_config('search_path', format('pg_catalog, %I, pg_temp', n.nspname), true)
+  FROM pg_type AS t
+  JOIN pg_namespace AS n ON n.oid = t.typnamespace
+  JOIN pg_proc AS i ON i.oid = t.typinput
+  JOIN pg_language AS l ON l.oid = i.prolang
+ WHERE t.typname = 'vector' AND l.lanname = 'c' AND i.prosrc = 'vector_in' AND i.probin IN ('$libdir/vector', 'vector');
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Embeddings
 --
@@ -16,88 +28,88 @@
 -- again.
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION clip_embed_support(internal) RETURNS internal
+CREATE FUNCTION @extschema@.clip_embed_support(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'clip_embed_support'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION clip_embed_support(internal) IS
+COMMENT ON FUNCTION @extschema@.clip_embed_support(internal) IS
     'planner support function: has the library loaded before a plan is executed, so that it can batch';
 
-CREATE FUNCTION clip_embed_text(text) RETURNS vector
+CREATE FUNCTION @extschema@.clip_embed_text(text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_text'
-    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 SUPPORT clip_embed_support;
-COMMENT ON FUNCTION clip_embed_text(text) IS
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 SUPPORT @extschema@.clip_embed_support;
+COMMENT ON FUNCTION @extschema@.clip_embed_text(text) IS
     'embedding of a text with the model that clip_search.model names';
 
-CREATE FUNCTION clip_embed_text(text, model text) RETURNS vector
+CREATE FUNCTION @extschema@.clip_embed_text(text, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_text'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000 SUPPORT clip_embed_support;
-COMMENT ON FUNCTION clip_embed_text(text, text) IS
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000 SUPPORT @extschema@.clip_embed_support;
+COMMENT ON FUNCTION @extschema@.clip_embed_text(text, text) IS
     'embedding of a text with a model';
 
-CREATE FUNCTION clip_embed_image(bytea) RETURNS vector
+CREATE FUNCTION @extschema@.clip_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_image'
-    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
-COMMENT ON FUNCTION clip_embed_image(bytea) IS
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT @extschema@.clip_embed_support;
+COMMENT ON FUNCTION @extschema@.clip_embed_image(bytea) IS
     'embedding of an image (JPEG, PNG, ...) with the model that clip_search.model names';
 
-CREATE FUNCTION clip_embed_image(bytea, model text) RETURNS vector
+CREATE FUNCTION @extschema@.clip_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_image'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
-COMMENT ON FUNCTION clip_embed_image(bytea, text) IS
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT @extschema@.clip_embed_support;
+COMMENT ON FUNCTION @extschema@.clip_embed_image(bytea, text) IS
     'embedding of an image (JPEG, PNG, ...) with a model';
 
-CREATE FUNCTION clip_embed_texts(text[]) RETURNS vector[]
+CREATE FUNCTION @extschema@.clip_embed_texts(text[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_embed_texts'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
-COMMENT ON FUNCTION clip_embed_texts(text[]) IS
+COMMENT ON FUNCTION @extschema@.clip_embed_texts(text[]) IS
     'embeddings of many texts in one request; a NULL element gives NULL';
 
-CREATE FUNCTION clip_embed_texts(text[], model text) RETURNS vector[]
+CREATE FUNCTION @extschema@.clip_embed_texts(text[], model text) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_embed_texts'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
-COMMENT ON FUNCTION clip_embed_texts(text[], text) IS
+COMMENT ON FUNCTION @extschema@.clip_embed_texts(text[], text) IS
     'embeddings of many texts in one request with a model; a NULL element gives NULL';
 
-CREATE FUNCTION clip_embed_images(bytea[]) RETURNS vector[]
+CREATE FUNCTION @extschema@.clip_embed_images(bytea[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_embed_images'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 500000;
-COMMENT ON FUNCTION clip_embed_images(bytea[]) IS
+COMMENT ON FUNCTION @extschema@.clip_embed_images(bytea[]) IS
     'embeddings of many images in one request; a NULL element gives NULL';
 
-CREATE FUNCTION clip_embed_images(bytea[], model text) RETURNS vector[]
+CREATE FUNCTION @extschema@.clip_embed_images(bytea[], model text) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_embed_images'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 500000;
-COMMENT ON FUNCTION clip_embed_images(bytea[], text) IS
+COMMENT ON FUNCTION @extschema@.clip_embed_images(bytea[], text) IS
     'embeddings of many images in one request with a model; a NULL element gives NULL';
 
 -- Where an image cannot be embedded, NULL and a WARNING that says why. What is not the image's fault (no such model, no
 -- server, no memory) is an error all the same: trying again may help.
 
-CREATE FUNCTION clip_try_embed_image(bytea) RETURNS vector
+CREATE FUNCTION @extschema@.clip_try_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
-    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
-COMMENT ON FUNCTION clip_try_embed_image(bytea) IS
+    LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT @extschema@.clip_embed_support;
+COMMENT ON FUNCTION @extschema@.clip_try_embed_image(bytea) IS
     'embedding of an image, or NULL and a WARNING where it is none, with the model that clip_search.model names';
 
-CREATE FUNCTION clip_try_embed_image(bytea, model text) RETURNS vector
+CREATE FUNCTION @extschema@.clip_try_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
-    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT clip_embed_support;
-COMMENT ON FUNCTION clip_try_embed_image(bytea, text) IS
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT @extschema@.clip_embed_support;
+COMMENT ON FUNCTION @extschema@.clip_try_embed_image(bytea, text) IS
     'embedding of an image, or NULL and a WARNING where it is none, with a model';
 
-CREATE FUNCTION clip_try_embed_images(bytea[]) RETURNS vector[]
+CREATE FUNCTION @extschema@.clip_try_embed_images(bytea[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_try_embed_images'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 500000;
-COMMENT ON FUNCTION clip_try_embed_images(bytea[]) IS
+COMMENT ON FUNCTION @extschema@.clip_try_embed_images(bytea[]) IS
     'embeddings of many images in one request; NULL for an element that is NULL or, with a WARNING, no image';
 
-CREATE FUNCTION clip_try_embed_images(bytea[], model text) RETURNS vector[]
+CREATE FUNCTION @extschema@.clip_try_embed_images(bytea[], model text) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_try_embed_images'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 500000;
-COMMENT ON FUNCTION clip_try_embed_images(bytea[], text) IS
+COMMENT ON FUNCTION @extschema@.clip_try_embed_images(bytea[], text) IS
     'embeddings of many images in one request with a model; NULL for an element that is NULL or, with a WARNING, no image';
 
-CREATE FUNCTION clip_image_info(
+CREATE FUNCTION @extschema@.clip_image_info(
         image bytea,
         OUT format text,                -- media type, also of formats that are not decoded
         OUT width integer,              -- as stored, before it is turned
@@ -110,29 +122,29 @@ CREATE FUNCTION clip_image_info(
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_image_info'
     LANGUAGE C STABLE PARALLEL SAFE COST 20000 ROWS 1;
-COMMENT ON FUNCTION clip_image_info(bytea) IS
+COMMENT ON FUNCTION @extschema@.clip_image_info(bytea) IS
     'what an image is like; never an error, whatever the bytes. Decodes it, and needs no model';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Arithmetic on embeddings
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION clip_similarity(a vector, b vector) RETURNS real
+CREATE FUNCTION @extschema@.clip_similarity(a vector, b vector) RETURNS real
     AS 'MODULE_PATHNAME', 'clip_similarity'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION clip_similarity(vector, vector) IS
+COMMENT ON FUNCTION @extschema@.clip_similarity(vector, vector) IS
     'cosine similarity, -1 to 1; the same as 1 - (a <=> b)';
 
-CREATE FUNCTION clip_combine(vectors vector[]) RETURNS vector
+CREATE FUNCTION @extschema@.clip_combine(vectors vector[]) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_combine'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION clip_combine(vector[]) IS
+COMMENT ON FUNCTION @extschema@.clip_combine(vector[]) IS
     'direction in the middle of several embeddings, of length 1';
 
-CREATE FUNCTION clip_combine(vectors vector[], weights double precision[]) RETURNS vector
+CREATE FUNCTION @extschema@.clip_combine(vectors vector[], weights double precision[]) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_combine'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION clip_combine(vector[], double precision[]) IS
+COMMENT ON FUNCTION @extschema@.clip_combine(vector[], double precision[]) IS
     'weighted sum of embeddings, of length 1: "like this one, but red"; a negative weight is "not"';
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -144,7 +156,7 @@ COMMENT ON FUNCTION clip_combine(vector[], double precision[]) IS
 -- once for all rows of a query. No row for a subject that is NULL.
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION clip_classify(
+CREATE FUNCTION @extschema@.clip_classify(
         image bytea,
         labels text[],
         template text DEFAULT 'a photo of a {}',
@@ -153,10 +165,10 @@ CREATE FUNCTION clip_classify(
     RETURNS TABLE (label text, probability real, similarity real)
     AS 'MODULE_PATHNAME', 'clip_classify_image'
     LANGUAGE C STABLE PARALLEL SAFE COST 50000 ROWS 10;
-COMMENT ON FUNCTION clip_classify(bytea, text[], text, text, text[]) IS
+COMMENT ON FUNCTION @extschema@.clip_classify(bytea, text[], text, text, text[]) IS
     'how well each label fits an image, best first';
 
-CREATE FUNCTION clip_classify(
+CREATE FUNCTION @extschema@.clip_classify(
         embedding vector,
         labels text[],
         template text DEFAULT 'a photo of a {}',
@@ -165,10 +177,10 @@ CREATE FUNCTION clip_classify(
     RETURNS TABLE (label text, probability real, similarity real)
     AS 'MODULE_PATHNAME', 'clip_classify_vector'
     LANGUAGE C STABLE PARALLEL SAFE COST 10 ROWS 10;
-COMMENT ON FUNCTION clip_classify(vector, text[], text, text, text[]) IS
+COMMENT ON FUNCTION @extschema@.clip_classify(vector, text[], text, text, text[]) IS
     'how well each label fits an embedding, best first';
 
-CREATE FUNCTION clip_best_label(
+CREATE FUNCTION @extschema@.clip_best_label(
         image bytea,
         labels text[],
         template text DEFAULT 'a photo of a {}',
@@ -177,10 +189,10 @@ CREATE FUNCTION clip_best_label(
     RETURNS text
     AS 'MODULE_PATHNAME', 'clip_best_label_image'
     LANGUAGE C STABLE PARALLEL SAFE COST 50000;
-COMMENT ON FUNCTION clip_best_label(bytea, text[], text, text, text[]) IS
+COMMENT ON FUNCTION @extschema@.clip_best_label(bytea, text[], text, text, text[]) IS
     'the label that fits an image best';
 
-CREATE FUNCTION clip_best_label(
+CREATE FUNCTION @extschema@.clip_best_label(
         embedding vector,
         labels text[],
         template text DEFAULT 'a photo of a {}',
@@ -189,7 +201,7 @@ CREATE FUNCTION clip_best_label(
     RETURNS text
     AS 'MODULE_PATHNAME', 'clip_best_label_vector'
     LANGUAGE C STABLE PARALLEL SAFE COST 10;
-COMMENT ON FUNCTION clip_best_label(vector, text[], text, text, text[]) IS
+COMMENT ON FUNCTION @extschema@.clip_best_label(vector, text[], text, text, text[]) IS
     'the label that fits an embedding best; the fastest way to label a table';
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -202,7 +214,7 @@ COMMENT ON FUNCTION clip_best_label(vector, text[], text, text, text[]) IS
 -- sends its floats as that, and PostgreSQL does not make them real by itself.
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION clip_search(
+CREATE FUNCTION @extschema@.clip_search(
         tbl regclass,
         query text,
         k integer DEFAULT 10,
@@ -217,10 +229,10 @@ CREATE FUNCTION clip_search(
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_text'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION clip_search(regclass, text, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, text, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
     'the rows of a table that a text describes, most similar first';
 
-CREATE FUNCTION clip_search(
+CREATE FUNCTION @extschema@.clip_search(
         tbl regclass,
         query bytea,
         k integer DEFAULT 10,
@@ -235,10 +247,10 @@ CREATE FUNCTION clip_search(
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION clip_search(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
     'the rows of a table that look like an image, most similar first';
 
-CREATE FUNCTION clip_search(
+CREATE FUNCTION @extschema@.clip_search(
         tbl regclass,
         query vector,
         k integer DEFAULT 10,
@@ -252,10 +264,10 @@ CREATE FUNCTION clip_search(
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_vector'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION clip_search(regclass, vector, integer, double precision, jsonb, text[], name, name, jsonb, integer) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector, integer, double precision, jsonb, text[], name, name, jsonb, integer) IS
     'the rows of a table that are close to an embedding, most similar first';
 
-CREATE FUNCTION clip_search_json(
+CREATE FUNCTION @extschema@.clip_search_json(
         tbl regclass,
         query text,
         k integer DEFAULT 10,
@@ -270,10 +282,10 @@ CREATE FUNCTION clip_search_json(
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_text'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION clip_search_json(regclass, text, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, text, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
     'the rows of a table that a text describes, as {"matches": [{"id", "score", "metadata"}]}';
 
-CREATE FUNCTION clip_search_json(
+CREATE FUNCTION @extschema@.clip_search_json(
         tbl regclass,
         query bytea,
         k integer DEFAULT 10,
@@ -288,10 +300,10 @@ CREATE FUNCTION clip_search_json(
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION clip_search_json(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
     'the rows of a table that look like an image, as {"matches": [{"id", "score", "metadata"}]}';
 
-CREATE FUNCTION clip_search_json(
+CREATE FUNCTION @extschema@.clip_search_json(
         tbl regclass,
         query vector,
         k integer DEFAULT 10,
@@ -305,24 +317,24 @@ CREATE FUNCTION clip_search_json(
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_vector'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION clip_search_json(regclass, vector, integer, double precision, jsonb, text[], name, name, jsonb, integer) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, integer, double precision, jsonb, text[], name, name, jsonb, integer) IS
     'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
 
-CREATE FUNCTION clip_index_stats(
+CREATE FUNCTION @extschema@.clip_index_stats(
         tbl regclass,
         embedding_column name DEFAULT NULL,
         exact boolean DEFAULT true)     -- false: what VACUUM and ANALYZE have counted, without reading the table
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_index_stats'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION clip_index_stats(regclass, name, boolean) IS
+COMMENT ON FUNCTION @extschema@.clip_index_stats(regclass, name, boolean) IS
     'a table''s embeddings and their indexes: dimension, counts, metric, sizes, state';
 
 -- The similarity that a random row of the table exceeds with the probability false_positive_rate, if similarities to rows
 -- that do not match are distributed normally around center (median) with this deviation (1.4826 times the median absolute
 -- deviation), on average over the queries. observed_rate is the share of the sample that does exceed it, rows that match
 -- among them. VOLATILE: the sample is another one each time.
-CREATE FUNCTION clip_suggest_threshold(
+CREATE FUNCTION @extschema@.clip_suggest_threshold(
         tbl regclass,
         sample integer DEFAULT 1000,
         false_positive_rate double precision DEFAULT 0.001,
@@ -333,10 +345,10 @@ CREATE FUNCTION clip_suggest_threshold(
         observed_rate real)
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
-COMMENT ON FUNCTION clip_suggest_threshold(regclass, integer, double precision, text[], name, text) IS
+COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, integer, double precision, text[], name, text) IS
     'the least similarity that is worth showing in a search by any text';
 
-CREATE FUNCTION clip_suggest_threshold(
+CREATE FUNCTION @extschema@.clip_suggest_threshold(
         tbl regclass,
         query text,
         sample integer DEFAULT 1000,
@@ -347,10 +359,10 @@ CREATE FUNCTION clip_suggest_threshold(
         observed_rate real)
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold_text'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
-COMMENT ON FUNCTION clip_suggest_threshold(regclass, text, integer, double precision, name, text) IS
+COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, text, integer, double precision, name, text) IS
     'the least similarity that is worth showing in a search by this text';
 
-CREATE FUNCTION clip_suggest_threshold(
+CREATE FUNCTION @extschema@.clip_suggest_threshold(
         tbl regclass,
         query vector,
         sample integer DEFAULT 1000,
@@ -360,45 +372,45 @@ CREATE FUNCTION clip_suggest_threshold(
         observed_rate real)
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold_vector'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
-COMMENT ON FUNCTION clip_suggest_threshold(regclass, vector, integer, double precision, name) IS
+COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, vector, integer, double precision, name) IS
     'the least similarity that is worth showing in a search by this embedding';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- To look at
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION clip_thumbnail(image bytea, max_side integer DEFAULT 256) RETURNS bytea
+CREATE FUNCTION @extschema@.clip_thumbnail(image bytea, max_side integer DEFAULT 256) RETURNS bytea
     AS 'MODULE_PATHNAME', 'clip_thumbnail'
     LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50000;
-COMMENT ON FUNCTION clip_thumbnail(bytea, integer) IS
+COMMENT ON FUNCTION @extschema@.clip_thumbnail(bytea, integer) IS
     'the image made small, upright: JPEG, or PNG where it has transparent parts';
 
-CREATE FUNCTION clip_gallery_add(internal, image bytea, caption text, similarity real) RETURNS internal
+CREATE FUNCTION @extschema@.clip_gallery_add(internal, image bytea, caption text, similarity real) RETURNS internal
     AS 'MODULE_PATHNAME', 'clip_gallery_add'
     LANGUAGE C STABLE PARALLEL SAFE COST 50000;
-COMMENT ON FUNCTION clip_gallery_add(internal, bytea, text, real) IS
+COMMENT ON FUNCTION @extschema@.clip_gallery_add(internal, bytea, text, real) IS
     'part of the aggregate clip_gallery';
 
-CREATE FUNCTION clip_gallery_add(internal, image bytea, caption text, similarity real, title text) RETURNS internal
+CREATE FUNCTION @extschema@.clip_gallery_add(internal, image bytea, caption text, similarity real, title text) RETURNS internal
     AS 'MODULE_PATHNAME', 'clip_gallery_add'
     LANGUAGE C STABLE PARALLEL SAFE COST 50000;
-COMMENT ON FUNCTION clip_gallery_add(internal, bytea, text, real, text) IS
+COMMENT ON FUNCTION @extschema@.clip_gallery_add(internal, bytea, text, real, text) IS
     'part of the aggregate clip_gallery';
 
-CREATE FUNCTION clip_gallery_page(internal) RETURNS text
+CREATE FUNCTION @extschema@.clip_gallery_page(internal) RETURNS text
     AS 'MODULE_PATHNAME', 'clip_gallery_page'
     LANGUAGE C STABLE PARALLEL SAFE COST 50000;
-COMMENT ON FUNCTION clip_gallery_page(internal) IS
+COMMENT ON FUNCTION @extschema@.clip_gallery_page(internal) IS
     'part of the aggregate clip_gallery';
 
-CREATE AGGREGATE clip_gallery(image bytea, caption text, similarity real)
-    (SFUNC = clip_gallery_add, STYPE = internal, FINALFUNC = clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
-COMMENT ON AGGREGATE clip_gallery(bytea, text, real) IS
+CREATE AGGREGATE @extschema@.clip_gallery(image bytea, caption text, similarity real)
+    (SFUNC = @extschema@.clip_gallery_add, STYPE = internal, FINALFUNC = @extschema@.clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
+COMMENT ON AGGREGATE @extschema@.clip_gallery(bytea, text, real) IS
     'one HTML page with the images of a query, in its order; in psql: \g (format=unaligned tuples_only=on) gallery.html';
 
-CREATE AGGREGATE clip_gallery(image bytea, caption text, similarity real, title text)
-    (SFUNC = clip_gallery_add, STYPE = internal, FINALFUNC = clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
-COMMENT ON AGGREGATE clip_gallery(bytea, text, real, text) IS
+CREATE AGGREGATE @extschema@.clip_gallery(image bytea, caption text, similarity real, title text)
+    (SFUNC = @extschema@.clip_gallery_add, STYPE = internal, FINALFUNC = @extschema@.clip_gallery_page, FINALFUNC_MODIFY = READ_WRITE);
+COMMENT ON AGGREGATE @extschema@.clip_gallery(bytea, text, real, text) IS
     'one HTML page with the images of a query, in its order, with a title';
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -408,13 +420,13 @@ COMMENT ON AGGREGATE clip_gallery(bytea, text, real, text) IS
 -- others.
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION clip_fetch_image(url text) RETURNS bytea
+CREATE FUNCTION @extschema@.clip_fetch_image(url text) RETURNS bytea
     AS 'MODULE_PATHNAME', 'clip_fetch_image'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 1000000;
-COMMENT ON FUNCTION clip_fetch_image(text) IS
+COMMENT ON FUNCTION @extschema@.clip_fetch_image(text) IS
     'the image at an http, https or data URL';
 
-CREATE FUNCTION clip_fetch_images(
+CREATE FUNCTION @extschema@.clip_fetch_images(
         urls text[],
         in_order boolean DEFAULT true,  -- false: as they come
         OUT ordinal integer,            -- place in urls, from 1
@@ -425,18 +437,34 @@ CREATE FUNCTION clip_fetch_images(
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_fetch_images'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 100;
-COMMENT ON FUNCTION clip_fetch_images(text[], boolean) IS
+COMMENT ON FUNCTION @extschema@.clip_fetch_images(text[], boolean) IS
     'the images at many URLs, fetched side by side; one row for each, with the image or the reason why there is none';
 -- They make the database server send requests into the network, and its memory holds what comes back.
-REVOKE ALL ON FUNCTION clip_fetch_image(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION clip_fetch_images(text[], boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.clip_fetch_image(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.clip_fetch_images(text[], boolean) FROM PUBLIC;
+
+------------------------------------------------------------------------------------------------------------------------
+-- The extension's own tables
+--
+-- They have a schema of their own, which belongs to the superuser who creates the extension: the owner of the database,
+-- or of the schema that the functions are in, cannot rename it, move the tables, or put triggers on them. They are read
+-- and written by the library alone, which refuses where any of this is otherwise; see src/internal_tables.rs.
+------------------------------------------------------------------------------------------------------------------------
+
+-- No expression below has any use for pgvector's schema.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+CREATE SCHEMA clip_search_internal;
+COMMENT ON SCHEMA clip_search_internal IS
+    'tables of the extension clip_search; see clip_embed_errors, clip_stat_progress_embed and clip_sync_status()';
+GRANT USAGE ON SCHEMA clip_search_internal TO PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Filling a table
 ------------------------------------------------------------------------------------------------------------------------
 
 -- Commits batch by batch; may be interrupted and called again, and called in several sessions at once.
-CREATE PROCEDURE clip_embed_table(
+CREATE PROCEDURE @extschema@.clip_embed_table(
         tbl regclass,
         source_column name,                         -- images (bytea), texts, or URLs of images
         embedding_column name DEFAULT 'embedding',
@@ -448,11 +476,11 @@ CREATE PROCEDURE clip_embed_table(
         retry_errors boolean DEFAULT false)         -- also those that failed before with the same source and model
     LANGUAGE C
     AS 'MODULE_PATHNAME', 'clip_embed_table';
-COMMENT ON PROCEDURE clip_embed_table(regclass, name, name, text, text, name, name, integer, boolean) IS
+COMMENT ON PROCEDURE @extschema@.clip_embed_table(regclass, name, name, text, text, name, name, integer, boolean) IS
     'embeds the rows that have no embedding, in batches that are committed one by one; see clip_stat_progress_embed and clip_embed_errors';
 
--- The two tables are written by the extension alone; who may see what is up to the views.
-CREATE TABLE clip_embed_errors_data (
+-- Who may see what of the two tables is up to the views.
+CREATE TABLE clip_search_internal.clip_embed_errors_data (
     relid regclass NOT NULL,                        -- the table, or the partition that the row lies in
     embedding_column name NOT NULL,
     key_hash bytea NOT NULL,                        -- sha256 of key: a key may be longer than an index takes
@@ -466,23 +494,23 @@ CREATE TABLE clip_embed_errors_data (
     occurred_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     attempts integer NOT NULL DEFAULT 1,
     PRIMARY KEY (relid, embedding_column, key_hash));
-COMMENT ON TABLE clip_embed_errors_data IS
+COMMENT ON TABLE clip_search_internal.clip_embed_errors_data IS
     'see the view clip_embed_errors';
-SELECT pg_catalog.pg_extension_config_dump('clip_embed_errors_data',
+SELECT pg_catalog.pg_extension_config_dump('clip_search_internal.clip_embed_errors_data',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relid AND c.relpersistence <> ''t'')');
 
-CREATE VIEW clip_embed_errors WITH (security_barrier) AS
+CREATE VIEW @extschema@.clip_embed_errors WITH (security_barrier) AS
     SELECT e.relid AS "table", e.key, e.source_column, e.embedding_column, e.sqlstate, e.message, e.hint,
            e.occurred_at, e.attempts
-      FROM clip_embed_errors_data AS e
+      FROM clip_search_internal.clip_embed_errors_data AS e
      WHERE pg_catalog.has_table_privilege(CAST(e.relid AS pg_catalog.oid), 'SELECT')
        AND NOT pg_catalog.row_security_active(CAST(e.relid AS pg_catalog.oid));
-COMMENT ON VIEW clip_embed_errors IS
+COMMENT ON VIEW @extschema@.clip_embed_errors IS
     'rows that could not be embedded, and why; of the tables of which one may read every row';
-GRANT SELECT ON clip_embed_errors TO PUBLIC;
+GRANT SELECT ON @extschema@.clip_embed_errors TO PUBLIC;
 
 -- Of no worth after a crash.
-CREATE UNLOGGED TABLE clip_embed_progress_data (
+CREATE UNLOGGED TABLE clip_search_internal.clip_embed_progress_data (
     pid integer PRIMARY KEY,
     backend_start timestamptz,
     query_start timestamptz,
@@ -495,23 +523,23 @@ CREATE UNLOGGED TABLE clip_embed_progress_data (
     rows_skipped bigint NOT NULL DEFAULT 0,
     started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp());
-COMMENT ON TABLE clip_embed_progress_data IS
+COMMENT ON TABLE clip_search_internal.clip_embed_progress_data IS
     'see the view clip_stat_progress_embed';
 
 -- As in pg_stat_activity, one sees one's own, and as pg_read_all_stats those of all. A row that outlived its CALL is none.
-CREATE VIEW clip_stat_progress_embed WITH (security_barrier) AS
+CREATE VIEW @extschema@.clip_stat_progress_embed WITH (security_barrier) AS
     SELECT p.pid, a.datid, a.datname, a.usename, p.relid, p.embedding_column, p.phase,
            p.rows_total,                            -- as counted at the start
            p.rows_done, p.rows_failed, p.rows_skipped,
            p.started_at, p.updated_at               -- the latest commit
-      FROM clip_embed_progress_data AS p
+      FROM clip_search_internal.clip_embed_progress_data AS p
       JOIN pg_catalog.pg_stat_activity AS a
         ON a.pid OPERATOR(pg_catalog.=) p.pid AND a.backend_start OPERATOR(pg_catalog.=) p.backend_start
            AND a.query_start OPERATOR(pg_catalog.=) p.query_start AND a.state OPERATOR(pg_catalog.<>) 'idle'
            AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database();
-COMMENT ON VIEW clip_stat_progress_embed IS
+COMMENT ON VIEW @extschema@.clip_stat_progress_embed IS
     'one row for each CALL clip_embed_table that is running in this database';
-GRANT SELECT ON clip_stat_progress_embed TO PUBLIC;
+GRANT SELECT ON @extschema@.clip_stat_progress_embed TO PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Embeddings in step with their images
@@ -519,24 +547,24 @@ GRANT SELECT ON clip_stat_progress_embed TO PUBLIC;
 
 -- CREATE TRIGGER t BEFORE INSERT OR UPDATE OF image ON images FOR EACH ROW
 --     EXECUTE FUNCTION clip_embed_trigger('image', 'embedding' [, 'owner/name'] [, 'on_error=null']);
-CREATE FUNCTION clip_embed_trigger() RETURNS trigger
+CREATE FUNCTION @extschema@.clip_embed_trigger() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_embed_trigger'
     LANGUAGE C;
-COMMENT ON FUNCTION clip_embed_trigger() IS
+COMMENT ON FUNCTION @extschema@.clip_embed_trigger() IS
     'embeds an image or a text when it is inserted or changed: source column, embedding column, model, on_error=null';
 
 -- For uploads that must not wait: the key goes into a queue, in the transaction of the upload, and a background worker
 -- embeds the row, as the table's owner. The table needs a primary key.
 -- CREATE TRIGGER t AFTER INSERT OR UPDATE OF image ON images FOR EACH ROW
 --     EXECUTE FUNCTION clip_enqueue_trigger('image', 'embedding' [, 'owner/name']);
-CREATE FUNCTION clip_enqueue_trigger() RETURNS trigger
+CREATE FUNCTION @extschema@.clip_enqueue_trigger() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_enqueue_trigger'
     LANGUAGE C;
-COMMENT ON FUNCTION clip_enqueue_trigger() IS
+COMMENT ON FUNCTION @extschema@.clip_enqueue_trigger() IS
     'has an image or a text embedded soon after it is inserted or changed: source column, embedding column, model';
 
--- Written by the trigger and the worker alone.
-CREATE TABLE clip_embed_queue (
+-- Filled by the trigger, emptied by the worker.
+CREATE TABLE clip_search_internal.clip_embed_queue (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),   -- unlike a number, new also where others are restored
     relid regclass NOT NULL,                        -- the table, or the partition that the row lies in
     key jsonb NOT NULL,                             -- of the row: columns and values
@@ -548,28 +576,36 @@ CREATE TABLE clip_embed_queue (
     attempts integer NOT NULL DEFAULT 0,            -- that failed for reasons of its own
     deferrals integer NOT NULL DEFAULT 0,           -- for reasons of others
     last_error text);                               -- what was in the way
-CREATE INDEX clip_embed_queue_due_at ON clip_embed_queue (due_at);
-COMMENT ON TABLE clip_embed_queue IS
+CREATE INDEX clip_embed_queue_due_at ON clip_search_internal.clip_embed_queue (due_at);
+COMMENT ON TABLE clip_search_internal.clip_embed_queue IS
     'rows that a background worker will embed; see clip_sync_status()';
 -- Those of tables that are gone could not be restored.
-SELECT pg_catalog.pg_extension_config_dump('clip_embed_queue',
+SELECT pg_catalog.pg_extension_config_dump('clip_search_internal.clip_embed_queue',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relid)');
 
 -- Each server has its own queue and its own failures: what a publication FOR ALL TABLES brings is passed over.
-CREATE FUNCTION clip_skip_replicated() RETURNS trigger
+CREATE FUNCTION clip_search_internal.clip_skip_replicated() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_skip_replicated'
     LANGUAGE C;
-COMMENT ON FUNCTION clip_skip_replicated() IS
+COMMENT ON FUNCTION clip_search_internal.clip_skip_replicated() IS
     'of the extension''s own tables: passes over what logical replication brings';
-REVOKE ALL ON FUNCTION clip_skip_replicated() FROM PUBLIC;
-CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_embed_queue
-    FOR EACH ROW EXECUTE FUNCTION clip_skip_replicated();
-ALTER TABLE clip_embed_queue ENABLE REPLICA TRIGGER skip_replicated;
-CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_embed_errors_data
-    FOR EACH ROW EXECUTE FUNCTION clip_skip_replicated();
-ALTER TABLE clip_embed_errors_data ENABLE REPLICA TRIGGER skip_replicated;
+REVOKE ALL ON FUNCTION clip_search_internal.clip_skip_replicated() FROM PUBLIC;
+CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_search_internal.clip_embed_queue
+    FOR EACH ROW EXECUTE FUNCTION clip_search_internal.clip_skip_replicated();
+ALTER TABLE clip_search_internal.clip_embed_queue ENABLE REPLICA TRIGGER skip_replicated;
+CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_search_internal.clip_embed_errors_data
+    FOR EACH ROW EXECUTE FUNCTION clip_search_internal.clip_skip_replicated();
+ALTER TABLE clip_search_internal.clip_embed_errors_data ENABLE REPLICA TRIGGER skip_replicated;
 
-CREATE FUNCTION clip_sync(
+-- pg_dump reads both. PostgreSQL 13 has no such role.
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_database_owner') THEN
+        GRANT SELECT ON clip_search_internal.clip_embed_queue, clip_search_internal.clip_embed_errors_data
+            TO pg_database_owner;
+    END IF;
+END $$;
+
+CREATE FUNCTION @extschema@.clip_sync(
         tbl regclass,
         source_column name,
         embedding_column name DEFAULT 'embedding',
@@ -580,16 +616,16 @@ CREATE FUNCTION clip_sync(
     RETURNS text
     AS 'MODULE_PATHNAME', 'clip_sync'
     LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION clip_sync(regclass, name, name, text, text, text, boolean) IS
+COMMENT ON FUNCTION @extschema@.clip_sync(regclass, name, name, text, text, text, boolean) IS
     'keeps embeddings in step with a column of images or texts, by a trigger whose name is returned';
 
-CREATE FUNCTION clip_unsync(tbl regclass, embedding_column name DEFAULT 'embedding') RETURNS integer
+CREATE FUNCTION @extschema@.clip_unsync(tbl regclass, embedding_column name DEFAULT 'embedding') RETURNS integer
     AS 'MODULE_PATHNAME', 'clip_unsync'
     LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION clip_unsync(regclass, name) IS
+COMMENT ON FUNCTION @extschema@.clip_unsync(regclass, name) IS
     'drops the triggers that clip_sync or CREATE TRIGGER made, and what they have queued; how many triggers there were';
 
-CREATE VIEW clip_sync_triggers WITH (security_barrier) AS
+CREATE VIEW clip_search_internal.clip_sync_triggers WITH (security_barrier) AS
     SELECT t.tgrelid::regclass AS "table", t.tgname AS trigger,
            a.arguments[1] AS source_column, a.arguments[2] AS embedding_column,
            CASE p.prosrc WHEN 'clip_embed_trigger' THEN 'immediate' ELSE 'queued' END AS mode,
@@ -611,16 +647,16 @@ CREATE VIEW clip_sync_triggers WITH (security_barrier) AS
            LATERAL (SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.enqueued_at) AS oldest,
                            (pg_catalog.array_agg(q.last_error ORDER BY q.due_at DESC)
                                FILTER (WHERE q.last_error IS NOT NULL))[1] AS last_error
-                      FROM clip_embed_queue AS q
+                      FROM clip_search_internal.clip_embed_queue AS q
                      WHERE (q.relid = t.tgrelid OR q.relid IN (SELECT i.relid FROM pg_catalog.pg_partition_tree(t.tgrelid) AS i))
                        AND q.embedding_column = a.arguments[2]) AS q
      WHERE p.prosrc IN ('clip_embed_trigger', 'clip_enqueue_trigger') AND t.tgparentid = 0
        AND pg_catalog.has_table_privilege(t.tgrelid, 'SELECT');
-COMMENT ON VIEW clip_sync_triggers IS
+COMMENT ON VIEW clip_search_internal.clip_sync_triggers IS
     'see clip_sync_status()';
-GRANT SELECT ON clip_sync_triggers TO PUBLIC;
+GRANT SELECT ON clip_search_internal.clip_sync_triggers TO PUBLIC;
 
-CREATE FUNCTION clip_sync_status(
+CREATE FUNCTION @extschema@.clip_sync_status(
         OUT "table" regclass,
         OUT trigger name,
         OUT source_column text,
@@ -633,14 +669,14 @@ CREATE FUNCTION clip_sync_status(
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_sync_status'
     LANGUAGE C VOLATILE ROWS 10;
-COMMENT ON FUNCTION clip_sync_status() IS
+COMMENT ON FUNCTION @extschema@.clip_sync_status() IS
     'the triggers that keep embeddings in step, of tables that one may read, and what waits in the queue';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- What answers
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION clip_models(
+CREATE FUNCTION @extschema@.clip_models(
         OUT name text,
         OUT is_default boolean,         -- clip_search.model names it
         OUT dimension integer,
@@ -657,10 +693,10 @@ CREATE FUNCTION clip_models(
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_models_wrapper'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 5;
-COMMENT ON FUNCTION clip_models() IS
+COMMENT ON FUNCTION @extschema@.clip_models() IS
     'the installed models';
 
-CREATE FUNCTION clip_server_status(
+CREATE FUNCTION @extschema@.clip_server_status(
         OUT pid integer,
         OUT uptime interval,
         OUT version text,
@@ -675,14 +711,14 @@ CREATE FUNCTION clip_server_status(
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_server_status_wrapper'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 1;
-COMMENT ON FUNCTION clip_server_status() IS
+COMMENT ON FUNCTION @extschema@.clip_server_status() IS
     'the inference server of this cluster';
 -- Counters tell what other users do.
-REVOKE ALL ON FUNCTION clip_server_status() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION clip_server_status() TO pg_monitor;
+REVOKE ALL ON FUNCTION @extschema@.clip_server_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.clip_server_status() TO pg_monitor;
 
 -- Statistics, in the manner of pg_stat_*: a view over a function. Without a server there are no rows, and none is started.
-CREATE FUNCTION clip_stat_get_server(
+CREATE FUNCTION @extschema@.clip_stat_get_server(
         OUT pid bigint,
         OUT uptime double precision,                -- seconds
         OUT since_reset double precision,           -- seconds
@@ -720,10 +756,10 @@ CREATE FUNCTION clip_stat_get_server(
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_stat_get_server'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 1;
-COMMENT ON FUNCTION clip_stat_get_server() IS
+COMMENT ON FUNCTION @extschema@.clip_stat_get_server() IS
     'statistics of the inference server; see the view clip_stat_server';
 
-CREATE FUNCTION clip_stat_get_models(
+CREATE FUNCTION @extschema@.clip_stat_get_models(
         OUT model text,
         OUT encoder text,
         OUT provider text,
@@ -740,10 +776,10 @@ CREATE FUNCTION clip_stat_get_models(
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_stat_get_models'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 10;
-COMMENT ON FUNCTION clip_stat_get_models() IS
+COMMENT ON FUNCTION @extschema@.clip_stat_get_models() IS
     'statistics of the encoders of models; see the view clip_stat_models';
 
-CREATE VIEW clip_stat_server AS
+CREATE VIEW @extschema@.clip_stat_server AS
     SELECT s.pid::integer AS pid,
            pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => s.uptime) AS started_at,
            pg_catalog.make_interval(secs => s.uptime) AS uptime,
@@ -766,34 +802,34 @@ CREATE VIEW clip_stat_server AS
            s.queue_p50_minute, s.queue_p95_minute, s.queue_p99_minute,
            s.prepare_p50_minute, s.prepare_p95_minute, s.prepare_p99_minute,
            s.inference_p50_minute, s.inference_p95_minute, s.inference_p99_minute
-      FROM clip_stat_get_server() AS s;
-COMMENT ON VIEW clip_stat_server IS
+      FROM @extschema@.clip_stat_get_server() AS s;
+COMMENT ON VIEW @extschema@.clip_stat_server IS
     'the inference server''s work since its start or clip_stat_reset(); times in milliseconds, those of the last minute end in _minute';
 
-CREATE VIEW clip_stat_models AS
+CREATE VIEW @extschema@.clip_stat_models AS
     SELECT m.model, m.encoder, m.provider, m.loaded, m.memory_bytes, m.load_time, m.loads, m.items, m.batches, m.inference_time, m.inference_p50, m.inference_p95, m.inference_p99,
            m.errors,
            pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => m.idle) AS last_use
-      FROM clip_stat_get_models() AS m;
-COMMENT ON VIEW clip_stat_models IS
+      FROM @extschema@.clip_stat_get_models() AS m;
+COMMENT ON VIEW @extschema@.clip_stat_models IS
     'what each encoder of each model has done, since the server''s start or clip_stat_reset(); times in milliseconds';
 
-CREATE FUNCTION clip_stat_reset() RETURNS void
+CREATE FUNCTION @extschema@.clip_stat_reset() RETURNS void
     AS 'MODULE_PATHNAME', 'clip_stat_reset'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION clip_stat_reset() IS
+COMMENT ON FUNCTION @extschema@.clip_stat_reset() IS
     'has the inference server count anew';
 
 -- Counters tell what other users do; a reset takes them from everybody.
-REVOKE ALL ON FUNCTION clip_stat_get_server(), clip_stat_get_models(), clip_stat_reset() FROM PUBLIC;
-REVOKE ALL ON clip_stat_server, clip_stat_models FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION clip_stat_get_server(), clip_stat_get_models() TO pg_monitor;
-GRANT SELECT ON clip_stat_server, clip_stat_models TO pg_monitor;
+REVOKE ALL ON FUNCTION @extschema@.clip_stat_get_server(), @extschema@.clip_stat_get_models(), @extschema@.clip_stat_reset() FROM PUBLIC;
+REVOKE ALL ON @extschema@.clip_stat_server, @extschema@.clip_stat_models FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.clip_stat_get_server(), @extschema@.clip_stat_get_models() TO pg_monitor;
+GRANT SELECT ON @extschema@.clip_stat_server, @extschema@.clip_stat_models TO pg_monitor;
 
-CREATE FUNCTION clip_restart_server() RETURNS boolean
+CREATE FUNCTION @extschema@.clip_restart_server() RETURNS boolean
     AS 'MODULE_PATHNAME', 'clip_restart_server'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION clip_restart_server() IS
+COMMENT ON FUNCTION @extschema@.clip_restart_server() IS
     'ends the inference server and starts it again, as after an upgrade; requests under way are sent again';
 -- It interrupts everybody's requests.
-REVOKE ALL ON FUNCTION clip_restart_server() FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.clip_restart_server() FROM PUBLIC;

@@ -12,10 +12,11 @@
 //! embedding  sizes, memo, server                                              → memo, client
 //! client     backend → server          → protocol; asks the supervisor for a server where none listens
 //! sync       embedding later: a queue and its background workers              → ingest
+//! internal_tables  the extension's own tables                                  → spi
 //! supervisor background worker         starts, watches, reconfigures and ends the server
 //! settings   clip_search.* settings
 //! errors     failure → SQLSTATE, DETAIL, HINT
-//! spi        SQL from inside
+//! spi        SQL from inside, and what a statement may refer to
 //! subtransaction  something that may fail without ending the transaction
 //! text       encodings
 //! vector     the layout of pgvector's datum
@@ -27,6 +28,7 @@ mod embedding;
 mod errors;
 mod functions;
 mod ingest;
+mod internal_tables;
 mod labels;
 mod memo;
 mod search;
@@ -48,8 +50,10 @@ compile_error!("clip_search needs panic = \"unwind\": Postgres errors cross Rust
 #[pgrx::pg_guard]
 #[allow(non_snake_case)]
 pub extern "C-unwind" fn _PG_init() {
+    errors::disable_backtraces();
     settings::register();
     batch_scan::register();
+    spi::register();
     supervisor::register_if_preloading();
     sync::register_if_preloading();
 }

@@ -10,6 +10,8 @@
 
 use crate::errors::{Error, Result};
 use pgrx::pg_sys;
+use std::cell::OnceCell;
+use std::ffi::CStr;
 
 /// Most dimensions that pgvector allows.
 const MAX_DIM: usize = 16_000;
@@ -99,6 +101,55 @@ pub fn to_array_datum(values: &[Option<&[f32]>], element: pg_sys::Oid) -> Result
     }
 }
 
+/// pgvector's types for embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `vector`, of 32-bit floats.
+    Single,
+    /// `halfvec`, of 16-bit floats.
+    Half,
+}
+
+/// Which of pgvector's types this is: the one whose values pgvector's library reads. Its name and its extension tell
+/// nothing: any schema may have a type called vector, and the extension's owner may make it a member.
+pub fn kind_of(type_id: pg_sys::Oid) -> Option<Kind> {
+    if type_id.to_u32() < pg_sys::FirstNormalObjectId {
+        return None;
+    }
+    let (mut input, mut parameter) = (pg_sys::Oid::INVALID, pg_sys::Oid::INVALID);
+    let mut info = pg_sys::FmgrInfo::default();
+    // SAFETY: a type that exists, its input function, and a struct for that to be described in.
+    unsafe {
+        // A domain has its base type's layout, but a function and checks of its own; a composite type has neither.
+        if pg_sys::get_typtype(type_id) as u8 != pg_sys::TYPTYPE_BASE {
+            return None;
+        }
+        pg_sys::getTypeInputInfo(type_id, &raw mut input, &raw mut parameter);
+        pg_sys::fmgr_info(input, &raw mut info);
+    }
+    let code = info.fn_addr.map(|code| code as usize)?;
+    let [single, half] = input_functions();
+    match code {
+        code if code == single => Some(Kind::Single),
+        code if code == half => Some(Kind::Half),
+        _ => None,
+    }
+}
+
+/// The addresses of the functions that read `vector` and `halfvec`; 0 where the library is too old to have one.
+fn input_functions() -> [usize; 2] {
+    thread_local! {
+        static FOUND: OnceCell<[usize; 2]> = const { OnceCell::new() };
+    }
+    // SAFETY: NUL-terminated names. A library that is loaded already stays as it is.
+    let find = |name: &CStr| unsafe {
+        pg_sys::load_external_function(LIBRARY.as_ptr(), name.as_ptr(), false, std::ptr::null_mut()) as usize
+    };
+    FOUND.with(|found| *found.get_or_init(|| [c"vector_in", c"halfvec_in"].map(find)))
+}
+
+const LIBRARY: &CStr = c"$libdir/vector";
+
 /// Loads pgvector's library, which brings its settings. Once for each session.
 pub fn load_library() {
     thread_local! {
@@ -106,7 +157,7 @@ pub fn load_library() {
     }
     if !LOADED.get() {
         // SAFETY: the path is NUL-terminated; a library that is loaded already stays as it is.
-        unsafe { pg_sys::load_file(c"$libdir/vector".as_ptr(), false) };
+        unsafe { pg_sys::load_file(LIBRARY.as_ptr(), false) };
         LOADED.set(true);
     }
 }

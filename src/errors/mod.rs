@@ -116,6 +116,14 @@ pub enum Error {
     /// A table that cannot be filled.
     #[error(transparent)]
     TableError(#[from] TableError),
+    /// One of the extension's own tables is not as the extension's script made it.
+    #[error("table {table} is not safe to use")]
+    InternalTable {
+        /// Its name.
+        table: &'static str,
+        /// What is the matter with it.
+        problem: String,
+    },
     /// The `vector` type is not what this library knows.
     #[error("unexpected vector of {0} dimensions")]
     VectorDimension(usize),
@@ -148,7 +156,9 @@ impl Error {
             Self::NotUtf8 { .. } => Code::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
             Self::ArrayDimensions(_) => Code::ERRCODE_ARRAY_ELEMENT_ERROR,
             Self::Lost(_) | Self::NotStarted { .. } => Code::ERRCODE_CONNECTION_FAILURE,
-            Self::Mismatch { .. } | Self::NoSupervisor => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Mismatch { .. } | Self::NoSupervisor | Self::InternalTable { .. } => {
+                Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
             Self::NoAnswer(_) => Code::ERRCODE_INSUFFICIENT_RESOURCES,
             Self::CannotStart { .. } => Code::ERRCODE_SYSTEM_ERROR,
             Self::NoWorkerSlot => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
@@ -168,6 +178,22 @@ impl Error {
     pub fn raise(self) -> ! {
         ErrorReport::from(self).report(PgLogLevel::ERROR);
         unreachable!("ERROR does not return")
+    }
+}
+
+/// Errors tell nothing of this library's frames and of where it was built, whatever `RUST_BACKTRACE` says: pgrx would put
+/// it into the DETAIL that the client sees. The server, which inherits the environment, still heeds it.
+pub fn disable_backtraces() {
+    const VARIABLES: [&str; 2] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+    let values = VARIABLES.map(std::env::var_os);
+    // SAFETY: in _PG_init, in a process without threads.
+    unsafe {
+        VARIABLES.iter().for_each(|name| std::env::remove_var(name));
+        // Looks at the variables once and for all.
+        drop(std::backtrace::Backtrace::capture());
+        for (name, value) in VARIABLES.iter().zip(values) {
+            value.into_iter().for_each(|value| std::env::set_var(name, value));
+        }
     }
 }
 
@@ -277,6 +303,9 @@ impl From<Error> for ErrorReport {
             ),
             Error::ArgumentError(argument) => report(None, Some(&argument.hint())),
             Error::TableError(table_error) => report(None, Some(&table_error.hint())),
+            Error::InternalTable { problem, .. } => report(Some(problem),
+                Some("Have a superuser create the extension again, with DROP EXTENSION clip_search and CREATE EXTENSION clip_search."),
+            ),
             Error::File { .. } => report(None, None),
             Error::VectorDimension(_) => report(None, None),
         }

@@ -37,6 +37,11 @@ impl Raised {
         ["53", "57", "58"].contains(&&state[..2]) || ["XX001", "XX002"].contains(&state.as_str())
     }
 
+    /// Whether a statement would have been about another table than it was meant for.
+    pub fn is_of_another_table(&self) -> bool {
+        self.code == super::TableError::Replaced.code() as i32
+    }
+
     /// Whether somebody else was in the way: a lock that could not be had, a deadlock, a concurrent update.
     pub fn is_a_lock(&self) -> bool {
         self.code == Code::ERRCODE_LOCK_NOT_AVAILABLE as i32 || self.state().starts_with("40")

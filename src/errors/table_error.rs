@@ -12,6 +12,8 @@ pub enum TableError {
     NotFillable { table: String, kind: &'static str },
     #[error("{table} was dropped meanwhile")]
     Dropped { table: String },
+    #[error("a table, type or operator was replaced by another of the same name meanwhile")]
+    Replaced,
     #[error("{table} has no primary key")]
     NoPrimaryKey { table: String },
     #[error("\"{kind}\" is not a kind of source")]
@@ -68,6 +70,7 @@ impl TableError {
                 Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
             Self::Dropped { .. } => Code::ERRCODE_UNDEFINED_TABLE,
+            Self::Replaced => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Self::NotStored => Code::ERRCODE_TRIGGERED_ACTION_EXCEPTION,
             Self::HalfVector { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::SourceKind { .. } | Self::NothingToKeep => Code::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -121,6 +124,7 @@ impl TableError {
                 "clip_embed_trigger stores vectors. Use mode => 'queued', or index (embedding::halfvec(512)) of a vector."
             }
             Self::KeyChanged { .. } => "CALL clip_embed_table finds rows that have no embedding.",
+            Self::Replaced => "Somebody has renamed the schema that it was in. Run the statement again.",
             Self::NotStored => "A trigger of the table has suppressed the update, or changed what it stores.",
             Self::Generated { .. } => "PostgreSQL fills it by itself. Name a plain column.",
             Self::SameColumn { .. } => "What is written there would be lost. Name another column.",

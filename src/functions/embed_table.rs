@@ -27,7 +27,7 @@ fn embed_table(call: Arguments) -> Result<Datum> {
         batch_size: within(call.int(7), "batch_size", 1, 1_000_000)? as usize,
         retries: required(call.boolean(8), "retry_errors")?,
     };
-    ingest::run(&options, &schema(call))?;
+    ingest::run(&options)?;
     Ok(Datum::null())
 }
 
@@ -42,7 +42,8 @@ fn is_atomic(call: Arguments) -> bool {
     }
 }
 
-/// The extension's schema, quoted: that of the function at hand.
+/// The extension's schema, quoted: that of the function at hand. It may have another name a moment later: what is found
+/// by it has to be looked at.
 pub fn schema(call: Arguments) -> String {
     // SAFETY: the function that is being called is in a schema; the names are NUL-terminated and palloc'd.
     unsafe {

@@ -9,7 +9,7 @@ use super::arguments::{Arguments, required};
 use super::sql_function;
 use crate::errors::Result;
 use crate::search::Table;
-use crate::spi::{self, Argument, LocalSettings};
+use crate::spi::{self, Allowed, Argument, LocalSettings};
 use pgrx::pg_sys::Datum;
 
 sql_function!(clip_index_stats, pg_finfo_clip_index_stats, index_stats);
@@ -72,7 +72,7 @@ fn index_stats(call: Arguments) -> Result<Option<Datum>> {
     let catalog = {
         let _settings = LocalSettings::with_catalog_only();
         let estimate = if exact { "'{}'" } else { ESTIMATE };
-        spi::value::<i64>(&format!("{INDEXES} SELECT ({CATALOG}) || ({estimate})"), &arguments).0
+        spi::value::<i64>(&Allowed::default(), &format!("{INDEXES} SELECT ({CATALOG}) || ({estimate})"), &arguments).0
     };
     // Reads the table, for which the caller's search path may matter: row security may call functions.
     let mut parts = Vec::new();
@@ -98,12 +98,12 @@ fn index_stats(call: Arguments) -> Result<Option<Datum>> {
     let mut arguments = vec![unsafe { Argument::jsonb(catalog) }];
     let mut whole = "$1".to_owned();
     for part in parts {
-        let Some(part) = spi::value::<i64>(&format!("SELECT {part}"), &[]).0 else { continue };
+        let Some(part) = spi::value::<i64>(&table.allowed(), &format!("SELECT {part}"), &[]).0 else { continue };
         // SAFETY: as above.
         arguments.push(unsafe { Argument::jsonb(part) });
         whole.push_str(&format!(" OPERATOR(pg_catalog.||) ${}", arguments.len()));
     }
-    Ok(spi::value::<i64>(&format!("SELECT {whole}"), &arguments).0)
+    Ok(spi::value::<i64>(&Allowed::default(), &format!("SELECT {whole}"), &arguments).0)
 }
 
 /// What VACUUM and ANALYZE have counted; -1 rows is never.

@@ -4,12 +4,14 @@ use super::arguments::{Arguments, required};
 use super::embed_table::schema;
 use super::rows::Rows;
 use super::sql_function;
+use super::trigger::{is_embed_trigger, is_enqueue_trigger};
 use crate::errors::{Result, TableError};
-use crate::ingest::{Elevated, Names, Target, check_not_generated};
+use crate::ingest::{Names, Target, check_not_generated};
+use crate::internal_tables::{self, InternalTable};
 use crate::search::Table;
 use crate::spi::{self, Argument, Connection, Row, literal};
-use crate::{settings, sync, text};
-use pgrx::pg_sys::{self, Datum};
+use crate::{settings, sync, text, vector};
+use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::CStr;
 
 sql_function!(clip_sync, pg_finfo_clip_sync, sync);
@@ -39,12 +41,8 @@ fn sync(call: Arguments) -> Result<Datum> {
     let names =
         Names { source: source.clone(), embedding: embedding.clone(), kind, image, provenance, model: model.clone() };
     let connection = Connection::open();
-    if is_queued {
-        check_queued(&connection, &names, &schema, &table)
-    } else {
-        check_immediate(&names, &schema, &table)
-    }?;
-    drop_triggers(&connection, &schema, &table, &embedding, Some(&source));
+    if is_queued { check_queued(&connection, &names, &table) } else { check_immediate(&names, &table) }?;
+    drop_triggers(&connection, &table, &embedding, Some(&source));
     check_partitions(&connection, &table, &embedding)?;
     let name = trigger_name(&embedding);
     let (time, function) = if is_queued { ("AFTER", "clip_enqueue_trigger") } else { ("BEFORE", "clip_embed_trigger") };
@@ -59,12 +57,24 @@ fn sync(call: Arguments) -> Result<Datum> {
         arguments.join(", ")
     );
     connection.execute(&create, &[]);
+    check_created(&connection, &table, &name, is_queued)?;
     if always {
         connection.execute(&format!("ALTER TABLE {} ENABLE ALWAYS TRIGGER {name}", table.name), &[]);
     }
-    adopt(&connection, &schema, &table, &names);
+    adopt(&connection, &table, &names);
     drop(connection);
     Ok(text::to_datum(&name))
+}
+
+/// Whether the trigger was created on this table and runs this library's function: for a moment, others may have had their
+/// names. Where not, it is undone by the error.
+fn check_created(connection: &Connection, table: &Table, name: &str, is_queued: bool) -> Result<()> {
+    const FUNCTION: &str = "SELECT CAST(t.tgfoid AS pg_catalog.oid) FROM pg_catalog.pg_trigger AS t \
+        WHERE t.tgrelid OPERATOR(pg_catalog.=) $1 AND pg_catalog.quote_ident(t.tgname) OPERATOR(pg_catalog.=) $2";
+    let rows = connection.execute(FUNCTION, &[Argument::oid(table.id), Argument::text(name)]).1;
+    let function = rows.first().and_then(|row| row.number::<u32>(1)).map(Oid::from);
+    let is_ours = if is_queued { is_enqueue_trigger } else { is_embed_trigger };
+    if function.is_some_and(is_ours) { Ok(()) } else { Err(TableError::Replaced.into()) }
 }
 
 /// Raises what CREATE TRIGGER would: before the server is asked, and with nothing locked.
@@ -81,22 +91,22 @@ fn check_may_create(table: &Table) {
 }
 
 /// What the trigger would refuse at the first upload is refused now.
-fn check_immediate(names: &Names, schema: &str, table: &Table) -> Result<()> {
-    let target = Target::check_columns(table.id, names, schema)?;
+fn check_immediate(names: &Names, table: &Table) -> Result<()> {
+    let target = Target::check_columns(table.id, names)?;
     check_not_generated(table, &target.source)?;
     match &target.embedding.embeddings {
-        Some(embeddings) if embeddings.type_name != "vector" => {
+        Some(_) if vector::kind_of(target.embedding.type_id) != Some(vector::Kind::Single) => {
             Err(TableError::HalfVector { column: target.embedding.name }.into())
         }
         _ => Ok(()),
     }
 }
 
-fn check_queued(connection: &Connection, names: &Names, schema: &str, table: &Table) -> Result<()> {
+fn check_queued(connection: &Connection, names: &Names, table: &Table) -> Result<()> {
     const DEFERRABLE: &str = "SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid OPERATOR(pg_catalog.=) $1 \
         AND i.indisprimary AND NOT i.indimmediate";
     let name = || table.name.clone();
-    if Target::check(table.id, names, schema)?.is_temporary {
+    if Target::check(table.id, names)?.is_temporary {
         return Err(TableError::Temporary { table: name() }.into());
     }
     if connection.execute(DEFERRABLE, &[Argument::oid(table.id)]).0 > 0 {
@@ -106,18 +116,18 @@ fn check_queued(connection: &Connection, names: &Names, schema: &str, table: &Ta
 }
 
 /// What waits in the queue for a column waits for what is asked for now, and so does what waits for one that was renamed.
-fn adopt(connection: &Connection, schema: &str, table: &Table, names: &Names) {
+fn adopt(connection: &Connection, table: &Table, names: &Names) {
     let adopt = format!(
-        "UPDATE {schema}.clip_embed_queue AS q SET source_column = $3, embedding_column = $2, model = $4, \
+        "UPDATE {} AS q SET source_column = $3, embedding_column = $2, model = $4, \
          due_at = pg_catalog.clock_timestamp(), attempts = 0, deferrals = 0 WHERE {IS_OF_TABLE} AND ({IS_OF_COLUMN} \
          OR {} AND (q.source_column OPERATOR(pg_catalog.=) $3 OR {}))",
+        InternalTable::Queue.name(),
         is_gone("q.embedding_column"),
         is_gone("q.source_column")
     );
     let [source, embedding] = [&names.source, &names.embedding].map(|name| Argument::text(name));
     let arguments = [Argument::oid(table.id), embedding, source, Argument::text(&names.model)];
-    let _elevated = Elevated::begin();
-    if connection.execute(&adopt, &arguments).0 > 0 {
+    if internal_tables::execute(connection, &[InternalTable::Queue], &adopt, &arguments).0 > 0 {
         sync::work_at_commit();
     }
 }
@@ -150,38 +160,24 @@ fn unsync(call: Arguments) -> Result<Datum> {
     let table = Table::read(required(call.oid(0), "tbl")?)?;
     let embedding = required(call.name(1), "embedding_column")?;
     let connection = Connection::open();
-    let schema = schema(call);
-    let dropped = drop_triggers(&connection, &schema, &table, &embedding, None);
+    let dropped = drop_triggers(&connection, &table, &embedding, None);
     if dropped == 0 {
         return Err(TableError::NotInStep { table: table.name, column: embedding }.into());
     }
-    forget(&connection, &schema, &table, &embedding);
+    forget(&connection, &table, &embedding);
     Ok(Datum::from(dropped as i32))
 }
 
 /// Drops the triggers for a column; where a source is named, also those of it for a column that is gone, or was renamed: no
 /// upload gets past them. How many there were.
-fn drop_triggers(
-    connection: &Connection,
-    schema: &str,
-    table: &Table,
-    embedding: &str,
-    source: Option<&String>,
-) -> usize {
-    let query = format!(
-        "SELECT pg_catalog.quote_ident(t.trigger) FROM {schema}.clip_sync_triggers AS t \
-         WHERE t.\"table\" OPERATOR(pg_catalog.=) $1 AND (t.embedding_column OPERATOR(pg_catalog.=) $2 \
-         OR {} AND (t.source_column OPERATOR(pg_catalog.=) $3 OR $3 IS NOT NULL AND {}))",
-        is_gone("CAST(t.embedding_column AS pg_catalog.name)"),
-        is_gone("CAST(t.source_column AS pg_catalog.name)")
-    );
-    let source = source.map_or_else(|| Argument::null(pg_sys::TEXTOID), |source| Argument::text(source));
-    let arguments = [Argument::oid(table.id), Argument::text(embedding), source];
-    let triggers: Vec<String> = {
-        // Also where one may not read the table: dropping one says who may.
-        let _elevated = Elevated::begin();
-        connection.execute(&query, &arguments).1.iter().filter_map(|row: &Row| row.text(1)).collect()
+fn drop_triggers(connection: &Connection, table: &Table, embedding: &str, source: Option<&String>) -> usize {
+    let is_gone = |column: &str| table.columns.iter().all(|known| known.name != column);
+    let is_meant = |(_, arguments): &(String, Vec<String>)| {
+        let [from, to, ..] = &arguments[..] else { return false };
+        to == embedding || is_gone(to) && source.is_some_and(|source| from == source || is_gone(from))
     };
+    let triggers: Vec<String> =
+        triggers(connection, table).into_iter().filter(is_meant).map(|(trigger, _)| trigger).collect();
     if !triggers.is_empty() {
         lock(connection, table);
     }
@@ -190,6 +186,29 @@ fn drop_triggers(
         connection.execute(&format!("DROP TRIGGER {trigger} ON {}", table.name), &[]);
     }
     triggers.len()
+}
+
+/// The triggers of a table by which its embeddings are kept up to date: quoted name and arguments. Also where one may not
+/// read the table: dropping one says who may.
+fn triggers(connection: &Connection, table: &Table) -> Vec<(String, Vec<String>)> {
+    const TRIGGERS: &str = "SELECT pg_catalog.quote_ident(t.tgname), t.tgargs, CAST(t.tgfoid AS pg_catalog.oid) \
+        FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid OPERATOR(pg_catalog.=) $1 \
+        AND t.tgparentid OPERATOR(pg_catalog.=) CAST(0 AS pg_catalog.oid) AND NOT t.tgisinternal";
+    let rows = connection.execute(TRIGGERS, &[Argument::oid(table.id)]).1;
+    let ours = rows.iter().filter(|row| {
+        let function = Oid::from(row.number::<u32>(3).unwrap_or_default());
+        is_embed_trigger(function) || is_enqueue_trigger(function)
+    });
+    let trigger = |row: &Row| {
+        // SAFETY: a bytea.
+        let arguments = unsafe { text::bytes_of(row.datum(2)?) };
+        // Each ends with a zero byte.
+        let arguments = arguments.strip_suffix(b"\0").unwrap_or_default();
+        let arguments = arguments.split(|byte| *byte == 0).map(text::to_utf8);
+        let arguments = arguments.map(|bytes| String::from_utf8(bytes).expect("checked by to_utf8")).collect();
+        Some((row.text(1)?, arguments))
+    };
+    ours.filter_map(trigger).collect()
 }
 
 /// Locks a table of the caller's as DROP TRIGGER does, before its partitions, as whoever uploads: it would lock them first.
@@ -205,7 +224,7 @@ fn lock(connection: &Connection, table: &Table) {
     let lock = |id| unsafe { pg_sys::LockRelationOid(id, pg_sys::AccessExclusiveLock as i32) };
     lock(table.id);
     for row in connection.execute(PARTITIONS, &[Argument::oid(table.id)]).1 {
-        row.number::<u32>(1).map(pg_sys::Oid::from).into_iter().for_each(lock);
+        row.number::<u32>(1).map(Oid::from).into_iter().for_each(lock);
     }
 }
 
@@ -227,11 +246,11 @@ fn check_partitions(connection: &Connection, table: &Table, embedding: &str) -> 
 }
 
 /// Removes what waits for a column, and what is known of its failures.
-fn forget(connection: &Connection, schema: &str, table: &Table, embedding: &str) {
-    let _elevated = Elevated::begin();
-    for name in ["clip_embed_queue", "clip_embed_errors_data"] {
-        let forget = format!("DELETE FROM {schema}.{name} AS q WHERE {IS_OF_TABLE} AND {IS_OF_COLUMN}");
-        connection.execute(&forget, &[Argument::oid(table.id), Argument::text(embedding)]);
+fn forget(connection: &Connection, table: &Table, embedding: &str) {
+    for internal in [InternalTable::Queue, InternalTable::Errors] {
+        let forget = format!("DELETE FROM {} AS q WHERE {IS_OF_TABLE} AND {IS_OF_COLUMN}", internal.name());
+        let arguments = [Argument::oid(table.id), Argument::text(embedding)];
+        internal_tables::execute(connection, &[internal], &forget, &arguments);
     }
 }
 
@@ -250,8 +269,9 @@ fn trigger_name(embedding: &str) -> String {
 
 fn status(call: Arguments) -> Result<Datum> {
     let mut rows = Rows::begin(call.0);
-    let query = format!("SELECT * FROM {}.clip_sync_triggers AS t ORDER BY 1, 2", schema(call));
+    let view = "SELECT * FROM clip_search_internal.clip_sync_triggers AS t ORDER BY 1, 2";
+    let allowed = internal_tables::view(c"clip_sync_triggers")?;
     // SAFETY: the view has the columns that the function is declared with.
-    unsafe { spi::select_into(&mut rows, &query, &[], 0, |_| true) };
+    unsafe { spi::select_into(&mut rows, &allowed, view, &[], 0, |_| true) };
     Ok(Datum::null())
 }

@@ -14,7 +14,7 @@ use super::sql_function;
 use crate::embedding;
 use crate::errors::{ArgumentError, Result};
 use crate::search::{Embeddings, Table};
-use crate::spi::{self, Argument};
+use crate::spi::{self, Allowed, Argument};
 use pgrx::pg_sys::Datum;
 use similarity::{Background, cosine};
 
@@ -187,7 +187,7 @@ fn take_sample(table: &Table, column: Option<&str>, sample: i32) -> Result<Vec<V
     const MORE: f64 = 20.0;
     let (column, Embeddings { schema, .. }) = table.embedding_column(column)?;
     let about = "SELECT c.reltuples FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1";
-    let rows: f64 = spi::select(about, &[Argument::oid(table.id)], |row| Ok(row.number(1)))?
+    let rows: f64 = spi::select(&Allowed::default(), about, &[Argument::oid(table.id)], |row| Ok(row.number(1)))?
         .into_iter()
         .flatten()
         .next()
@@ -198,7 +198,7 @@ fn take_sample(table: &Table, column: Option<&str>, sample: i32) -> Result<Vec<V
              ORDER BY pg_catalog.random() LIMIT $1",
             column.quoted, table.name
         );
-        let found = spi::select(&query, &[Argument::int(sample)], |row| Ok(row.vector(1)))?;
+        let found = spi::select(&table.allowed(), &query, &[Argument::int(sample)], |row| Ok(row.vector(1)))?;
         Ok(found.into_iter().flatten().collect())
     };
     if rows > LARGE {

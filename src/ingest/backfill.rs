@@ -40,24 +40,24 @@ pub struct Options {
     pub retries: bool,
 }
 
-/// Embeds all rows of a table that have no embedding; `schema` is the extension's, quoted.
+/// Embeds all rows of a table that have no embedding.
 ///
 /// # Errors
 /// [`TableError`] before the first row is read; what is not one row's fault after.
-pub fn run(options: &Options, schema: &str) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     spi::require_writable(c"clip_embed_table");
-    let target = Target::check(options.table, &options.names, schema)?;
+    let target = Target::check(options.table, &options.names)?;
     let procedure = Procedure::open();
     // The one that the CALL began in has the session's level of isolation.
     procedure.commit();
     let mut backfill = {
         let connection = Connection::open();
-        Failures::sweep(&connection, schema);
+        Failures::sweep(&connection);
         Backfill {
             options,
             statements: Statements::default(),
-            failures: Failures::begin(&connection, &target, schema),
-            progress: Progress::begin(&connection, &target, schema),
+            failures: Failures::begin(&connection, &target),
+            progress: Progress::begin(&connection, &target),
             pace: Pace::new(),
             place: None,
             window: Window::Unknown,
@@ -70,7 +70,7 @@ pub fn run(options: &Options, schema: &str) -> Result<()> {
     };
     procedure.commit();
     if backfill.failures.are_known {
-        backfill.forget(&procedure, schema)?;
+        backfill.forget(&procedure)?;
     }
     backfill.count()?;
     procedure.commit();
@@ -125,8 +125,8 @@ impl Backfill<'_> {
         Ok(())
     }
 
-    fn forget(&mut self, procedure: &Procedure, schema: &str) -> Result<()> {
-        let mut forgetting = Forgetting::begin(&Connection::open(), &self.target, schema);
+    fn forget(&mut self, procedure: &Procedure) -> Result<()> {
+        let mut forgetting = Forgetting::begin(&Connection::open(), &self.target);
         while forgetting.goes_on() {
             self.lock()?;
             forgetting.step(&Connection::open(), &self.target)?;
@@ -144,7 +144,8 @@ impl Backfill<'_> {
             self.target.table.name,
             sql::condition(&self.target)
         );
-        let (_, rows) = connection.execute(&query, &[Argument::long(0), Argument::text(&self.target.origin)]);
+        let arguments = [Argument::long(0), Argument::text(&self.target.origin)];
+        let (_, rows) = connection.execute_allowed(&self.target.allowed(), &query, &arguments);
         if !rows[0].is_true(2) {
             return Err(not_provenance(&self.target));
         }
@@ -223,7 +224,7 @@ impl Rows for Transaction<'_, '_> {
     fn done(&mut self, rows: Vec<(Candidate, Result<Embedding>)>) -> Result<()> {
         let Backfill { statements, failures, progress, target, passes, seen, is_circular, .. } = &mut *self.backfill;
         let (connection, clears) = (self.connection, target.provenance.is_some());
-        let mut writer = Writer { connection, target, statements, failures, clears, is_fatal: Raised::is_general };
+        let mut writer = Writer { connection, target, statements, failures, clears, is_fatal };
         for (candidate, settled) in writer.settle(rows)? {
             match settled {
                 Settled::Embedded => {
@@ -296,6 +297,11 @@ impl Transaction<'_, '_> {
 fn not_provenance(target: &Target) -> Error {
     let column = target.provenance.as_ref().map_or_else(String::new, |column| column.name.clone());
     TableError::NotProvenance { table: target.table.name.clone(), column }.into()
+}
+
+/// What is the matter with more than a row.
+fn is_fatal(raised: &Raised) -> bool {
+    raised.is_general() || raised.is_of_another_table()
 }
 
 /// How many images are fetched at a time.

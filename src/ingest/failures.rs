@@ -1,10 +1,10 @@
 //! `clip_embed_errors`: what could not be embedded, and why.
 
-use super::elevated::Elevated;
 use super::rows::{Found, Hash, hash, row_hash};
 use super::target::Target;
 use crate::errors::{Error, Raised, is_the_images_fault};
-use crate::spi::{Argument, Connection};
+use crate::internal_tables::{self, InternalTable};
+use crate::spi::{Argument, Connection, Row};
 use pgrx::pg_sys;
 use protocol::{ErrorClass, Failure};
 use std::collections::HashSet;
@@ -47,7 +47,6 @@ pub const UNKNOWN: Hash = [0; 32];
 
 /// The failures of one table's column.
 pub struct Failures {
-    table: String,
     column: String,
     source: String,
     /// As what a source is embedded, and by which model; another may take it.
@@ -62,28 +61,25 @@ pub struct Failures {
 
 impl Failures {
     /// Forgets those of tables that are gone.
-    pub fn sweep(connection: &Connection, schema: &str) {
+    pub fn sweep(connection: &Connection) {
         let gone = format!(
-            "DELETE FROM {schema}.clip_embed_errors_data AS e WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
+            "DELETE FROM {TABLE} AS e WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
              WHERE c.oid OPERATOR(pg_catalog.=) CAST(e.relid AS pg_catalog.oid))"
         );
-        let _elevated = Elevated::begin();
-        connection.execute(&gone, &[]);
+        execute(connection, &gone, &[]);
     }
 
     /// Looks whether there are any.
-    pub fn begin(connection: &Connection, target: &Target, schema: &str) -> Self {
-        let table = format!("{schema}.clip_embed_errors_data");
+    pub fn begin(connection: &Connection, target: &Target) -> Self {
         let any = format!(
-            "SELECT EXISTS (SELECT FROM {table} AS e WHERE e.embedding_column OPERATOR(pg_catalog.=) \
+            "SELECT EXISTS (SELECT FROM {TABLE} AS e WHERE e.embedding_column OPERATOR(pg_catalog.=) \
              CAST($1 AS pg_catalog.name))"
         );
         let column = target.embedding.name.clone();
-        let _elevated = Elevated::begin();
-        let are_known = connection.execute(&any, &[Argument::text(&column)]).1[0].is_true(1);
+        let are_known = execute(connection, &any, &[Argument::text(&column)]).1[0].is_true(1);
         let (source, kind) = (target.source.name.clone(), target.kind.name());
         let manner = format!("{kind}\0{}\0{source}\0", target.origin);
-        Self { table, column, source, manner, are_known, fresh: HashSet::new(), skipped: 0 }
+        Self { column, source, manner, are_known, fresh: HashSet::new(), skipped: 0 }
     }
 
     /// What would fail again: a source, and what is made of it.
@@ -100,13 +96,11 @@ impl Failures {
             return false;
         }
         let query = format!(
-            "SELECT FROM {} AS e WHERE {} AND e.source_hash OPERATOR(pg_catalog.=) $4 AND e.is_permanent",
-            self.table, IS_THE_ROW
+            "SELECT FROM {TABLE} AS e WHERE {IS_THE_ROW} AND e.source_hash OPERATOR(pg_catalog.=) $4 AND e.is_permanent"
         );
         let mut arguments = self.arguments(row.table(), key);
         arguments.push(Argument::bytes(&self.attempt(source)));
-        let _elevated = Elevated::begin();
-        let is_known = connection.execute(&query, &arguments).0 > 0;
+        let is_known = execute(connection, &query, &arguments).0 > 0;
         if is_known {
             self.fresh.insert(row_hash(row.table(), key));
             self.skipped += 1;
@@ -119,22 +113,26 @@ impl Failures {
         self.fresh.insert(row_hash(row.table(), key));
         let entry =
             Entry { table: row.table(), key, source: &self.source, embedding: &self.column, raised: &fault.raised };
-        entry.put(connection, &self.table, &self.attempt(source), fault.is_permanent, 1);
+        entry.put(connection, &self.attempt(source), fault.is_permanent, 1);
     }
 
     /// A row that has failed before has an embedding now, or nothing to embed; or it is gone.
     pub fn forget(&self, connection: &Connection, table: pg_sys::Oid, key: &str) {
         if self.are_known {
-            let query = format!("DELETE FROM {} AS e WHERE {}", self.table, IS_THE_ROW);
-            let arguments = self.arguments(table, key);
-            let _elevated = Elevated::begin();
-            connection.execute(&query, &arguments);
+            let query = format!("DELETE FROM {TABLE} AS e WHERE {IS_THE_ROW}");
+            execute(connection, &query, &self.arguments(table, key));
         }
     }
 
     fn arguments(&self, table: pg_sys::Oid, key: &str) -> Vec<Argument> {
         vec![Argument::oid(table), Argument::text(&self.column), Argument::bytes(&hash(key.as_bytes()))]
     }
+}
+
+const TABLE: &str = InternalTable::Errors.name();
+
+fn execute(connection: &Connection, query: &str, arguments: &[Argument]) -> (u64, Vec<Row>) {
+    internal_tables::execute(connection, &[InternalTable::Errors], query, arguments)
 }
 
 const IS_THE_ROW: &str = "e.relid OPERATOR(pg_catalog.=) $1 AND e.embedding_column OPERATOR(pg_catalog.=) \
@@ -156,16 +154,16 @@ pub struct Entry<'a> {
 
 impl Entry<'_> {
     /// Keeps that a row was given up after some attempts, for a reason that may pass.
-    pub fn give_up(&self, connection: &Connection, schema: &str, attempts: i32) {
-        self.put(connection, &format!("{schema}.clip_embed_errors_data"), &UNKNOWN, false, attempts);
+    pub fn give_up(&self, connection: &Connection, attempts: i32) {
+        self.put(connection, &UNKNOWN, false, attempts);
     }
 
-    fn put(&self, connection: &Connection, table: &str, source: &Hash, is_permanent: bool, attempts: i32) {
+    fn put(&self, connection: &Connection, source: &Hash, is_permanent: bool, attempts: i32) {
         let query = format!(
-            "INSERT INTO {table} AS e (relid, embedding_column, key_hash, key, source_column, sqlstate, message, hint, \
-             source_hash, is_permanent, attempts) \
+            "INSERT INTO {TABLE} AS e (relid, embedding_column, key_hash, key, source_column, sqlstate, message, hint, \
+             source_hash, is_permanent, attempts, occurred_at) \
              VALUES ($1, CAST($2 AS pg_catalog.name), $3, CAST($4 AS pg_catalog.jsonb), CAST($5 AS pg_catalog.name), \
-             $6, $7, $8, $9, $10, $11) \
+             $6, $7, $8, $9, $10, $11, pg_catalog.clock_timestamp()) \
              ON CONFLICT (relid, embedding_column, key_hash) DO UPDATE SET source_column = EXCLUDED.source_column, \
              sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message, hint = EXCLUDED.hint, \
              source_hash = EXCLUDED.source_hash, is_permanent = EXCLUDED.is_permanent, \
@@ -184,7 +182,6 @@ impl Entry<'_> {
             Argument::boolean(is_permanent),
             Argument::int(attempts),
         ];
-        let _elevated = Elevated::begin();
-        connection.execute(&query, &arguments);
+        execute(connection, &query, &arguments);
     }
 }

@@ -1,12 +1,18 @@
 //! Entries of `clip_embed_errors` whose rows are gone, or have by now what they had not.
 
-use super::elevated::Elevated;
 use super::sql;
 use super::target::Target;
 use crate::errors::{Raised, Result};
+use crate::internal_tables::{self, InternalTable};
 use crate::spi::{Argument, Connection, LocalSettings, Row};
 use crate::subtransaction::attempt;
 use pgrx::pg_sys;
+
+const ENTRIES: &str = InternalTable::Errors.name();
+
+fn execute(connection: &Connection, query: &str, arguments: &[Argument]) -> (u64, Vec<Row>) {
+    internal_tables::execute(connection, &[InternalTable::Errors], query, arguments)
+}
 
 /// Entries that one transaction looks at.
 const MOST: usize = 1000;
@@ -17,7 +23,6 @@ const TABLES: &str = "WITH RECURSIVE tree (id) AS (SELECT $1 UNION \
 
 /// Goes through the entries of one table's column, and of its partitions.
 pub struct Forgetting {
-    entries: String,
     /// Tables with entries; the last is at hand.
     tables: Vec<pg_sys::Oid>,
     /// The entry of that table that was looked at last, in hexadecimal digits.
@@ -46,19 +51,17 @@ struct Standing {
 
 impl Forgetting {
     /// Looks which tables have entries.
-    pub fn begin(connection: &Connection, target: &Target, schema: &str) -> Self {
-        let entries = format!("{schema}.clip_embed_errors_data");
+    pub fn begin(connection: &Connection, target: &Target) -> Self {
         let query = format!(
-            "{TABLES} SELECT t.id FROM tree AS t WHERE EXISTS (SELECT FROM {entries} AS e \
+            "{TABLES} SELECT t.id FROM tree AS t WHERE EXISTS (SELECT FROM {ENTRIES} AS e \
              WHERE e.relid OPERATOR(pg_catalog.=) t.id \
              AND e.embedding_column OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name))"
         );
         let arguments = [Argument::oid(target.table.id), Argument::text(&target.embedding.name)];
         let is_blind = connection.execute("SELECT pg_catalog.row_security_active($1)", &arguments[..1]).1[0].is_true(1);
-        let _elevated = Elevated::begin();
         let table = |row: &Row| row.number::<u32>(1).map(pg_sys::Oid::from);
-        let tables = connection.execute(&query, &arguments).1.iter().filter_map(table).collect();
-        Self { entries, tables, place: String::new(), is_blind }
+        let tables = execute(connection, &query, &arguments).1.iter().filter_map(table).collect();
+        Self { tables, place: String::new(), is_blind }
     }
 
     /// Whether there are entries that were not looked at.
@@ -115,11 +118,10 @@ impl Forgetting {
         let query = format!(
             "SELECT pg_catalog.encode(e.key_hash, 'hex'), e.key, \
              e.source_column OPERATOR(pg_catalog.=) CAST($4 AS pg_catalog.name), \
-             e.source_hash OPERATOR(pg_catalog.=) $5, e.occurred_at FROM {} AS e \
+             e.source_hash OPERATOR(pg_catalog.=) $5, e.occurred_at FROM {ENTRIES} AS e \
              WHERE e.relid OPERATOR(pg_catalog.=) $1 \
              AND e.embedding_column OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name) \
-             AND e.key_hash OPERATOR(pg_catalog.>) pg_catalog.decode($3, 'hex') ORDER BY e.key_hash LIMIT {MOST}",
-            self.entries
+             AND e.key_hash OPERATOR(pg_catalog.>) pg_catalog.decode($3, 'hex') ORDER BY e.key_hash LIMIT {MOST}"
         );
         let arguments = [
             Argument::oid(table),
@@ -136,8 +138,7 @@ impl Forgetting {
             is_given_up: row.is_true(4),
             occurred: text(row, 5),
         };
-        let _elevated = Elevated::begin();
-        connection.execute(&query, &arguments).1.iter().map(entry).collect()
+        execute(connection, &query, &arguments).1.iter().map(entry).collect()
     }
 
     /// But for those that somebody has recorded again meanwhile, or is about to.
@@ -146,7 +147,7 @@ impl Forgetting {
         // One that is recorded again has a later time than any that was read. The bounds keep to the index's part that was
         // read, whatever is estimated; lists are made once, not for each row.
         let query = format!(
-            "DELETE FROM {0} AS e WHERE e.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT e.ctid FROM {0} AS e \
+            "DELETE FROM {ENTRIES} AS e WHERE e.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT e.ctid FROM {ENTRIES} AS e \
              WHERE e.relid OPERATOR(pg_catalog.=) $1 \
              AND e.embedding_column OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name) \
              AND e.key_hash OPERATOR(pg_catalog.>=) pg_catalog.decode($3, 'hex') \
@@ -155,8 +156,7 @@ impl Forgetting {
              FROM pg_catalog.unnest(CAST($5 AS pg_catalog.text[])) AS h (one))) \
              AND e.occurred_at OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT o.one \
              FROM pg_catalog.unnest(CAST($6 AS pg_catalog.timestamptz[])) AS o (one))) \
-             FOR UPDATE OF e SKIP LOCKED))",
-            self.entries
+             FOR UPDATE OF e SKIP LOCKED))"
         );
         let list = |value: fn(&Entry) -> &str| {
             let values: Vec<String> = over.iter().map(|entry| format!("\"{}\"", value(entry))).collect();
@@ -170,8 +170,7 @@ impl Forgetting {
             list(|entry| &entry.hash),
             list(|entry| &entry.occurred),
         ];
-        let _elevated = Elevated::begin();
-        connection.execute(&query, &arguments);
+        execute(connection, &query, &arguments);
     }
 }
 
@@ -190,7 +189,7 @@ fn look(
     let keys = format!("[{}]", keys.join(", "));
     let mut found = vec![None; entries.len()];
     let arguments = [Argument::text(&keys), Argument::text(&target.origin), Argument::oid(table)];
-    for row in connection.execute(query, &arguments).1 {
+    for row in connection.execute_allowed(&target.allowed(), query, &arguments).1 {
         let place = row.number::<usize>(1).expect("an ordinal") - 1;
         found[place] = Some(Standing { is_empty: row.is_true(2), is_to_do: row.is_true(3) });
     }

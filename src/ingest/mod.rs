@@ -11,14 +11,14 @@
 //! failures    clip_embed_errors
 //! forget      its entries of rows that are gone or mended         → sql
 //! progress    clip_stat_progress_embed, notices
-//! elevated    as the superuser, for the extension's own tables
+//! owner       as a table's owner
 //! ```
 
 mod backfill;
 mod candidate;
-mod elevated;
 mod failures;
 mod forget;
+mod owner;
 mod pipeline;
 mod progress;
 mod rows;
@@ -28,8 +28,8 @@ mod target;
 
 pub use backfill::{Options, run};
 pub use candidate::{Candidate, REQUEST_BYTES};
-pub use elevated::{Elevated, OwnersRights};
 pub use failures::{Entry, Failures};
+pub use owner::OwnersRights;
 pub use pipeline::{Pace, Rows, run as embed};
 pub use rows::{Found, Statements};
 pub use settle::{Settled, Writer};

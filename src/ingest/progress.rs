@@ -1,16 +1,22 @@
 //! How far it is: `clip_stat_progress_embed` for others, NOTICEs for whoever waits.
 
-use super::elevated::Elevated;
 use super::target::Target;
+use crate::internal_tables::{self, InternalTable};
 use crate::spi::{Argument, Connection};
+use pgrx::pg_sys::{self, Datum};
 use std::time::{Duration, Instant};
+
+const TABLE: &str = InternalTable::Progress.name();
+
+fn execute(connection: &Connection, query: &str, arguments: &[Argument]) {
+    internal_tables::execute(connection, &[InternalTable::Progress], query, arguments);
+}
 
 /// Between two notices.
 const BETWEEN: Duration = Duration::from_secs(5);
 
 /// Counts of one run.
 pub struct Progress {
-    table: String,
     name: String,
     began: Instant,
     noticed: Instant,
@@ -25,16 +31,15 @@ pub struct Progress {
 
 impl Progress {
     /// Shows that the rows are being counted.
-    pub fn begin(connection: &Connection, target: &Target, schema: &str) -> Self {
+    pub fn begin(connection: &Connection, target: &Target) -> Self {
         let now = Instant::now();
-        let table = format!("{schema}.clip_embed_progress_data");
         let insert = format!(
-            "INSERT INTO {table} (pid, backend_start, query_start, relid, embedding_column, phase) \
-             SELECT a.pid, a.backend_start, a.query_start, $1, CAST($2 AS pg_catalog.name), 'counting rows' \
-             FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a"
+            "INSERT INTO {TABLE} (pid, backend_start, query_start, relid, embedding_column, phase, rows_total, rows_done, \
+             rows_failed, rows_skipped, started_at, updated_at) VALUES (pg_catalog.pg_backend_pid(), $3, $4, $1, \
+             CAST($2 AS pg_catalog.name), 'counting rows', NULL, 0, 0, 0, pg_catalog.clock_timestamp(), \
+             pg_catalog.clock_timestamp())"
         );
         let progress = Self {
-            table,
             name: target.table.name.clone(),
             began: now,
             noticed: now,
@@ -44,8 +49,15 @@ impl Progress {
             skipped: 0,
         };
         progress.end(connection);
-        let _elevated = Elevated::begin();
-        connection.execute(&insert, &[Argument::oid(target.table.id), Argument::text(&target.embedding.name)]);
+        let time = |time: i64| {
+            // SAFETY: a timestamptz is such a number.
+            unsafe { Argument::of_type(pg_sys::TIMESTAMPTZOID, Datum::from(time)) }
+        };
+        // As pg_stat_activity shows them.
+        // SAFETY: numbers of this process's.
+        let (backend, statement) = unsafe { (pg_sys::MyStartTimestamp, pg_sys::GetCurrentStatementStartTimestamp()) };
+        let (table, column) = (Argument::oid(target.table.id), Argument::text(&target.embedding.name));
+        execute(connection, &insert, &[table, column, time(backend), time(statement)]);
         progress
     }
 
@@ -57,16 +69,12 @@ impl Progress {
     /// Shows the counts, and says them where it is time.
     pub fn show(&mut self, connection: &Connection) {
         let update = format!(
-            "UPDATE {} AS p SET phase = 'embedding rows', rows_total = $1, rows_done = $2, rows_failed = $3, \
+            "UPDATE {TABLE} AS p SET phase = 'embedding rows', rows_total = $1, rows_done = $2, rows_failed = $3, \
              rows_skipped = $4, updated_at = pg_catalog.clock_timestamp() \
-             WHERE p.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()",
-            self.table
+             WHERE p.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()"
         );
         let counts = [self.total, self.done, self.failed, self.skipped].map(Argument::long);
-        {
-            let _elevated = Elevated::begin();
-            connection.execute(&update, &counts);
-        }
+        execute(connection, &update, &counts);
         if self.noticed.elapsed() >= BETWEEN {
             self.noticed = Instant::now();
             pgrx::notice!("{}: {}", self.name, self.so_far());
@@ -106,12 +114,10 @@ impl Progress {
 
     fn end(&self, connection: &Connection) {
         let delete = format!(
-            "DELETE FROM {} AS p WHERE p.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
+            "DELETE FROM {TABLE} AS p WHERE p.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
              OR NOT EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(NULL) AS a \
-             WHERE a.pid OPERATOR(pg_catalog.=) p.pid)",
-            self.table
+             WHERE a.pid OPERATOR(pg_catalog.=) p.pid)"
         );
-        let _elevated = Elevated::begin();
-        connection.execute(&delete, &[]);
+        execute(connection, &delete, &[]);
     }
 }

@@ -81,6 +81,7 @@ pub struct Statements {
 fn planned<'a>(
     cell: &'a OnceCell<Plan>,
     connection: &Connection,
+    target: &Target,
     query: impl FnOnce() -> Result<String>,
     types: impl IntoIterator<Item = pg_sys::Oid>,
 ) -> Result<&'a Plan> {
@@ -88,7 +89,7 @@ fn planned<'a>(
         return Ok(plan);
     }
     let types: Vec<_> = types.into_iter().collect();
-    let plan = Plan::prepare(connection, &query()?, &types);
+    let plan = Plan::prepare(connection, &target.allowed(), &query()?, &types);
     Ok(cell.get_or_init(|| plan))
 }
 
@@ -110,7 +111,7 @@ impl Statements {
         let mut arguments = vec![Argument::long(most as i64), Argument::text(&target.origin)];
         arguments.extend([begin, end].into_iter().flatten().flatten().map(|value| Argument::text(value)));
         let types = arguments.iter().map(Argument::type_id);
-        let plan = planned(cell, connection, || sql::read(target, has_begin, has_end), types)?;
+        let plan = planned(cell, connection, target, || sql::read(target, has_begin, has_end), types)?;
         let mut rows: Vec<Found> = {
             let _settings = in_order();
             plan.run(connection, &arguments).1.into_iter().map(Found).collect()
@@ -129,7 +130,7 @@ impl Statements {
         let mut arguments = vec![Argument::long(0), Argument::text(&target.origin)];
         arguments.extend(key.iter().map(|value| Argument::text(value)));
         let types = arguments.iter().map(Argument::type_id);
-        let plan = planned(&self.same_key, connection, || sql::same_key(target), types)?;
+        let plan = planned(&self.same_key, connection, target, || sql::same_key(target), types)?;
         let _settings = LocalSettings::with_keys_as_text();
         Ok(plan.run(connection, &arguments).1.into_iter().map(Found).collect())
     }
@@ -149,7 +150,7 @@ impl Statements {
         let mut arguments = vec![Argument::long(rows as i64), Argument::text("")];
         arguments.extend(begin.into_iter().flatten().map(|value| Argument::text(value)));
         let types = arguments.iter().map(Argument::type_id);
-        let plan = planned(cell, connection, || sql::place(target, begin.is_some()), types)?;
+        let plan = planned(cell, connection, target, || sql::place(target, begin.is_some()), types)?;
         let _settings = in_order();
         let rows = plan.run(connection, &arguments).1;
         Ok(rows.first().map(|row| values(row, 1, target)))
@@ -167,7 +168,8 @@ impl Statements {
         keys: &str,
         locks: bool,
     ) -> Result<Vec<(usize, Found)>> {
-        let rows = connection.execute(&sql::by_keys(target, locks)?, &[Argument::text(keys)]).1;
+        let rows =
+            connection.execute_allowed(&target.allowed(), &sql::by_keys(target, locks)?, &[Argument::text(keys)]).1;
         let ordinal = KEY + 1 + target.key.len() as i32;
         let found = |row: Row| (row.number::<usize>(ordinal).expect("an ordinal") - 1, Found(row));
         Ok(rows.into_iter().map(found).collect())
@@ -175,7 +177,7 @@ impl Statements {
 
     /// Which of some keys, a JSON array, have other columns than the table's key: places from 0.
     pub fn strange_keys(&self, connection: &Connection, target: &Target, keys: &str) -> Vec<usize> {
-        let rows = connection.execute(&sql::strange_keys(target), &[Argument::text(keys)]).1;
+        let rows = connection.execute_allowed(&target.allowed(), &sql::strange_keys(target), &[Argument::text(keys)]).1;
         rows.iter().map(|row| row.number::<usize>(1).expect("an ordinal") - 1).collect()
     }
 
@@ -233,7 +235,7 @@ impl Statements {
         let cell = if clears { &self.clear } else { &self.write };
         let types = [vector_type(target), pg_sys::BYTEAOID, pg_sys::TEXTOID, pg_sys::TIDOID, pg_sys::OIDOID];
         let key = target.key.iter().map(|column| column.type_id);
-        planned(cell, connection, || sql::write(target, clears), types.into_iter().chain(key))
+        planned(cell, connection, target, || sql::write(target, clears), types.into_iter().chain(key))
     }
 
     fn arguments(&self, target: &Target, row: &Found, values: [Argument; 3]) -> Vec<Argument> {

@@ -60,7 +60,7 @@ fn key_as_json(target: &Target) -> String {
 }
 
 fn cast(column: &Column) -> String {
-    format!("CAST(t.{} AS {})", column.quoted, column.type_name)
+    format!("CAST(t.{} AS {})", column.quoted, column.sql_type)
 }
 
 /// A value of a key as it becomes JSON: as text, but for types of which JSON has their own form. Either is read again by
@@ -114,7 +114,7 @@ pub fn same_key(target: &Target) -> Result<String> {
             column.quoted,
             column.equals()?,
             index + 3,
-            column.type_name
+            column.sql_type
         ));
     }
     Ok(format!(
@@ -142,7 +142,7 @@ fn has_key(target: &Target) -> Result<String> {
             column.quoted,
             column.equals()?,
             literal(&column.name),
-            column.type_name
+            column.sql_type
         ));
     }
     Ok(conditions.join(" AND "))
@@ -190,7 +190,7 @@ fn is_greater(target: &Target, first: usize) -> Result<String> {
     let mut condition = String::new();
     for (index, column) in target.key.iter().enumerate().rev() {
         let ((greater, _), equal) = (column.comparisons()?, column.equals()?);
-        let value = format!("CAST(${} AS {})", index + first, column.type_name);
+        let value = format!("CAST(${} AS {})", index + first, column.sql_type);
         let name = &column.quoted;
         condition = if condition.is_empty() {
             format!("t.{name} {greater} {value}")
@@ -206,7 +206,7 @@ fn after(target: &Target, first: usize) -> Result<String> {
     let mut condition = is_greater(target, first)?;
     if let [column, _, ..] = &target.key[..] {
         let (_, less) = column.comparisons()?;
-        condition = format!("NOT (t.{} {less} CAST(${first} AS {})) AND {condition}", column.quoted, column.type_name);
+        condition = format!("NOT (t.{} {less} CAST(${first} AS {})) AND {condition}", column.quoted, column.sql_type);
     }
     Ok(condition)
 }
@@ -217,7 +217,7 @@ fn not_after(target: &Target, first: usize) -> Result<String> {
     if let [column, _, ..] = &target.key[..] {
         let (greater, _) = column.comparisons()?;
         condition =
-            format!("NOT (t.{} {greater} CAST(${first} AS {})) AND {condition}", column.quoted, column.type_name);
+            format!("NOT (t.{} {greater} CAST(${first} AS {})) AND {condition}", column.quoted, column.sql_type);
     }
     Ok(condition)
 }

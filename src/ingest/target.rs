@@ -4,7 +4,7 @@ use crate::client;
 use crate::errors::{Error, Result, TableError};
 use crate::memo::Modality;
 use crate::search::{Column, Table};
-use crate::spi::{self, Argument, LocalSettings};
+use crate::spi::{self, Allowed, Argument, LocalSettings};
 use crate::text;
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -90,15 +90,19 @@ pub struct Target {
 const RELATION: &str = "SELECT relkind, relpersistence = 't', relpersistence = 't' AND pg_is_other_temp_schema(relnamespace), relkind = 'r' AND relhassubclass FROM pg_class WHERE oid = $1";
 const GENERATED: &str = "SELECT 1 FROM pg_attribute WHERE attrelid = $1 AND attname = $2::name AND (attgenerated <> '' OR attidentity = 'a')";
 const PRIVILEGE: &str = "SELECT has_column_privilege($1, $2::name::text, $3)";
-const MAY_FETCH: &str = "SELECT has_function_privilege($1::regprocedure, 'EXECUTE')";
+/// By what it is and not by its name: another may have that by now.
+const MAY_FETCH: &str = "SELECT bool_or(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc AS p \
+    JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' \
+    JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'clip_search' \
+    WHERE p.prosrc = 'clip_fetch_images'";
 
 impl Target {
     /// Checks all that can be known before a row is read.
     ///
     /// # Errors
     /// [`TableError`] and [`crate::errors::ArgumentError`], and what the server has against the model.
-    pub fn check(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
-        let target = Self::check_columns(id, names, schema)?;
+    pub fn check(id: pg_sys::Oid, names: &Names) -> Result<Self> {
+        let target = Self::check_columns(id, names)?;
         if target.key.is_empty() {
             return Err(TableError::NoPrimaryKey { table: target.table.name }.into());
         }
@@ -109,7 +113,7 @@ impl Target {
     ///
     /// # Errors
     /// As [`Target::check`].
-    pub fn check_columns(id: pg_sys::Oid, names: &Names, schema: &str) -> Result<Self> {
+    pub fn check_columns(id: pg_sys::Oid, names: &Names) -> Result<Self> {
         let table = Table::read(id)?;
         let (is_temporary, has_children) = check_relation(&table)?;
         let key: Vec<Column> = table.key(None).map_or(Vec::new(), |key| key.into_iter().cloned().collect());
@@ -141,11 +145,16 @@ impl Target {
             check_not_generated(&table, column)?;
         }
         if kind == Kind::Url {
-            check_may_fetch(schema)?;
+            check_may_fetch()?;
         }
         let origin = check_model(&embedding, &names.model)?;
         let model = names.model.clone();
         Ok(Self { table, key, source, kind, embedding, image, provenance, model, origin, is_temporary, has_children })
+    }
+
+    /// What a statement about the rows may refer to.
+    pub fn allowed(&self) -> Allowed {
+        self.table.allowed()
     }
 
     /// Takes the table's name as it is by now; whether it is another.
@@ -165,7 +174,7 @@ fn check_relation(table: &Table) -> Result<(bool, bool)> {
     let _settings = LocalSettings::with_catalog_only();
     let relation =
         |row: &spi::Row| Ok((row.text(1).unwrap_or_default(), row.is_true(2), row.is_true(3), row.is_true(4)));
-    let found = spi::select(RELATION, &[Argument::oid(table.id)], relation)?;
+    let found = spi::select(&Allowed::default(), RELATION, &[Argument::oid(table.id)], relation)?;
     let (kind, is_temporary, is_anothers, has_children) = found.into_iter().next().unwrap_or_default();
     let kind = match kind.as_str() {
         "r" | "p" if is_anothers => "a temporary table of another session",
@@ -234,7 +243,7 @@ fn check_distinct(
 fn check_privilege(table: &Table, column: &Column, privilege: &'static str) -> Result<()> {
     let _settings = LocalSettings::with_catalog_only();
     let arguments = [Argument::oid(table.id), Argument::text(&column.name), Argument::text(privilege)];
-    match spi::select(PRIVILEGE, &arguments, |row| Ok(row.is_true(1)))?[..] {
+    match spi::select(&Allowed::default(), PRIVILEGE, &arguments, |row| Ok(row.is_true(1)))?[..] {
         [true] => Ok(()),
         _ => {
             let (table, column) = (table.name.clone(), column.name.clone());
@@ -250,19 +259,18 @@ fn check_privilege(table: &Table, column: &Column, privilege: &'static str) -> R
 pub fn check_not_generated(table: &Table, column: &Column) -> Result<()> {
     let _settings = LocalSettings::with_catalog_only();
     let arguments = [Argument::oid(table.id), Argument::text(&column.name)];
-    if spi::select(GENERATED, &arguments, |_| Ok(()))?.is_empty() {
+    if spi::select(&Allowed::default(), GENERATED, &arguments, |_| Ok(()))?.is_empty() {
         return Ok(());
     }
     Err(TableError::Generated { column: column.name.clone() }.into())
 }
 
-fn check_may_fetch(schema: &str) -> Result<()> {
+fn check_may_fetch() -> Result<()> {
     if !crate::settings::url_fetch() {
         return Err(crate::errors::ArgumentError::FetchOff.into());
     }
     let _settings = LocalSettings::with_catalog_only();
-    let function = format!("{schema}.clip_fetch_images(text[],boolean)");
-    match spi::select(MAY_FETCH, &[Argument::text(&function)], |row| Ok(row.is_true(1)))?[..] {
+    match spi::select(&Allowed::default(), MAY_FETCH, &[], |row| Ok(row.is_true(1)))?[..] {
         [true] => Ok(()),
         _ => Err(TableError::MayNotFetch.into()),
     }

@@ -3,7 +3,7 @@
 use super::statement::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
-use crate::spi::{self, Argument, LocalSettings, Row};
+use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
 use pgrx::pg_sys::Datum;
 
 /// One entry of a JSON object, or a JSON value by itself.
@@ -25,7 +25,7 @@ fn entries(query: &str, json: Datum) -> Result<Vec<Entry>> {
     let _settings = LocalSettings::with_catalog_only();
     // SAFETY: a jsonb, as the functions declare it, that lives as long as the call.
     let argument = unsafe { Argument::jsonb(json) };
-    spi::select(query, &[argument], |row: &Row| {
+    spi::select(&Allowed::default(), query, &[argument], |row: &Row| {
         let text = |column| row.text(column).unwrap_or_default();
         Ok(Entry { key: text(1), kind: text(2), text: text(3) })
     })
@@ -51,7 +51,7 @@ fn object(name: &'static str, json: Datum) -> Result<Vec<Entry>> {
 pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result<Vec<String>> {
     let condition = |entry: Entry| {
         let column = table.column(&entry.key)?;
-        let (name, of_type) = (&column.quoted, &column.type_name);
+        let (name, of_type) = (&column.quoted, &column.sql_type);
         if column.is_jsonb {
             return equal_jsonb(column, json, &entry, parameters);
         }
@@ -102,7 +102,7 @@ pub fn exclude(key: &[&Column], table: &Table, json: Datum, parameters: &mut Par
 /// The column's own equality, on the value read as the column's type: what is no number is an error for a number.
 fn equal(column: &Column, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
     let value = parameters.add(Argument::text(&entry.text));
-    Ok(format!("t.{} {} CAST({value} AS {})", column.quoted, column.equals()?, column.type_name))
+    Ok(format!("t.{} {} CAST({value} AS {})", column.quoted, column.equals()?, column.sql_type))
 }
 
 /// A jsonb column is compared with the value as it is, which its text would not tell from a string.

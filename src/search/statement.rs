@@ -69,7 +69,7 @@ pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) ->
     let least = options.min_similarity.map(|least| least as f32);
     // SAFETY: the statement has the columns that clip_search is declared with.
     let mut run = |enough: usize| unsafe {
-        spi::select_into(rows, &text, &parameters.0, enough, |row| match least {
+        spi::select_into(rows, &table.allowed(), &text, &parameters.0, enough, |row| match least {
             Some(least) => row.number::<f32>(2).is_some_and(|similarity| similarity >= least),
             None => true,
         })
@@ -103,12 +103,12 @@ pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option
          FROM ({text}) AS m"
     );
     let _settings = search_settings(options);
-    let (found, rows) = spi::value(&text, &parameters.0);
+    let (found, rows) = spi::value(&table.allowed(), &text, &parameters.0);
     if !has_index || rows.is_some_and(|rows: i64| rows >= i64::from(options.k)) {
         return Ok(found);
     }
     let _exact = exact_settings();
-    Ok(spi::value::<i64>(&text, &parameters.0).0)
+    Ok(spi::value::<i64>(&table.allowed(), &text, &parameters.0).0)
 }
 
 struct Statement {

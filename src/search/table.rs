@@ -1,8 +1,10 @@
 //! A table that is searched, as the catalog describes it to the user who asks.
 
 use crate::errors::{ArgumentError, Result};
-use crate::spi::{self, Argument, LocalSettings, Row};
+use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
+use crate::{text, vector};
 use pgrx::pg_sys::{self, Oid};
+use std::ffi::CStr;
 
 /// A table, partitioned table, view, materialized view or foreign table.
 pub struct Table {
@@ -21,8 +23,10 @@ pub struct Column {
     pub name: String,
     /// Quoted where it has to be.
     pub quoted: String,
-    /// The type, quoted and with its schema where that is needed.
+    /// The type, as PostgreSQL shows it.
     pub type_name: String,
+    /// The type in a statement: with its schema, but for those that have words of SQL's own, such as integer.
+    pub sql_type: String,
     /// The type's OID.
     pub type_id: Oid,
     /// Whether its values are lists.
@@ -101,7 +105,7 @@ impl Table {
     pub fn read(id: Oid) -> Result<Self> {
         let _settings = LocalSettings::with_catalog_only();
         let relation = |row: &Row| Ok((row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default()));
-        let found = spi::select(RELATION, &[Argument::oid(id)], relation)?;
+        let found = spi::select(&Allowed::default(), RELATION, &[Argument::oid(id)], relation)?;
         let Some((name, kind)) = found.into_iter().next() else {
             return Err(ArgumentError::NoSuchTable(id.to_u32()).into());
         };
@@ -115,8 +119,14 @@ impl Table {
         if let Some(kind) = kind {
             return Err(ArgumentError::NotATable { table: name, kind }.into());
         }
-        let columns = spi::select(COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
+        let columns = spi::select(&Allowed::default(), COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
         Ok(Self { id, name, columns })
+    }
+
+    /// What a statement about the table may refer to.
+    pub fn allowed(&self) -> Allowed {
+        let of_vectors = self.columns.iter().filter_map(|column| Some(column.embeddings.as_ref()?.vector_type));
+        Allowed::table(self.id, self.columns.iter().map(|column| column.type_id).chain(of_vectors))
     }
 
     /// The column of this name.
@@ -176,29 +186,48 @@ impl Table {
 
 fn column(row: &Row) -> Column {
     let value = |column: i32| row.text(column).unwrap_or_default();
+    let oid = |column: i32| Oid::from(row.number::<u32>(column).unwrap_or_default());
+    let (type_id, vector_type) = (oid(14), oid(11));
+    // Not by its name and extension alone: an extension's owner adds to it what he likes.
+    let is_genuine =
+        || vector::kind_of(type_id).is_some() && vector::kind_of(vector_type) == Some(vector::Kind::Single);
     Column {
         name: value(1),
         quoted: value(2),
         type_name: value(3),
-        type_id: Oid::from(row.number::<u32>(14).unwrap_or_default()),
+        sql_type: sql_type(type_id),
+        type_id,
         is_array: row.is_true(4),
         is_jsonb: row.is_true(5),
         is_binary: row.is_true(6),
         is_readable: row.is_true(7),
         key_position: row.number(8),
-        embeddings: row.text(9).map(|schema| Embeddings {
+        embeddings: row.text(9).filter(|_| is_genuine()).map(|schema| Embeddings {
             schema,
             type_name: value(10),
-            vector_type: Oid::from(row.number::<u32>(11).unwrap_or_default()),
+            vector_type,
             dimension: row.number(12),
             operator: row.text(13),
         }),
     }
 }
 
+fn sql_type(type_id: Oid) -> String {
+    // That the modifier is -1 makes it bpchar, of any length, where it would be character, of length 1.
+    let flags = pg_sys::FORMAT_TYPE_FORCE_QUALIFY | pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN;
+    // SAFETY: any number; what comes back is NUL-terminated and palloc'd.
+    unsafe {
+        let name = pg_sys::format_type_extended(type_id, -1, flags as u16);
+        text::from_c(CStr::from_ptr(name))
+    }
+}
+
 fn qualified(operator: Oid) -> Result<Option<String>> {
     let _settings = LocalSettings::with_catalog_only();
-    Ok(spi::select(OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?.into_iter().flatten().next())
+    Ok(spi::select(&Allowed::default(), OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?
+        .into_iter()
+        .flatten()
+        .next())
 }
 
 impl Column {

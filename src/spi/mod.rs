@@ -1,14 +1,17 @@
 //! SQL from inside: as the user who called, with the snapshot of the statement at hand.
 
+mod allowed;
 mod argument;
 mod settings;
 
+pub use allowed::{Allowed, register};
 pub use argument::Argument;
 pub use settings::{KEYS_AS_TEXT, LocalSettings, require_writable, setting};
 
 use crate::errors::Result;
 use crate::functions::Rows;
 use crate::{text, vector};
+use allowed::Check;
 use argument::split;
 use pgrx::pg_sys::{self, Datum};
 use std::ffi::{CStr, CString};
@@ -59,9 +62,14 @@ impl Row {
 ///
 /// # Errors
 /// Those of `each`; what Postgres has against the query, it raises.
-pub fn select<T>(query: &str, arguments: &[Argument], each: impl FnMut(&Row) -> Result<T>) -> Result<Vec<T>> {
+pub fn select<T>(
+    allowed: &Allowed,
+    query: &str,
+    arguments: &[Argument],
+    each: impl FnMut(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
     let connection = Connection::open();
-    connection.run(query, arguments).iter().map(each).collect()
+    connection.run(allowed, query, arguments).iter().map(each).collect()
 }
 
 /// Runs a query and adds those rows that `wanted` accepts to the result of the call at hand. Where the query gives fewer
@@ -71,13 +79,14 @@ pub fn select<T>(query: &str, arguments: &[Argument], each: impl FnMut(&Row) -> 
 /// The query must have the columns that the function is declared with.
 pub unsafe fn select_into(
     rows: &mut Rows,
+    allowed: &Allowed,
     query: &str,
     arguments: &[Argument],
     enough: usize,
     wanted: impl Fn(&Row) -> bool,
 ) -> bool {
     let connection = Connection::open();
-    let found = connection.run(query, arguments);
+    let found = connection.run(allowed, query, arguments);
     if found.len() < enough {
         return false;
     }
@@ -90,9 +99,13 @@ pub unsafe fn select_into(
 
 /// Runs a query for the first two columns of its first row: the first, which must be of a type of variable length such
 /// as jsonb, is copied to the caller's memory context; the second is a number.
-pub fn value<T: std::str::FromStr>(query: &str, arguments: &[Argument]) -> (Option<Datum>, Option<T>) {
+pub fn value<T: std::str::FromStr>(
+    allowed: &Allowed,
+    query: &str,
+    arguments: &[Argument],
+) -> (Option<Datum>, Option<T>) {
     let connection = Connection::open();
-    let rows = connection.run(query, arguments);
+    let rows = connection.run(allowed, query, arguments);
     let Some(row) = rows.first() else { return (None, None) };
     // SAFETY: copies a varlena out of the connection's memory.
     let datum = row.datum(1).map(|datum| unsafe { pg_sys::SPI_datumTransfer(datum, false, -1) });
@@ -113,13 +126,24 @@ impl Connection {
     }
 
     /// Runs a query that sees what the statement at hand sees.
-    fn run(&self, query: &str, arguments: &[Argument]) -> Vec<Row> {
+    fn run(&self, allowed: &Allowed, query: &str, arguments: &[Argument]) -> Vec<Row> {
+        let check = Check::begin(text::to_c(query), allowed);
         let (status, _, rows) = self.execute_with(query, arguments, true);
+        check.assert_checked();
         assert_eq!(status, pg_sys::SPI_OK_SELECT as i32, "a query");
         rows
     }
 
-    /// Runs a statement that sees what is there now, and may write; how many rows it was about, and those it gives.
+    /// Runs a query about a table that sees what is there now, or a statement that writes to it; how many rows it was
+    /// about, and those it gives. Raises where it would refer to anything that is not allowed.
+    pub fn execute_allowed(&self, allowed: &Allowed, query: &str, arguments: &[Argument]) -> (u64, Vec<Row>) {
+        let check = Check::begin(text::to_c(query), allowed);
+        let (_, count, rows) = self.execute_with(query, arguments, false);
+        check.assert_checked();
+        (count, rows)
+    }
+
+    /// Runs a statement that sees what is there now: one about PostgreSQL's catalogs, or a command.
     pub fn execute(&self, query: &str, arguments: &[Argument]) -> (u64, Vec<Row>) {
         let (_, count, rows) = self.execute_with(query, arguments, false);
         (count, rows)
@@ -173,29 +197,37 @@ unsafe fn result(status: i32) -> Vec<Row> {
 }
 
 /// A statement that is planned once and run often, in as many transactions as it takes.
-pub struct Plan(pg_sys::SPIPlanPtr);
+pub struct Plan {
+    plan: pg_sys::SPIPlanPtr,
+    text: CString,
+    allowed: Allowed,
+}
 
 impl Plan {
     /// Plans it, for parameters of these types.
-    pub fn prepare(_connection: &Connection, query: &str, types: &[pg_sys::Oid]) -> Self {
-        let query: CString = text::to_c(query);
+    pub fn prepare(_connection: &Connection, allowed: &Allowed, query: &str, types: &[pg_sys::Oid]) -> Self {
+        let text = text::to_c(query);
         let mut types = types.to_vec();
+        let check = Check::begin(text.clone(), allowed);
         // SAFETY: connected; as many types as is said. The plan is kept beyond the connection, and freed by drop.
         unsafe {
-            let plan = pg_sys::SPI_prepare(query.as_ptr(), types.len() as i32, types.as_mut_ptr());
+            let plan = pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr());
             assert!(!plan.is_null(), "a statement that SPI takes");
+            check.assert_checked();
             assert_eq!(pg_sys::SPI_keepplan(plan), 0, "a plan that is not kept yet");
-            Self(plan)
+            Self { plan, text, allowed: allowed.clone() }
         }
     }
 
     /// Runs it; how many rows it was about, and those it gives. The arguments have to be of the types it was planned for.
     pub fn run(&self, _connection: &Connection, arguments: &[Argument]) -> (u64, Vec<Row>) {
         let (mut values, nulls) = split(arguments);
+        // Its names are looked up again where something has changed.
+        let _check = Check::begin(self.text.clone(), &self.allowed);
         // SAFETY: a plan that is kept, with as many arguments as it has parameters.
         unsafe {
-            assert_eq!(pg_sys::SPI_getargcount(self.0), arguments.len() as i32, "one argument for each parameter");
-            let status = pg_sys::SPI_execute_plan(self.0, values.as_mut_ptr(), nulls.as_ptr().cast(), false, 0);
+            assert_eq!(pg_sys::SPI_getargcount(self.plan), arguments.len() as i32, "one argument for each parameter");
+            let status = pg_sys::SPI_execute_plan(self.plan, values.as_mut_ptr(), nulls.as_ptr().cast(), false, 0);
             (pg_sys::SPI_processed, result(status))
         }
     }
@@ -204,7 +236,7 @@ impl Plan {
 impl Drop for Plan {
     fn drop(&mut self) {
         // SAFETY: kept by `prepare`, and not used after this.
-        unsafe { pg_sys::SPI_freeplan(self.0) };
+        unsafe { pg_sys::SPI_freeplan(self.plan) };
     }
 }
 

@@ -84,7 +84,7 @@ pub fn step(most: usize, buffered: &mut Buffered) -> Outcome {
     connection.execute("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     let entries = queue.entries(&task, most);
     buffered.entries.clone_from(&entries);
-    let results = work(&connection, &queue, &task, &entries, &mut buffered.modality);
+    let results = work(&connection, &task, &entries, &mut buffered.modality);
     buffered.cause = results.as_ref().err().map(cause);
     let results = or_raise(results);
     // No row could be written, for want of disk or memory, as all of them say.
@@ -120,7 +120,7 @@ pub fn after(buffered: &Buffered, cause: FailureCause, raised: &Raised) {
             let given_up = queue.failed(task, &buffered.entries, raised);
             if ours.is_some() && !given_up.is_empty() {
                 // What they have is of another image. Where that cannot be, they keep it.
-                let _ = attempt(|_| false, || or_raise(clear(&connection, &queue, task, given_up)));
+                let _ = attempt(|_| false, || or_raise(clear(&connection, task, given_up)));
             }
             if raised.is_cancel() {
                 // Others do not wait as long for the next of them.
@@ -154,20 +154,14 @@ fn cause(error: &Error) -> FailureCause {
     }
 }
 
-fn work(
-    connection: &Connection,
-    queue: &Queue,
-    task: &Task,
-    entries: &[Queued],
-    modality: &mut Option<Modality>,
-) -> Result<Results> {
+fn work(connection: &Connection, task: &Task, entries: &[Queued], modality: &mut Option<Modality>) -> Result<Results> {
     // The table is gone, and so is what was to be done.
     let Some(owner) = table::owner(connection, task.table) else { return Ok(Results::default()) };
     let _rights = OwnersRights::begin(owner);
-    let target = Target::check(task.table, &task.names(), &queue.schema)?;
+    let target = Target::check(task.table, &task.names())?;
     let statements = Statements::default();
     let (keys, groups) = by_key(entries);
-    let failures = Failures::begin(connection, &target, &queue.schema);
+    let failures = Failures::begin(connection, &target);
     let strange = statements.strange_keys(connection, &target, &keys);
     let mut found: Vec<_> = groups.iter().map(|_| None).collect();
     for (place, row) in statements.find(connection, &target, &keys, false)? {
@@ -203,10 +197,10 @@ fn work(
 }
 
 /// Takes away the embeddings of rows that are given up.
-fn clear(connection: &Connection, queue: &Queue, task: &Task, given_up: Vec<Queued>) -> Result<()> {
+fn clear(connection: &Connection, task: &Task, given_up: Vec<Queued>) -> Result<()> {
     let Some(owner) = table::owner(connection, task.table).filter(|_| table::lock(task.table)) else { return Ok(()) };
     let _rights = OwnersRights::begin(owner);
-    let target = Target::check(task.table, &task.names(), &queue.schema)?;
+    let target = Target::check(task.table, &task.names())?;
     let statements = Statements::default();
     let (keys, _) = by_key(&given_up);
     for (_, row) in statements.find(connection, &target, &keys, true)? {

@@ -1,17 +1,16 @@
 //! The table `clip_embed_queue`. Only this process works on its entries, but for `clip_unsync`: whatever somebody else has
 //! locked is passed over.
 
-use crate::errors::Raised;
+use crate::errors::{Raised, or_raise};
 use crate::ingest::{Entry, Names};
+use crate::internal_tables::{self, InternalTable};
 use crate::spi::{self, Argument, Connection};
 use pgrx::pg_sys;
 
 /// After so many attempts, or some twenty minutes, an entry is given up.
 const ATTEMPTS: i32 = 10;
 
-const HOME: &str = "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension AS e \
-    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace \
-    WHERE e.extname OPERATOR(pg_catalog.=) 'clip_search'";
+const TABLE: &str = InternalTable::Queue.name();
 
 const IS_DUE: &str = "q.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()";
 
@@ -65,26 +64,27 @@ pub struct Queued {
 /// The queue of this database.
 pub struct Queue<'a> {
     connection: &'a Connection,
-    /// The extension's, quoted.
-    pub schema: String,
-    table: String,
 }
 
 impl<'a> Queue<'a> {
     /// `None` where the extension is not installed.
     pub fn open(connection: &'a Connection) -> Option<Self> {
-        let schema = connection.execute(HOME, &[]).1.first().and_then(|row| row.text(1))?;
-        Some(Self { connection, table: format!("{schema}.clip_embed_queue"), schema })
+        // SAFETY: a NUL-terminated name.
+        let extension = unsafe { pg_sys::get_extension_oid(c"clip_search".as_ptr(), true) };
+        (extension != pg_sys::Oid::INVALID).then_some(Self { connection })
+    }
+
+    fn execute(&self, query: &str, arguments: &[Argument]) -> (u64, Vec<spi::Row>) {
+        internal_tables::execute(self.connection, &[InternalTable::Queue], query, arguments)
     }
 
     /// What the entry asks for that has waited longest, of those that are due and that nobody has locked.
     pub fn next(&self) -> Option<Task> {
         let query = format!(
-            "SELECT {} FROM {} AS q WHERE {IS_DUE} ORDER BY q.due_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED",
-            Task::COLUMNS,
-            self.table
+            "SELECT {} FROM {TABLE} AS q WHERE {IS_DUE} ORDER BY q.due_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED",
+            Task::COLUMNS
         );
-        let rows = self.connection.execute(&query, &[]).1;
+        let rows = self.execute(&query, &[]).1;
         let row = rows.first()?;
         let text = |column| row.text(column).unwrap_or_default();
         Some(Task {
@@ -98,34 +98,32 @@ impl<'a> Queue<'a> {
     /// The oldest entries of a task that are due.
     pub fn entries(&self, task: &Task, most: usize) -> Vec<Queued> {
         let query = format!(
-            "SELECT CAST(q.id AS pg_catalog.text), q.key FROM {} AS q WHERE {} AND {IS_DUE} ORDER BY q.due_at LIMIT {most} \
+            "SELECT CAST(q.id AS pg_catalog.text), q.key FROM {TABLE} AS q WHERE {} AND {IS_DUE} ORDER BY q.due_at LIMIT {most} \
              FOR UPDATE OF q SKIP LOCKED",
-            self.table,
             Task::IS_IT
         );
         let entry = |row: &spi::Row| Some(Queued { id: row.text(1)?, key: row.text(2)? });
-        self.connection.execute(&query, &task.arguments()).1.iter().filter_map(entry).collect()
+        self.execute(&query, &task.arguments()).1.iter().filter_map(entry).collect()
     }
 
     /// All that is due of a task waits, and no entry is the worse for it: what was in the way is not theirs.
     pub fn put_off(&self, task: &Task, why: &str) {
         let update = format!(
-            "UPDATE {table} AS q SET due_at = {LATER} {TWICE_AS_LONG}, last_error = $5 \
+            "UPDATE {TABLE} AS q SET due_at = {LATER} {TWICE_AS_LONG}, last_error = $5 \
              WHERE q.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
-             SELECT q.id FROM {table} AS q WHERE {} AND {IS_DUE} FOR UPDATE OF q SKIP LOCKED))",
-            Task::IS_IT,
-            table = self.table
+             SELECT q.id FROM {TABLE} AS q WHERE {} AND {IS_DUE} FOR UPDATE OF q SKIP LOCKED))",
+            Task::IS_IT
         );
         let mut arguments = task.arguments();
         arguments.push(Argument::text(why));
-        self.connection.execute(&update, &arguments);
+        self.execute(&update, &arguments);
     }
 
     /// Done with.
     pub fn remove(&self, ids: &[String]) {
         if !ids.is_empty() {
-            let delete = format!("DELETE FROM {} AS q WHERE {}", self.table, Self::IS_ONE);
-            self.connection.execute(&delete, &[list(ids)]);
+            let delete = format!("DELETE FROM {TABLE} AS q WHERE {}", Self::IS_ONE);
+            self.execute(&delete, &[list(ids)]);
         }
     }
 
@@ -133,12 +131,11 @@ impl<'a> Queue<'a> {
     pub fn look_again(&self, ids: &[String]) {
         if !ids.is_empty() {
             let update = format!(
-                "UPDATE {} AS q SET due_at = {LATER} {TWICE_AS_LONG}, \
+                "UPDATE {TABLE} AS q SET due_at = {LATER} {TWICE_AS_LONG}, \
                  last_error = 'the row is locked by another session, or was changed meanwhile' WHERE {}",
-                self.table,
                 Self::IS_ONE
             );
-            self.connection.execute(&update, &[list(ids)]);
+            self.execute(&update, &[list(ids)]);
         }
     }
 
@@ -146,11 +143,11 @@ impl<'a> Queue<'a> {
     pub fn note(&self, entries: &[Queued], why: &str) {
         let ids: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let update = format!(
-            "UPDATE {} AS q SET last_error = $2 WHERE {} AND q.last_error IS DISTINCT FROM $2",
-            self.table,
+            "UPDATE {TABLE} AS q SET last_error = $2 \
+             WHERE {} AND COALESCE(q.last_error OPERATOR(pg_catalog.<>) $2, true)",
             Self::IS_ONE
         );
-        self.connection.execute(&update, &[list(&ids), Argument::text(why)]);
+        self.execute(&update, &[list(&ids), Argument::text(why)]);
     }
 
     const IS_ONE: &'static str = "q.id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.uuid[])";
@@ -159,21 +156,20 @@ impl<'a> Queue<'a> {
     pub fn failed(&self, task: &Task, entries: &[Queued], raised: &Raised) -> Vec<Queued> {
         let ids: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let update = format!(
-            "UPDATE {table} AS q SET attempts = q.attempts OPERATOR(pg_catalog.+) 1, last_error = $2, \
+            "UPDATE {TABLE} AS q SET attempts = q.attempts OPERATOR(pg_catalog.+) 1, last_error = $2, \
              due_at = {LATER} pg_catalog.make_interval(secs => LEAST(pg_catalog.power(2, q.attempts), 600)) \
              WHERE q.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
-             SELECT q.id FROM {table} AS q WHERE {} FOR UPDATE OF q SKIP LOCKED)) RETURNING CAST(q.id AS pg_catalog.text), q.attempts",
-            Self::IS_ONE,
-            table = self.table
+             SELECT q.id FROM {TABLE} AS q WHERE {} FOR UPDATE OF q SKIP LOCKED)) RETURNING CAST(q.id AS pg_catalog.text), q.attempts",
+            Self::IS_ONE
         );
-        let rows = self.connection.execute(&update, &[list(&ids), Argument::text(&raised.message)]).1;
+        let rows = self.execute(&update, &[list(&ids), Argument::text(&raised.message)]).1;
         let is_over = |row: &&spi::Row| row.number::<i32>(2).is_some_and(|attempts| attempts >= ATTEMPTS);
         let over: Vec<String> = rows.iter().filter(is_over).filter_map(|row| row.text(1)).collect();
         let given_up: Vec<Queued> = entries.iter().filter(|entry| over.contains(&entry.id)).cloned().collect();
         let Task { table, source, embedding, .. } = task;
         for entry in &given_up {
             let entry = Entry { table: *table, key: &entry.key, source, embedding, raised };
-            entry.give_up(self.connection, &self.schema, ATTEMPTS);
+            entry.give_up(self.connection, ATTEMPTS);
         }
         self.remove(&over);
         given_up
@@ -181,13 +177,11 @@ impl<'a> Queue<'a> {
 
     /// Whether it is empty, and nobody is writing to it; the lock that tells is held until the transaction ends.
     pub fn is_quiet(&self) -> bool {
-        let table = "SELECT CAST(CAST($1 AS pg_catalog.regclass) AS pg_catalog.oid)";
-        let rows = self.connection.execute(table, &[Argument::text(&self.table)]).1;
-        let Some(id) = rows.first().and_then(|row| row.number::<u32>(1)) else { return true };
+        let id = or_raise(InternalTable::Queue.open());
         // SAFETY: a table that exists; without waiting. It conflicts with the lock of whoever has written and not committed.
-        let alone = unsafe { pg_sys::ConditionalLockRelationOid(pg_sys::Oid::from(id), pg_sys::ShareLock as i32) };
-        let any = format!("SELECT FROM {} LIMIT 1", self.table);
-        alone && self.connection.execute(&any, &[]).0 == 0
+        let alone = unsafe { pg_sys::ConditionalLockRelationOid(id, pg_sys::ShareLock as i32) };
+        let any = format!("SELECT FROM {TABLE} LIMIT 1");
+        alone && self.execute(&any, &[]).0 == 0
     }
 }
 

@@ -86,7 +86,7 @@ CALL clip_embed_table('stock', 'image');
 :state
 CALL clip_embed_table('stock', 'url');
 :state
-SELECT count(*) FROM clip_embed_errors_data;
+SELECT count(*) FROM clip_search_internal.clip_embed_errors_data;
 :state
 RESET ROLE;
 
@@ -258,11 +258,11 @@ UPDATE bad SET embedding = (SELECT clip_embed_image(image) FROM pixel) WHERE sho
 SET ROLE clip_search_filler;
 CALL clip_embed_table('bad', 'image');
 RESET ROLE;
-SELECT key, source_column FROM clip_embed_errors_data WHERE relid IN ('bad_a'::regclass, 'bad_b'::regclass) ORDER BY key;
+SELECT key, source_column FROM clip_search_internal.clip_embed_errors_data WHERE relid IN ('bad_a'::regclass, 'bad_b'::regclass) ORDER BY key;
 CALL clip_embed_table('bad', 'image');
-SELECT key, source_column FROM clip_embed_errors_data WHERE relid IN ('bad_a'::regclass, 'bad_b'::regclass) ORDER BY key;
+SELECT key, source_column FROM clip_search_internal.clip_embed_errors_data WHERE relid IN ('bad_a'::regclass, 'bad_b'::regclass) ORDER BY key;
 -- Not what the queue has given up while its row is there: it may have kept the embedding of what it was.
-INSERT INTO clip_embed_errors_data SELECT relid, embedding_column, sha256(convert_to(key, 'UTF8')), key::jsonb, 'image', 'P0001', 'not to be touched', NULL, decode(repeat('00', 32), 'hex'), false
+INSERT INTO clip_search_internal.clip_embed_errors_data SELECT relid, embedding_column, sha256(convert_to(key, 'UTF8')), key::jsonb, 'image', 'P0001', 'not to be touched', NULL, decode(repeat('00', 32), 'hex'), false
     FROM (VALUES ('bad_a'::regclass, name 'embedding', '{"id": 3, "shop": "a"}'), ('bad_a', 'embedding', '{"id": 4, "shop": "none"}')) AS given_up (relid, embedding_column, key);
 CALL clip_embed_table('bad', 'image');
 SELECT key, message FROM clip_embed_errors WHERE sqlstate = 'P0001' ORDER BY key;
@@ -275,8 +275,8 @@ TRUNCATE many;
 INSERT INTO many SELECT n, 'no image' FROM generate_series(1, 2500, 2) AS n;
 CALL clip_embed_table('many', 'image');
 SELECT count(*), min(attempts), max(attempts) FROM clip_embed_errors WHERE "table" = 'many'::regclass;
-UPDATE clip_embed_errors_data SET key = jsonb_build_object('id', 'no number') WHERE relid = 'many'::regclass AND key_hash IN (SELECT key_hash FROM clip_embed_errors_data WHERE relid = 'many'::regclass LIMIT 10);
-UPDATE clip_embed_errors_data SET key = jsonb_build_object('number', 1) WHERE relid = 'many'::regclass AND key_hash IN (SELECT key_hash FROM clip_embed_errors_data WHERE relid = 'many'::regclass AND key ->> 'id' <> 'no number' LIMIT 10);
+UPDATE clip_search_internal.clip_embed_errors_data SET key = jsonb_build_object('id', 'no number') WHERE relid = 'many'::regclass AND key_hash IN (SELECT key_hash FROM clip_search_internal.clip_embed_errors_data WHERE relid = 'many'::regclass LIMIT 10);
+UPDATE clip_search_internal.clip_embed_errors_data SET key = jsonb_build_object('number', 1) WHERE relid = 'many'::regclass AND key_hash IN (SELECT key_hash FROM clip_search_internal.clip_embed_errors_data WHERE relid = 'many'::regclass AND key ->> 'id' <> 'no number' LIMIT 10);
 ALTER TABLE many ALTER id TYPE integer USING id::integer;
 UPDATE many SET embedding = (SELECT clip_embed_image(image) FROM pixel) WHERE id % 4 = 1;
 CALL clip_embed_table('many', 'image');
@@ -312,7 +312,7 @@ RESET client_min_messages;
 SELECT key FROM clip_embed_errors WHERE "table" = 'passing'::regclass;
 DROP TABLE passing;
 CALL clip_embed_table('stock', 'the "caption"');
-SELECT count(*) FROM clip_embed_errors_data AS e WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = e.relid);
+SELECT count(*) FROM clip_search_internal.clip_embed_errors_data AS e WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = e.relid);
 \set VERBOSITY terse
 SET client_min_messages = warning;
 DROP SCHEMA clip_search_own CASCADE;

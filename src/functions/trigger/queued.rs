@@ -1,21 +1,26 @@
 //! `clip_enqueue_trigger`: notes what is to be embedded, for a background worker. The upload does not wait.
 
-use super::super::embed_table::schema;
-use super::super::sql_function;
+use super::super::{is_c_function, sql_function};
 use super::Options;
 use super::row::{Row, same};
 use crate::errors::{Result, TableError};
-use crate::ingest::{Elevated, as_json};
-use crate::spi::{Argument, Connection, LocalSettings, Plan};
+use crate::ingest::as_json;
+use crate::internal_tables::{self, InternalTable};
+use crate::spi::{Allowed, Argument, Connection, LocalSettings, Plan};
 use crate::sync;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
-sql_function!(clip_enqueue_trigger, pg_finfo_clip_enqueue_trigger, |call| { run(&Row::after(call.0)?, &schema(call)) });
+sql_function!(clip_enqueue_trigger, pg_finfo_clip_enqueue_trigger, |call| { run(&Row::after(call.0)?) });
 
-fn run(row: &Row, schema: &str) -> Result<Datum> {
+/// Whether it is this function.
+pub fn is_this(function: Oid) -> bool {
+    is_c_function(function, clip_enqueue_trigger as *const () as usize)
+}
+
+fn run(row: &Row) -> Result<Datum> {
     let options = match Options::parse(row.arguments()) {
         Ok(options) if !options.null_on_error => options,
         _ => return Err(TableError::QueueTriggerArguments.into()),
@@ -37,7 +42,7 @@ fn run(row: &Row, schema: &str) -> Result<Datum> {
     // What waits for a row of the old key finds none.
     let has_moved = row.is_update() && now.is_some() && key.iter().any(|number| row.has_changed(*number));
     if changed || is_asked_for || has_moved {
-        enqueue(row, &key, &options, schema)?;
+        enqueue(row, &key, &options)?;
     }
     Ok(Datum::null())
 }
@@ -53,7 +58,7 @@ const PLAIN: [Oid; 7] = [
     pg_sys::UUIDOID,
 ];
 
-fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Result<()> {
+fn enqueue(row: &Row, numbers: &[i32], options: &Options) -> Result<()> {
     if numbers.is_empty() {
         return Err(TableError::NoPrimaryKey { table: row.name() }.into());
     }
@@ -68,12 +73,14 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Resul
     // In two steps: the first may run functions of the key's types, and runs as whoever writes.
     let key = format!("SELECT pg_catalog.jsonb_build_object({})", pairs.join(", "));
     let insert = format!(
-        "INSERT INTO {schema}.clip_embed_queue (relid, key, source_column, embedding_column, model) \
-         VALUES ($1, $2, CAST($3 AS pg_catalog.name), CAST($4 AS pg_catalog.name), $5)"
+        "INSERT INTO {} (id, relid, key, source_column, embedding_column, model, enqueued_at, due_at, attempts, deferrals, \
+         last_error) VALUES (pg_catalog.gen_random_uuid(), $1, $2, CAST($3 AS pg_catalog.name), \
+         CAST($4 AS pg_catalog.name), $5, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), 0, 0, NULL)",
+        InternalTable::Queue.name()
     );
     let connection = Connection::open();
     let settings = (!is_plain).then(LocalSettings::with_keys_as_text);
-    let key = run_kept(&connection, key, &values)[0].datum(1).expect("an object");
+    let key = run_kept(&connection, key, &values, None)[0].datum(1).expect("an object");
     drop(settings);
     let entry = [
         Argument::oid(row.table()),
@@ -83,10 +90,8 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Resul
         Argument::text(&options.embedding),
         Argument::text(&options.model),
     ];
-    {
-        let _elevated = Elevated::begin();
-        run_kept(&connection, insert, &entry);
-    }
+    let queue = InternalTable::Queue.open()?;
+    run_kept(&connection, insert, &entry, Some(queue));
     sync::work_at_commit();
     Ok(())
 }
@@ -94,19 +99,30 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Resul
 /// Plans that are kept for the session's next row; more are not worth their memory.
 const PLANS: usize = 64;
 
-/// Runs a statement whose plan is kept.
-fn run_kept(connection: &Connection, query: String, arguments: &[Argument]) -> Vec<crate::spi::Row> {
-    type Plans = HashMap<(String, Vec<Oid>), Plan>;
+/// Runs a statement whose plan is kept: about one of the extension's own tables, which is open, or about none.
+fn run_kept(
+    connection: &Connection,
+    query: String,
+    arguments: &[Argument],
+    table: Option<Oid>,
+) -> Vec<crate::spi::Row> {
+    type Plans = HashMap<(String, Vec<Oid>, Option<Oid>), Plan>;
     thread_local! {
         // Not dropped when the process ends: Postgres has ended by then.
         static KEPT: RefCell<ManuallyDrop<Plans>> = RefCell::new(ManuallyDrop::new(HashMap::new()));
     }
     let types: Vec<Oid> = arguments.iter().map(Argument::type_id).collect();
     // Taken out while it runs: what it runs may come here again, or raise.
-    let place = (query, types);
+    let place = (query, types, table);
     let plan = KEPT.with_borrow_mut(|kept| kept.remove(&place));
-    let plan = plan.unwrap_or_else(|| Plan::prepare(connection, &place.0, &place.1));
-    let rows = plan.run(connection, arguments).1;
+    let plan = plan.unwrap_or_else(|| match table {
+        Some(table) => internal_tables::prepare(connection, table, &place.0, &place.1),
+        None => Plan::prepare(connection, &Allowed::default(), &place.0, &place.1),
+    });
+    let rows = match table {
+        Some(_) => internal_tables::run(connection, &plan, arguments).1,
+        None => plan.run(connection, arguments).1,
+    };
     KEPT.with_borrow_mut(|kept| {
         if kept.len() >= PLANS {
             kept.clear();

@@ -3,7 +3,7 @@
 use super::super::arguments::bytes_of;
 use crate::errors::{ArgumentError, Result, TableError};
 use crate::memo::Modality;
-use crate::text;
+use crate::{text, vector};
 use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, TriggerData, TupleDesc};
 use std::ffi::CStr;
 
@@ -193,17 +193,11 @@ impl Row {
     /// The column of embeddings, of type `vector` or, where that is enough, `halfvec`.
     pub fn target(&self, name: &str, may_be_half: bool) -> Result<Target> {
         let (number, type_id, modifier) = self.column(name, false)?;
-        // Not by its name alone: anybody may call a type vector, and would be shown memory in place of numbers.
-        // SAFETY: the OID of a type, and NUL-terminated names.
-        let is_vector = unsafe {
-            let extension = pg_sys::get_extension_oid(c"vector".as_ptr(), true);
-            extension != Oid::INVALID
-                && pg_sys::getExtensionOfObject(pg_sys::TypeRelationId, type_id) == extension
-                && match type_name(type_id).rsplit('.').next() {
-                    Some("vector") => true,
-                    Some("halfvec") => may_be_half,
-                    _ => false,
-                }
+        // Not by its name: anybody may call a type vector, and would be shown memory in place of numbers.
+        let is_vector = match vector::kind_of(type_id) {
+            Some(vector::Kind::Single) => true,
+            Some(vector::Kind::Half) => may_be_half,
+            None => false,
         };
         if !is_vector {
             return Err(ArgumentError::NotAVectorColumn { column: name.to_owned(), found: type_name(type_id) }.into());

@@ -37,6 +37,7 @@ pub enum StopMode {
 pub struct Builder {
     preload: bool,
     settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -49,6 +50,12 @@ impl Builder {
     /// A line of postgresql.conf.
     pub fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// A variable of the postmaster's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -82,7 +89,7 @@ impl Builder {
         let installation = Installation::get();
         let root = tempfile::Builder::new().prefix("clip-").tempdir().expect("temporary folder");
         installation.own(root.path());
-        let cluster = Cluster { root };
+        let cluster = Cluster { root, environment: self.environment.clone() };
         for folder in [cluster.sockets(), cluster.models()] {
             fs::create_dir(&folder).expect("folder");
             installation.own(&folder);
@@ -99,6 +106,7 @@ impl Builder {
 /// A cluster that runs, and is stopped and removed when dropped.
 pub struct Cluster {
     root: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -165,7 +173,7 @@ impl Cluster {
 
     fn pg_ctl(&self, action: &str) -> Command {
         let mut command = Installation::get().command("pg_ctl");
-        command.arg(action).arg("--pgdata").arg(self.data());
+        command.arg(action).arg("--pgdata").arg(self.data()).envs(self.environment.iter().cloned());
         command
     }
 

@@ -93,7 +93,7 @@ fn progress_is_seen_and_ends_with_the_session() {
     assert!(before > 0 && before < ROWS, "{before}");
     fill(cluster.connect()).join().unwrap().1.unwrap();
     assert_each_done_once(&mut client);
-    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_embed_progress_data"), 0);
+    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_search_internal.clip_embed_progress_data"), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{DONE, LIMIT, number, number_of, table, upload, wait_for};
 use cluster_tests::{Cluster, bits, image, wait_until};
 
 fn due_now(client: &mut postgres::Client) {
-    client.batch_execute("UPDATE clip_embed_queue SET due_at = now()").unwrap();
+    client.batch_execute("UPDATE clip_search_internal.clip_embed_queue SET due_at = now()").unwrap();
 }
 
 /// A server that does not answer: nothing is given up.
@@ -25,7 +25,7 @@ fn a_server_that_does_not_answer() {
         due_now(&mut client);
         failures(cluster.log()) > 6
     });
-    assert_eq!(number_of(&mut client, "clip_embed_queue WHERE attempts = 0"), 3);
+    assert_eq!(number_of(&mut client, "clip_search_internal.clip_embed_queue WHERE attempts = 0"), 3);
     cluster.reconfigure(&[("clip_search.request_timeout", "60s")]);
     server.thaw();
     wait_until("all", LIMIT, || {
@@ -48,7 +48,7 @@ fn a_server_without_memory() {
         number_of(&mut client, "clip_sync_status() WHERE queued = 3 AND last_error LIKE '%ran out of memory%'") == 1
             && cluster.log().matches("was not embedded: model").count() > 6
     });
-    assert_eq!(number_of(&mut client, "clip_embed_queue WHERE attempts = 0"), 3);
+    assert_eq!(number_of(&mut client, "clip_search_internal.clip_embed_queue WHERE attempts = 0"), 3);
     cluster.reconfigure(&[("clip_search.max_server_memory", "0")]);
     cluster.wait_for_log("took new settings");
     wait_until("all", LIMIT, || {
@@ -81,7 +81,7 @@ fn an_image_that_is_too_much() {
     wait_until("the others", LIMIT, || number(&mut client, embedded) == 3);
     wait_until("the end of it", LIMIT, || {
         client
-            .batch_execute("UPDATE clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts BETWEEN 1 AND 8")
+            .batch_execute("UPDATE clip_search_internal.clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts BETWEEN 1 AND 8")
             .unwrap();
         number_of(&mut client, "clip_embed_errors") == 1
     });
@@ -89,7 +89,7 @@ fn an_image_that_is_too_much() {
     assert_eq!(row.get::<_, String>(0), "{\"id\": 2}");
     assert_eq!(row.get::<_, String>(1), "53200");
     assert_eq!(row.get::<_, i32>(2), 10);
-    assert_eq!(number_of(&mut client, "clip_embed_queue"), 0);
+    assert_eq!(number_of(&mut client, "clip_search_internal.clip_embed_queue"), 0);
     cluster.assert_sessions_survived();
 }
 
@@ -104,10 +104,12 @@ fn a_row_that_cannot_be_cleared() {
     client
         .batch_execute("ALTER TABLE captions ADD CHECK (id <> 2 OR embedding IS NOT NULL); UPDATE captions SET caption = NULL WHERE id = 2")
         .unwrap();
-    wait_until("an attempt", LIMIT, || number_of(&mut client, "clip_embed_queue WHERE attempts > 0") == 1);
+    wait_until("an attempt", LIMIT, || {
+        number_of(&mut client, "clip_search_internal.clip_embed_queue WHERE attempts > 0") == 1
+    });
     upload(&mut client, 5..10);
     wait_until("the others", LIMIT, || number(&mut client, DONE) == 9);
-    client.batch_execute("UPDATE clip_embed_queue SET attempts = 9, due_at = now()").unwrap();
+    client.batch_execute("UPDATE clip_search_internal.clip_embed_queue SET attempts = 9, due_at = now()").unwrap();
     wait_until("the end of it", LIMIT, || number_of(&mut client, "clip_embed_errors WHERE sqlstate = '23514'") == 1);
     cluster.assert_sessions_survived();
 }
@@ -131,7 +133,7 @@ fn a_trigger_that_sleeps() {
     client.batch_execute("INSERT INTO other VALUES (1, 'another')").unwrap();
     wait_until("the other table's row", LIMIT * 3, || number(&mut client, "SELECT count(embedding) FROM other") == 1);
     wait_until("what it says", LIMIT, || {
-        number_of(&mut client, "clip_embed_queue WHERE last_error LIKE 'canceling statement%'") > 0
+        number_of(&mut client, "clip_search_internal.clip_embed_queue WHERE last_error LIKE 'canceling statement%'") > 0
     });
     cluster.assert_sessions_survived();
 }

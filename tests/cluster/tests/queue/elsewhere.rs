@@ -5,23 +5,25 @@ use cluster_tests::{Cluster, refusal, wait_until};
 use postgres::{Client, error::SqlState};
 use std::process::Stdio;
 
-/// Nothing of the queue is due until the far future, so that tests see what is in it.
-fn hold_back(client: &mut Client) {
+/// Runs statements whose entries in the queue are not due until the far future, so that tests see what is in it.
+fn held_back(client: &mut Client, statements: &str) {
     client
-        .batch_execute(
-            "CREATE FUNCTION hold_back() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN NEW.due_at := 'infinity'; RETURN NEW; END $$;
-             CREATE TRIGGER hold_back BEFORE INSERT ON clip_embed_queue FOR EACH ROW EXECUTE FUNCTION hold_back()",
-        )
+        .batch_execute(&format!(
+            "BEGIN; {statements}; UPDATE clip_search_internal.clip_embed_queue SET due_at = 'infinity'; COMMIT"
+        ))
         .unwrap();
 }
 
+fn upload_held_back(client: &mut Client, ids: std::ops::Range<i32>) {
+    let (first, last) = (ids.start, ids.end - 1);
+    held_back(
+        client,
+        &format!("INSERT INTO captions SELECT n, 'caption ' || n FROM generate_series({first}, {last}) AS n"),
+    );
+}
+
 fn let_go(client: &mut Client) {
-    client
-        .batch_execute(
-            "DROP TRIGGER hold_back ON clip_embed_queue; UPDATE clip_embed_queue SET due_at = clock_timestamp()",
-        )
-        .unwrap();
+    client.batch_execute("UPDATE clip_search_internal.clip_embed_queue SET due_at = clock_timestamp()").unwrap();
 }
 
 /// A dump has the triggers, the embeddings and what was queued; nothing is embedded that was.
@@ -44,8 +46,7 @@ fn dumped_and_restored() {
     wait_for(&mut client, 3);
     // Would be another if it were embedded again.
     client.batch_execute("UPDATE captions SET embedding = '[1,2,3]' WHERE id < 3").unwrap();
-    hold_back(&mut client);
-    upload(&mut client, 3..5);
+    upload_held_back(&mut client, 3..5);
     client.batch_execute("CREATE DATABASE copy TEMPLATE template0").unwrap();
     let mut dump = cluster.client("pg_dump").stdout(Stdio::piped()).spawn().unwrap();
     let restore = cluster
@@ -63,8 +64,10 @@ fn dumped_and_restored() {
     assert_eq!(number_of(&mut copy, "clip_sync_status()"), 2);
     assert_eq!(one::<i64>(&mut copy, "SELECT queued FROM clip_sync_status() WHERE mode = 'queued'"), 2);
     // What had waited is done when its time has come, and the triggers work.
-    copy.batch_execute("UPDATE clip_embed_queue SET due_at = now(); INSERT INTO at_once VALUES (2, 'another')")
-        .unwrap();
+    copy.batch_execute(
+        "UPDATE clip_search_internal.clip_embed_queue SET due_at = now(); INSERT INTO at_once VALUES (2, 'another')",
+    )
+    .unwrap();
     upload(&mut copy, 5..6);
     wait_for(&mut copy, 3);
     assert_eq!(number_of(&mut copy, "at_once WHERE embedding = clip_embed_text(caption)"), 1);
@@ -136,7 +139,6 @@ fn everything_is_replicated() {
     upload(&mut origin, 0..3);
     wait_for(&mut origin, 3);
     origin.query("SELECT pg_create_logical_replication_slot('everything', 'pgoutput')", &[]).unwrap();
-    hold_back(&mut origin);
     let folder: String = one(&mut client, "SHOW unix_socket_directories");
     let port: String = one(&mut client, "SHOW port");
     client
@@ -154,7 +156,7 @@ fn everything_is_replicated() {
         .unwrap();
     wait_for(&mut client, 3);
     // Each of them finds out that it is none, the subscriber first.
-    origin.batch_execute("INSERT INTO images VALUES (1, 'no image')").unwrap();
+    held_back(&mut origin, "INSERT INTO images VALUES (1, 'no image')");
     let failed = "clip_embed_errors WHERE \"table\" = 'images'::regclass";
     wait_until("the subscriber's failure", LIMIT, || number_of(&mut client, failed) == 1);
     let_go(&mut origin);
@@ -177,9 +179,7 @@ fn data_alone_restored() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     table(&mut client);
-    hold_back(&mut client);
-    upload(&mut client, 0..5);
-    client.batch_execute("DROP TRIGGER hold_back ON clip_embed_queue").unwrap();
+    upload_held_back(&mut client, 0..5);
     client.batch_execute("CREATE DATABASE copy TEMPLATE template0").unwrap();
     for part in ["--schema-only", "--data-only"] {
         let mut dump = cluster.client("pg_dump").arg(part).stdout(Stdio::piped()).spawn().unwrap();
@@ -194,7 +194,7 @@ fn data_alone_restored() {
         assert!(dump.wait().unwrap().success());
     }
     let mut copy = cluster.connect_to("copy", "postgres");
-    copy.batch_execute("UPDATE clip_embed_queue SET due_at = now()").unwrap();
+    copy.batch_execute("UPDATE clip_search_internal.clip_embed_queue SET due_at = now()").unwrap();
     wait_for(&mut copy, 5);
     cluster.assert_sessions_survived();
 }
@@ -205,8 +205,7 @@ fn a_standby_takes_over() {
     let primary = Cluster::on_demand();
     let mut client = primary.connect();
     table(&mut client);
-    hold_back(&mut client);
-    upload(&mut client, 0..5);
+    upload_held_back(&mut client, 0..5);
     let standby = Cluster::builder().preload(true).set("clip_search.databases", "postgres").start_standby_of(&primary);
     drop(client);
     let mut client = standby.connect();

@@ -146,7 +146,7 @@ fn no_free_worker_slot() {
         )
         .unwrap();
     upload(&mut client, 0..3);
-    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_embed_queue"), 3);
+    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_search_internal.clip_embed_queue"), 3);
     cluster.wait_for_log("WARNING:  clip_search: no background worker slot is free to embed what is queued");
     drop(client);
     cluster.alter_system(&[("max_worker_processes", "8")]);

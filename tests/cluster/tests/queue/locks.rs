@@ -15,7 +15,7 @@ fn a_lock_for_a_moment() {
     client
         .batch_execute(
             "INSERT INTO captions VALUES (100, 'begin'); BEGIN; INSERT INTO captions SELECT n, 'caption ' || n FROM generate_series(0, 99) n;
-             UPDATE clip_embed_queue SET enqueued_at = now() - interval '1 day'",
+             UPDATE clip_search_internal.clip_embed_queue SET enqueued_at = now() - interval '1 day'",
         )
         .unwrap();
     let lock = thread::spawn(move || {
@@ -28,7 +28,10 @@ fn a_lock_for_a_moment() {
     client.batch_execute("COMMIT").unwrap();
     let mut other = lock.join().unwrap();
     wait_until("entries that were put off", LIMIT, || {
-        number_of(&mut client, "clip_embed_queue WHERE deferrals > 0 AND last_error LIKE '%locked%'") > 0
+        number_of(
+            &mut client,
+            "clip_search_internal.clip_embed_queue WHERE deferrals > 0 AND last_error LIKE '%locked%'",
+        ) > 0
     });
     other.batch_execute("COMMIT").unwrap();
     wait_for(&mut client, 101);

@@ -43,7 +43,9 @@ fn upload(client: &mut Client, ids: std::ops::Range<i32>) {
 
 fn wait_for(client: &mut Client, rows: i64) {
     wait_until("all rows to be embedded", LIMIT, || number(client, DONE) == rows);
-    wait_until("an empty queue", LIMIT, || number(client, "SELECT count(*) FROM clip_embed_queue") == 0);
+    wait_until("an empty queue", LIMIT, || {
+        number(client, "SELECT count(*) FROM clip_search_internal.clip_embed_queue") == 0
+    });
 }
 
 fn worker(client: &mut Client) -> Option<Process> {
@@ -61,7 +63,7 @@ fn uploads_are_embedded_and_the_worker_ends() {
     let mut transaction = client.transaction().unwrap();
     transaction.execute("INSERT INTO captions VALUES (100, 'never')", &[]).unwrap();
     transaction.rollback().unwrap();
-    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_embed_queue"), 0);
+    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_search_internal.clip_embed_queue"), 0);
     upload(&mut client, 0..50);
     wait_for(&mut client, 50);
     // Changed, twice in one transaction, emptied, and gone before its turn.
@@ -76,7 +78,7 @@ fn uploads_are_embedded_and_the_worker_ends() {
     assert_eq!(number(&mut client, "SELECT count(*) FROM captions WHERE id = 2 AND embedding IS NULL"), 1);
     // What touches neither source nor key asks for nothing.
     client.batch_execute("BEGIN; UPDATE captions SET embedding = embedding WHERE id = 4").unwrap();
-    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_embed_queue"), 0);
+    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_search_internal.clip_embed_queue"), 0);
     // Its key changes before its turn.
     client
         .batch_execute(
@@ -118,7 +120,10 @@ fn refuses_one(trigger: &str) {
     upload(&mut client, 0..40);
     wait_until("the others to be embedded", LIMIT, || number(&mut client, DONE) == 39);
     wait_until("an attempt", LIMIT, || {
-        number(&mut client, "SELECT count(*) FROM clip_embed_queue WHERE attempts > 0 AND (key ->> 'id') = '7'") == 1
+        number(
+            &mut client,
+            "SELECT count(*) FROM clip_search_internal.clip_embed_queue WHERE attempts > 0 AND (key ->> 'id') = '7'",
+        ) == 1
     });
     client.batch_execute("DROP TRIGGER refuse ON captions").unwrap();
     wait_for(&mut client, 40);
@@ -147,7 +152,7 @@ fn the_worker_acts_as_the_owner() {
              INSERT INTO own.captions VALUES (1, 'a caption')",
         )
         .unwrap();
-    let error = refusal(client.query("SELECT * FROM clip_embed_queue", &[]));
+    let error = refusal(client.query("SELECT * FROM clip_search_internal.clip_embed_queue", &[]));
     assert_eq!(error.code(), &SqlState::INSUFFICIENT_PRIVILEGE);
     client.batch_execute("RESET ROLE").unwrap();
     wait_until("the embedding", LIMIT, || number(&mut client, "SELECT count(embedding) FROM own.captions") == 1);

@@ -112,15 +112,28 @@ fn one_worker_whatever_fails() {
         assert!(workers <= 1, "{workers} workers");
     }
     wait_until("the others", LIMIT, || number(&mut client, DONE) == 10);
-    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_embed_queue WHERE relid = 'renamed'::regclass"), 100);
     assert_eq!(
-        number(&mut client, "SELECT max(attempts)::bigint FROM clip_embed_queue WHERE relid = 'renamed'::regclass"),
+        number(
+            &mut client,
+            "SELECT count(*) FROM clip_search_internal.clip_embed_queue WHERE relid = 'renamed'::regclass"
+        ),
+        100
+    );
+    assert_eq!(
+        number(
+            &mut client,
+            "SELECT max(attempts)::bigint FROM clip_search_internal.clip_embed_queue WHERE relid = 'renamed'::regclass"
+        ),
         0
     );
     client.batch_execute("ALTER TABLE renamed RENAME title TO caption").unwrap();
     let renamed = "SELECT count(*) FROM renamed WHERE embedding = clip_embed_text(caption)";
     wait_until("what can be done again", LIMIT, || {
-        client.batch_execute("UPDATE clip_embed_queue SET due_at = now() WHERE relid = 'renamed'::regclass").unwrap();
+        client
+            .batch_execute(
+                "UPDATE clip_search_internal.clip_embed_queue SET due_at = now() WHERE relid = 'renamed'::regclass",
+            )
+            .unwrap();
         number(&mut client, renamed) == 100
     });
     cluster.assert_sessions_survived();
@@ -172,7 +185,7 @@ fn a_table_that_changes_meanwhile() {
         .unwrap();
     client
         .batch_execute(
-            "INSERT INTO clip_embed_queue (relid, key, source_column, embedding_column, model)
+            "INSERT INTO clip_search_internal.clip_embed_queue (relid, key, source_column, embedding_column, model)
              VALUES ('captions', '{\"id\": 0}', 'caption', 'embedding', current_setting('clip_search.model'))",
         )
         .unwrap();

@@ -74,7 +74,7 @@ fn keys_of_many_types() {
             ))
             .unwrap();
     }
-    wait_until("an empty queue", LIMIT, || number_of(&mut client, "clip_embed_queue") == 0);
+    wait_until("an empty queue", LIMIT, || number_of(&mut client, "clip_search_internal.clip_embed_queue") == 0);
     for (number, (type_name, value)) in keys.iter().enumerate() {
         let done: i64 = one(&mut client, &format!("SELECT count(embedding) FROM captions_{number}"));
         assert_eq!(done, 1, "{type_name} {value}: {:?}", cluster.log());
@@ -106,7 +106,7 @@ fn a_bad_image_is_noted() {
     assert_eq!(row.get::<_, String>(0), "{\"id\": 2}");
     assert_eq!(row.get::<_, String>(1), "22P03", "{}", row.get::<_, String>(3));
     assert_eq!(row.get::<_, i32>(2), 1);
-    assert_eq!(number_of(&mut client, "clip_embed_queue"), 0);
+    assert_eq!(number_of(&mut client, "clip_search_internal.clip_embed_queue"), 0);
     client.execute("UPDATE photos SET image = $1 WHERE id = 2", &[&good]).unwrap();
     wait_until("both", LIMIT, || number(&mut client, embedded) == 2);
     assert_eq!(number_of(&mut client, "clip_embed_errors"), 0);
@@ -127,11 +127,17 @@ fn given_up_after_ten_attempts() {
         )
         .unwrap();
     upload(&mut client, 7..8);
-    wait_until("an attempt", LIMIT, || number_of(&mut client, "clip_embed_queue WHERE attempts > 0") == 1);
+    wait_until("an attempt", LIMIT, || {
+        number_of(&mut client, "clip_search_internal.clip_embed_queue WHERE attempts > 0") == 1
+    });
     // The last but one, without the wait for it.
     wait_until("the last attempt", LIMIT, || {
-        client.batch_execute("UPDATE clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts < 9").unwrap();
-        number_of(&mut client, "clip_embed_queue") == 0
+        client
+            .batch_execute(
+                "UPDATE clip_search_internal.clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts < 9",
+            )
+            .unwrap();
+        number_of(&mut client, "clip_search_internal.clip_embed_queue") == 0
     });
     let row = client.query_one("SELECT sqlstate, message, hint, attempts FROM clip_embed_errors", &[]).unwrap();
     assert_eq!(row.get::<_, String>(0), "OWN01");
@@ -164,11 +170,14 @@ fn forced_policies_are_an_error() {
     cluster
         .wait_for_log("was not embedded: query would be affected by row-level security policy for table \"captions\"");
     wait_until("what it says", LIMIT, || {
-        number_of(&mut client, "clip_embed_queue WHERE attempts = 0 AND last_error LIKE '%row-level security%'") == 1
+        number_of(
+            &mut client,
+            "clip_search_internal.clip_embed_queue WHERE attempts = 0 AND last_error LIKE '%row-level security%'",
+        ) == 1
     });
     client.batch_execute("ALTER TABLE captions NO FORCE ROW LEVEL SECURITY").unwrap();
     wait_until("the row", LIMIT, || {
-        client.batch_execute("UPDATE clip_embed_queue SET due_at = now()").unwrap();
+        client.batch_execute("UPDATE clip_search_internal.clip_embed_queue SET due_at = now()").unwrap();
         number(&mut client, super::DONE) == 1
     });
     cluster.assert_sessions_survived();
@@ -184,11 +193,14 @@ fn taken_out_of_step_while_the_worker_is_at_it() {
         upload(&mut client, 0..60);
         if round % 2 == 0 {
             client.batch_execute("SELECT clip_unsync('captions')").unwrap();
-            assert_eq!(number_of(&mut client, "clip_embed_queue WHERE relid = 'captions'::regclass"), 0);
+            assert_eq!(
+                number_of(&mut client, "clip_search_internal.clip_embed_queue WHERE relid = 'captions'::regclass"),
+                0
+            );
         }
         client.batch_execute("DROP TABLE captions").unwrap();
     }
-    wait_until("an empty queue", LIMIT, || number_of(&mut client, "clip_embed_queue") == 0);
+    wait_until("an empty queue", LIMIT, || number_of(&mut client, "clip_search_internal.clip_embed_queue") == 0);
     cluster.assert_sessions_survived();
     assert!(!cluster.log().contains("deadlock"), "{}", cluster.log());
 }
@@ -235,17 +247,17 @@ fn keys_that_are_none_any_more() {
                SELECT clip_sync('captions', 'caption', mode => 'queued');
                BEGIN;
                INSERT INTO captions VALUES (1, 'one'), (2, 'two'), (3, 'three');
-               UPDATE clip_embed_queue SET key = '{"id": "none"}' WHERE key = '{"id": 2}';
-               UPDATE clip_embed_queue SET key = '{"number": 3}' WHERE key = '{"id": 3}';
+               UPDATE clip_search_internal.clip_embed_queue SET key = '{"id": "none"}' WHERE key = '{"id": 2}';
+               UPDATE clip_search_internal.clip_embed_queue SET key = '{"number": 3}' WHERE key = '{"id": 3}';
                COMMIT"#,
         )
         .unwrap();
     wait_until("the first", LIMIT, || number(&mut client, super::DONE) == 1);
     wait_until("the end of the second", LIMIT, || {
         client
-            .batch_execute("UPDATE clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts BETWEEN 1 AND 8")
+            .batch_execute("UPDATE clip_search_internal.clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts BETWEEN 1 AND 8")
             .unwrap();
-        number_of(&mut client, "clip_embed_queue") == 0
+        number_of(&mut client, "clip_search_internal.clip_embed_queue") == 0
     });
     let rows =
         client.query("SELECT key::text, sqlstate, message FROM clip_embed_errors ORDER BY sqlstate", &[]).unwrap();
