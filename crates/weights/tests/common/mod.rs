@@ -98,10 +98,14 @@ pub fn load(path: &Path) -> Session {
 
 /// One vector for each row of ids, all rows of one length.
 pub fn run_texts(session: &mut Session, rows: &[Vec<i64>]) -> Vec<Vec<f32>> {
-    let length = rows[0].len();
-    let ids = Tensor::from_array(([rows.len(), length], rows.concat())).unwrap();
-    let outputs = session.run(ort::inputs!["input_ids" => ids]).unwrap();
-    split(outputs["text_embeds"].try_extract_tensor::<f32>().unwrap().1, rows.len())
+    try_texts(session, rows).unwrap()
+}
+
+/// As [`run_texts`], with what ONNX Runtime says.
+pub fn try_texts(session: &mut Session, rows: &[Vec<i64>]) -> ort::Result<Vec<Vec<f32>>> {
+    let ids = Tensor::from_array(([rows.len(), rows[0].len()], rows.concat()))?;
+    let outputs = session.run(ort::inputs!["input_ids" => ids])?;
+    Ok(split(outputs["text_embeds"].try_extract_tensor::<f32>()?.1, rows.len()))
 }
 
 /// One vector for each image of a batch.
