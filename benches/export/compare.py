@@ -99,7 +99,7 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "exported_vision.onnx").exists():
             make(folder)
-        subprocess.run(["cargo", "run", "--release", "--locked", "--quiet", "-p", "weights", "--example", "convert", "--",
+        subprocess.run(["cargo", "run", "--locked", "--quiet", "-p", "weights", "--example", "convert", "--",
                         folder / "clip", folder / "converted"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         print(f"ONNX Runtime {onnxruntime.__version__}, {rounds} rounds; a ratio above 1: ours is faster")
         print("| | exporter, best | ours, best | ratio, median | quartiles | ratio of the best | cosine |")

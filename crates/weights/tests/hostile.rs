@@ -62,6 +62,9 @@ fn header(change: impl Fn(&mut Value)) -> Error {
     with("clip", FILE, &join(&header.to_string(), &values))
 }
 
+/// A change of a JSON file.
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 const TENSOR: &str = "text_model.final_layer_norm.bias";
 
 #[test]
@@ -154,7 +157,7 @@ fn values_that_are_not_finite() {
 fn indexes_of_shards() {
     let name = "clip-shards-bf16";
     let index: Value = serde_json::from_slice(&bytes(name, "model.safetensors.index.json")).unwrap();
-    let changed = |change: &dyn Fn(&mut Value)| {
+    let changed = |change: Change| {
         let mut index = index.clone();
         change(&mut index["weight_map"]);
         with(name, "model.safetensors.index.json", index.to_string().as_bytes())
@@ -306,13 +309,13 @@ fn pickles_that_lie() {
 
 #[test]
 fn configurations() {
-    let changed = |name: &str, file: &str, change: &dyn Fn(&mut Value)| {
+    let changed = |name: &str, file: &str, change: Change| {
         let mut config: Value = serde_json::from_slice(&bytes(name, file)).unwrap();
         change(&mut config);
         with(name, file, config.to_string().as_bytes()).to_string()
     };
-    let clip = |change: &dyn Fn(&mut Value)| changed("clip", "config.json", change);
-    let cases: [(&dyn Fn(&mut Value), &str); 19] = [
+    let clip = |change: Change| changed("clip", "config.json", change);
+    let cases: [(Change, &str); 19] = [
         (&|c| c["model_type"] = json!("bert\u{1b}[0m"), "config.json: model_type \"bert\\u{1b}[0m\" is not supported"),
         (
             &|c| c["model_type"] = json!("siglip2"),
@@ -392,8 +395,8 @@ fn configurations() {
     let siglip = changed("siglip", "config.json", &|c| c["vision_config"]["vision_use_head"] = json!(false));
     assert_eq!(siglip, "config.json: vision_config.vision_use_head = false is not supported");
 
-    let open = |name: &str, change: &dyn Fn(&mut Value)| changed(name, "open_clip_config.json", &|c| change(c));
-    let cases: [(&str, &dyn Fn(&mut Value), &str); 16] = [
+    let open = |name: &str, change: Change| changed(name, "open_clip_config.json", &|c| change(c));
+    let cases: [(&str, Change, &str); 16] = [
         (
             "open_clip",
             &|c| c["model_cfg"]["multimodal_cfg"] = json!({}),
