@@ -249,6 +249,24 @@ fn containers_that_lie() {
     assert!(reason(with("clip-pickle-2021", PICKLE, &bytes)).ends_with("is compressed or encrypted"));
 }
 
+/// A directory of a container that says how many entries it has, and has none.
+#[test]
+fn containers_of_too_many_entries() {
+    for count in [1u64 << 20, 1 << 40, u64::MAX] {
+        let mut bytes = b"PK\x06\x06".to_vec();
+        bytes.extend(44u64.to_le_bytes());
+        bytes.extend([45, 0, 45, 0]);
+        bytes.extend([0; 8]);
+        for value in [count, count, count.saturating_mul(46), 0] {
+            bytes.extend(value.to_le_bytes());
+        }
+        bytes.extend(b"PK\x06\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0");
+        bytes.extend(b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0");
+        let text = reason(with("clip-pickle-2021", PICKLE, &bytes));
+        assert!(text.starts_with("it is not a file of PyTorch"), "{text}");
+    }
+}
+
 #[test]
 fn pickles_that_lie() {
     let whole = {
