@@ -9,7 +9,8 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
-use crate::layout::Model;
+use crate::layout::{Model, is_of_timm};
+use crate::source::read_json;
 
 /// What a model's reader wants beside the graphs. Copied where the target is another directory and lacks them.
 const COPIED: [&str; 13] = [
@@ -66,7 +67,9 @@ pub(crate) fn complete(source: &Path, target: &Path, model: &Model) -> Result<Ve
         written.push(name.to_owned());
     }
     for (name, value) in &model.files {
-        if !target.join(name).exists() {
+        if !target.join(name).exists()
+            || (*name == "config.json" && read_json(target, name).is_ok_and(|config| is_of_timm(&config)))
+        {
             put(target, name, &pretty(value))?;
             written.push((*name).to_owned());
         }

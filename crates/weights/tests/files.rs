@@ -97,6 +97,10 @@ fn open_clip_gets_the_files_of_transformers() {
         std::fs::copy(model_dir("clip").join(file), both.path().join(file)).unwrap();
     }
     assert_eq!(convert(both.path(), target.path()).unwrap().family, "CLIP (transformers)");
+    // timm's configuration is not one of transformers.
+    std::fs::write(both.path().join("config.json"), r#"{"architecture": "vit_base_patch32_clip_224"}"#).unwrap();
+    assert_eq!(convert(both.path(), both.path()).unwrap().family, "open_clip");
+    assert_eq!(json_in(both.path(), "config.json")["model_type"], "clip");
 }
 
 #[test]

@@ -45,6 +45,11 @@ pub(crate) fn read(source: &Path) -> Result<Model> {
     })
 }
 
+/// True for the config.json of timm, which some repositories of open_clip have beside timm's image encoder.
+pub(crate) fn is_of_timm(config: &serde_json::Value) -> bool {
+    config.get("model_type").is_none() && config.get("architecture").is_some()
+}
+
 /// Names of the tensors that many layouts have and no graph needs: counters of positions that are the same in every model.
 fn is_position_ids(name: &str) -> bool {
     name.ends_with("embeddings.position_ids")

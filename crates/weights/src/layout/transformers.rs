@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::config::Section;
-use super::{Model, is_position_ids, logits};
+use super::{Model, is_of_timm, is_position_ids, logits};
 use crate::error::{Error, Result, shorten};
 use crate::model::{
     Activation, Attention, AttentionPool, Block, ImageModel, ImagePooling, Linear, Norm, TextModel, TextPooling,
@@ -29,6 +29,9 @@ pub(super) fn read(source: &Path) -> Result<Option<Model>> {
         return Ok(None);
     }
     let config: Value = read_json(source, CONFIG)?;
+    if is_of_timm(&config) {
+        return Ok(None);
+    }
     let family = family(&config)?;
     let Some(mut weights) = Weights::open(source, &WEIGHTS)? else { return Ok(None) };
     let (text, image) = (section(&config, "text_config", family)?, section(&config, "vision_config", family)?);
