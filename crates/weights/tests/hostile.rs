@@ -78,7 +78,7 @@ fn safetensors_that_are_none() {
     assert!(read(&join("\"\u{7}", b"")).starts_with("its header is malformed"));
     assert!(read(&join(&"[".repeat(1_000_000), b"")).starts_with("its header is malformed"));
     assert_eq!(
-        read(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        read(b"version https://git-lfs.example/spec/v1\noid sha256:0\n"),
         "it is a git-lfs pointer, not the file itself"
     );
     assert!(matches!(with("clip", FILE, &join("{}", b"")), Error::MissingTensor { .. }));

@@ -1,7 +1,6 @@
 //! Writing a graph to a file, one tensor at a time: the lengths of all messages are known before the first value is
 //! read, so that no more than a part of a tensor is in memory.
 
-use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -131,12 +130,9 @@ pub(crate) fn write(builder: Builder, target: &Path, folder: &str, stem: &str, m
     }
     out.flush().map_err(|error| failed(&graph_file, error))?;
     drop(out);
-    let bytes = length(file.as_file_mut()).map_err(|error| failed(&graph_file, error))? + external;
+    let own = file.as_file_mut().stream_position().map_err(|error| failed(&graph_file, error))?;
+    let bytes = own + external;
     Ok(Written { directory, folder: folder.to_owned(), stem: stem.to_owned(), graph: file, data, bytes, parameters })
-}
-
-fn length(file: &mut File) -> std::io::Result<u64> {
-    file.stream_position()
 }
 
 impl Initializer {
