@@ -27,9 +27,9 @@ impl ImageEncoder {
     /// Loads the image encoder of a model.
     ///
     /// # Errors
-    /// [`crate::Error::DeviceUnavailable`] where the device that the options name cannot be had; [`crate::Error::NoSuchPrecision`];
-    /// [`crate::Error::BadModel`] where the file cannot be loaded, or wants or answers something unknown;
-    /// [`crate::Error::OutOfMemory`].
+    /// [`crate::Error::DeviceUnavailable`] where the device that the options name cannot be had;
+    /// [`crate::Error::NoSuchPrecision`]; [`crate::Error::BadModel`] where the file cannot be loaded, or wants or answers
+    /// something unknown; [`crate::Error::OutOfMemory`].
     pub fn load(spec: &ModelSpec, options: &SessionOptions, runtime: &Runtime) -> Result<ImageEncoder> {
         let graph = Graph::load(spec, Modality::Image, options, runtime)?;
         let mut inputs = graph.inputs()?;
@@ -61,8 +61,8 @@ impl ImageEncoder {
     /// [`ModelSpec::dimension`] values per image, in their order.
     ///
     /// # Errors
-    /// [`crate::Error::Cancelled`]; [`crate::Error::Inference`], also where an image has another shape, [`crate::Error::OutOfMemory`] and
-    /// [`crate::Error::BadEmbedding`], for the whole batch.
+    /// [`crate::Error::Cancelled`]; [`crate::Error::Inference`], also where an image has another shape,
+    /// [`crate::Error::OutOfMemory`] and [`crate::Error::BadEmbedding`], for the whole batch.
     pub fn embed(&mut self, batch: &[ArrayView3<'_, f32>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
         let staged = self.stager.stage(batch)?;
         self.run(&staged, cancel)

@@ -157,10 +157,9 @@ fn fill<'a, T>(
     images: impl Iterator<Item = &'a ArrayView3<'a, f32>>,
     convert: impl Fn(&[f32], &mut [T]),
 ) {
-    let pixels = |image: &ArrayView3<'_, f32>| image.len();
     let mut rest = values;
     for image in images {
-        let (row, behind) = rest.split_at_mut(pixels(image));
+        let (row, behind) = rest.split_at_mut(image.len());
         match image.as_slice() {
             Some(slice) => convert(slice, row),
             None => convert(&image.iter().copied().collect::<Vec<_>>(), row),
