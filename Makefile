@@ -27,7 +27,7 @@ RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
 
-.PHONY: all install install-files uninstall installcheck setup setup-tests test bench bench-ingest load demo demo-program clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files uninstall installcheck setup setup-tests test bench bench-ingest bench-gpu load demo demo-program clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -107,6 +107,9 @@ bench-ingest: setup                                 ## rows a second of tables o
 	@$(MAKE) --no-print-directory all
 	@scripts/ensure-installed
 	@benches/ingest/run
+
+bench-gpu:                                          ## images and texts a second on a GPU, without PostgreSQL
+	@benches/gpu/run
 
 load: setup                                         ## 200 connections for a minute; fairness, bulk, memory
 	@$(MAKE) --no-print-directory all

@@ -38,9 +38,10 @@ impl Target {
         let (precision, provider): (&str, &str) = (row.get(0), row.get(1));
         let (dimension, threads): (i32, i32) = (row.get(2), row.get(3));
         let options = SessionOptions {
-            device: Device::from_str(provider)?,
+            device: Device::from_str(provider.split(',').next().unwrap_or_default())?,
             threads: threads as usize,
             precision: Precision::from_str(precision)?,
+            ..SessionOptions::default()
         };
         let name = ModelName::parse(&arguments.cluster.model)?;
         let spec = ModelSpec::read(&arguments.model_dir.join(name.as_str()), &name)?;

@@ -59,6 +59,7 @@ static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(0);
 static BULK_STEP: GucSetting<i32> = GucSetting::<i32>::new(100);
 static MAX_QUEUE: GucSetting<i32> = GucSetting::<i32>::new(256 << 10);
 static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(0);
+static MAX_GPU_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static TEXT_CACHE: GucSetting<i32> = GucSetting::<i32>::new(32 << 10);
 static LOG_MIN_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
@@ -159,6 +160,7 @@ pub fn server_config() -> Config {
         bulk_step_ms: BULK_STEP.get() as u32,
         max_queue_bytes: kibibytes(&MAX_QUEUE),
         max_server_memory: kibibytes(&MAX_MEMORY),
+        max_gpu_memory: kibibytes(&MAX_GPU_MEMORY),
         max_connections: MAX_CONNECTIONS.get() as u32,
         text_cache_bytes: kibibytes(&TEXT_CACHE),
         log_min_duration_ms: u64::try_from(LOG_MIN_DURATION.get()).ok(),

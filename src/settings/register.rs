@@ -44,7 +44,7 @@ fn register_choices() {
     }
     GucRegistry::define_string_guc(
         c"clip_search.device",
-        c"Where models run: auto, cpu, cuda or cuda:N.",
+        c"Where models run: auto, cpu, cuda, cuda:N, cuda:all, or several cuda:N separated by commas.",
         c"auto takes CUDA where the ONNX Runtime library offers it and a GPU is there, and the CPU otherwise; \
           cuda is an error where CUDA cannot be had. Takes effect on reload, which loads the models anew.",
         &DEVICE,
@@ -231,6 +231,17 @@ fn register_bounds() {
         c"Models that were not used for longest are unloaded to make room. What decoding an image and running a model take \
           for a moment comes on top. Takes effect on reload.",
         &MAX_MEMORY,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_KB,
+    );
+    GucRegistry::define_int_guc(
+        c"clip_search.max_gpu_memory",
+        c"Most memory that an encoder may take on each GPU that it runs on; 0 means no limit.",
+        c"The weights of the encoder count, and so do the values between them: where those do not fit, batches get smaller. \
+          Takes effect on reload, which loads the models anew.",
+        &MAX_GPU_MEMORY,
         0,
         i32::MAX,
         GucContext::Sighup,

@@ -18,11 +18,23 @@ impl Image {
     /// As an upload that was scaled down.
     pub const UPLOAD: Self = Self { width: 640, height: 480 };
 
+    /// As in ImageNet.
+    pub const PHOTOGRAPH: Self = Self { width: 500, height: 375 };
+
     /// A JPEG file that shows something else than those of other numbers.
     ///
     /// # Errors
     /// What the encoder says.
     pub fn jpeg(self, number: u32) -> anyhow::Result<Vec<u8>> {
+        self.jpeg_with_grain(number, 0.0)
+    }
+
+    /// The same with grain of so many levels up and down: what makes a photograph's file large.
+    ///
+    /// # Errors
+    /// What the encoder says.
+    pub fn jpeg_with_grain(self, number: u32, levels: f64) -> anyhow::Result<Vec<u8>> {
+        let mut random = fastrand::Rng::with_seed(number.into());
         let Self { width, height } = self;
         let wave = |place: u32, period: u32| (f64::from(place) / f64::from(period)).sin() * 0.5 + 0.5;
         let columns: Vec<[f64; 2]> =
@@ -31,7 +43,9 @@ impl Image {
         let mut rgb = Vec::with_capacity((width * height * 3) as usize);
         for [down, slow_down] in rows {
             for &[along, slow_along] in &columns {
-                rgb.extend([along * down, slow_along * slow_down, slow_down].map(|value| (value * 255.0) as u8));
+                let grain = if levels > 0.0 { (random.f64() - 0.5) * 2.0 * levels } else { 0.0 };
+                let values = [along * down, slow_along * slow_down, slow_down];
+                rgb.extend(values.map(|value| (value * 255.0 + grain) as u8));
             }
         }
         let mut bytes = Vec::new();

@@ -1,11 +1,17 @@
-//! What the programs that measure clip_search share: how they connect, the images that they make, and what they print.
+//! What the programs that measure clip_search share: how they connect, the images and models that they make, and what
+//! they print.
 
+mod client;
 mod cluster;
 mod images;
+mod onnx;
 mod report;
 mod samples;
+mod vit;
 
+pub use client::{Connection, embed_request};
 pub use cluster::{Cluster, connect, exit_code};
 pub use images::{Image, with_mark};
 pub use report::{Bound, Report, heading, table};
 pub use samples::{Samples, median};
+pub use vit::{Transformer, Vit};

@@ -22,6 +22,11 @@ impl Samples {
         self.quantile(0.95)
     }
 
+    /// The time that 99 of 100 do not exceed, in milliseconds.
+    pub fn p99(&self) -> f64 {
+        self.quantile(0.99)
+    }
+
     fn quantile(&self, share: f64) -> f64 {
         quantile(&self.0, share)
     }

@@ -11,17 +11,13 @@
 //! memory    of a backend, in the course of a large table
 //! uploads   one row a transaction, with and without the queue
 //! photos    tables of images, no two of them equal
-//! vit       a model of full size, with random weights
-//! onnx      the format that it is written in
 //! ```
 
 mod alone;
 mod memory;
-mod onnx;
 mod photos;
 mod rates;
 mod uploads;
-mod vit;
 mod ways;
 
 use clap::Parser;
@@ -83,7 +79,7 @@ impl Run {
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Measure(run) => measure_all(&run.settled()),
-        Command::MakeModel { folder, other } => vit::Vit::B_32.write(&folder, &other).map(|()| true),
+        Command::MakeModel { folder, other } => measure::Vit::B_32.write(&folder, &other).map(|()| true),
     };
     measure::exit_code(env!("CARGO_PKG_NAME"), done)
 }

@@ -46,6 +46,34 @@ impl fmt::Display for Device {
     }
 }
 
+/// The devices that an encoder runs on: a session on each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Devices {
+    /// These, at least one. A CUDA device that is named twice has two sessions.
+    Each(Vec<Device>),
+    /// All CUDA devices that there are, at least one.
+    AllCuda,
+}
+
+impl FromStr for Devices {
+    type Err = Error;
+
+    /// Reads what [`Device`] reads, `cuda:all`, or several CUDA devices separated by commas.
+    fn from_str(value: &str) -> Result<Devices> {
+        if value == "cuda:all" {
+            return Ok(Devices::AllCuda);
+        }
+        let invalid = || Error::InvalidDevice { value: shorten(value, 100) };
+        let devices = value.split(',').map(|name| name.trim_matches(' ').parse());
+        let devices: Vec<Device> = devices.collect::<Result<_>>().map_err(|_| invalid())?;
+        // A batch on the CPU would hold up what a GPU does a hundred times as fast.
+        if devices.len() > 1 && !devices.iter().all(|device| matches!(device, Device::Cuda(_))) {
+            return Err(invalid());
+        }
+        Ok(Devices::Each(devices))
+    }
+}
+
 /// The execution provider that a session really got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Provider {

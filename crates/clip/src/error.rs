@@ -113,7 +113,7 @@ pub enum Error {
         reason: String,
     },
     /// The text is not a device.
-    #[error("\"{value}\" is not a device (auto, cpu, cuda, cuda:N)")]
+    #[error("\"{value}\" is not a device (auto, cpu, cuda, cuda:N, cuda:N,cuda:M, cuda:all)")]
     InvalidDevice {
         /// The text that was given.
         value: String,

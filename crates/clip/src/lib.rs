@@ -28,11 +28,11 @@ pub use self::image::{
     media_type, thumbnail,
 };
 pub use cancel::Cancel;
-pub use device::{Device, Precision, Provider};
+pub use device::{Device, Devices, Precision, Provider};
 pub use error::{Error, Result};
 pub use name::ModelName;
 pub use ndarray::{Array3, ArrayView3};
 pub use runtime::Runtime;
-pub use session::{ImageEncoder, SessionOptions, TextEncoder};
+pub use session::{ImageEncoder, ImageStager, SessionOptions, StagedImages, TextEncoder};
 pub use spec::{EncoderStamp, Filter, ImageSpec, Modality, ModelSpec, Normalize, Resize, TokenIds};
 pub use tokenizer::{LongText, Tokenizer};

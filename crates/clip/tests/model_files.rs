@@ -5,8 +5,8 @@ mod common;
 use std::fs;
 
 use clip::{
-    Device, Error, Filter, ImageEncoder, LongText, ModelName, ModelSpec, Precision, Resize, TextEncoder, Tokenizer,
-    catalog,
+    Device, Devices, Error, Filter, ImageEncoder, LongText, ModelName, ModelSpec, Precision, Resize, TextEncoder,
+    Tokenizer, catalog,
 };
 use common::*;
 use proptest::prelude::*;
@@ -352,6 +352,19 @@ fn devices_and_precisions_as_text() {
     }
     for text in ["", "CPU", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:1 ", "cuda:99999999999", "cuda1"] {
         assert!(matches!(text.parse::<Device>(), Err(Error::InvalidDevice { .. })), "{text}");
+    }
+    let several = Devices::Each(vec![Device::Cuda(0), Device::Cuda(1), Device::Cuda(0)]);
+    for (text, devices) in [
+        ("cuda:all", Devices::AllCuda),
+        ("auto", Devices::Each(vec![Device::Auto])),
+        ("cuda:7", Devices::Each(vec![Device::Cuda(7)])),
+        ("cuda:0, cuda:1,cuda", several),
+    ] {
+        assert_eq!(text.parse::<Devices>().unwrap(), devices, "{text}");
+    }
+    for text in ["", "cuda:0,", ",", "cpu,cuda:0", "cuda:0,auto", "cuda:all,cuda:0", "cuda: 0", "cuda:0;cuda:1"] {
+        let Err(Error::InvalidDevice { value }) = text.parse::<Devices>() else { panic!("{text} is no list") };
+        assert_eq!(value, text, "the whole list is told");
     }
     for precision in Precision::ALL {
         assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);

@@ -9,7 +9,8 @@ use common::*;
 
 /// True where the library has CUDA and the machine a device for it.
 fn has_cuda() -> bool {
-    let options = SessionOptions { device: Device::Auto, threads: 1, precision: Precision::Fp32 };
+    let options =
+        SessionOptions { device: Device::Auto, threads: 1, precision: Precision::Fp32, ..SessionOptions::default() };
     let encoder = TextEncoder::load(&spec(), &options, &runtime()).unwrap();
     match encoder.provider() {
         Provider::Cuda(number) => {
@@ -28,7 +29,12 @@ fn has_cuda() -> bool {
 #[test]
 fn cuda_that_cannot_be_had_is_an_error_with_the_reason() {
     let wanted = if has_cuda() { 99 } else { 0 };
-    let options = SessionOptions { device: Device::Cuda(wanted), threads: 1, precision: Precision::Fp32 };
+    let options = SessionOptions {
+        device: Device::Cuda(wanted),
+        threads: 1,
+        precision: Precision::Fp32,
+        ..SessionOptions::default()
+    };
     let text = TextEncoder::load(&spec(), &options, &runtime()).map(|_| ()).unwrap_err();
     let image = ImageEncoder::load(&spec(), &options, &runtime()).map(|_| ()).unwrap_err();
     for error in [text, image] {
@@ -48,7 +54,8 @@ fn cpu_is_the_cpu() {
 #[test]
 fn all_cores_answer_as_one() {
     let ids: Vec<u32> = golden().texts[0].ids.clone();
-    let all = SessionOptions { device: Device::Cpu, threads: 0, precision: Precision::Fp32 };
+    let all =
+        SessionOptions { device: Device::Cpu, threads: 0, precision: Precision::Fp32, ..SessionOptions::default() };
     let load = |options| TextEncoder::load(&spec(), &options, &runtime()).unwrap();
     let embed = |mut encoder: TextEncoder| encoder.embed(&[&ids], &Cancel::new()).unwrap();
     assert!(worst(&embed(load(all)), &embed(load(on_cpu(Precision::Fp32)))) > 0.999999);

@@ -38,7 +38,7 @@ pub struct Config {
     pub model_roots: Vec<PathBuf>,
     /// The ONNX Runtime library.
     pub onnxruntime_library: PathBuf,
-    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:all`, or several `cuda:N` separated by commas.
     pub device: String,
     /// Which of a model's files to use: `auto`, `fp32`, `fp16`, …
     pub precision: String,
@@ -64,6 +64,8 @@ pub struct Config {
     pub max_queue_bytes: u64,
     /// Most resident memory in bytes that loading a model and accepting requests may lead to; 0 means no limit.
     pub max_server_memory: u64,
+    /// Most bytes of GPU memory that an encoder may take on each of its devices; 0 means no limit.
+    pub max_gpu_memory: u64,
     /// Most connections open at a time.
     pub max_connections: u32,
     /// Most bytes of remembered embeddings of texts; 0 means that none are.
@@ -136,6 +138,7 @@ impl Default for Config {
             bulk_step_ms: 100,
             max_queue_bytes: 256 << 20,
             max_server_memory: 0,
+            max_gpu_memory: 0,
             max_connections: 1000,
             text_cache_bytes: 32 << 20,
             log_min_duration_ms: None,

@@ -6,14 +6,14 @@ use crate::scheduler::Key;
 use crate::stats::Stats;
 use crate::{log_info, process};
 use clip::{
-    Device, EncoderStamp, Error, ImageEncoder, Modality, ModelName, ModelSpec, Precision, Preprocessor, Provider,
-    Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency, catalog,
+    Device, Devices, EncoderStamp, Error, ImageEncoder, ImageStager, Modality, ModelName, ModelSpec, Precision,
+    Preprocessor, Provider, Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency, catalog,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::OnceCell;
@@ -23,16 +23,51 @@ use tokio::task::spawn_blocking;
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A loaded encoder. Only the scheduler's thread runs it, so the lock is never waited for.
+/// Threads of the scheduler for each session on a GPU: while the batch of one runs, the others make theirs. With two, an
+/// H100 waits for a quarter of the time where batches are large.
+const WORKERS_ON_GPU: usize = 3;
+
+/// A loaded encoder.
 pub(crate) struct Encoder {
     /// As [`Model::key`] begins.
     pub(crate) id: u64,
     pub(crate) model: String,
     pub(crate) modality: Modality,
-    pub(crate) session: Mutex<Session>,
-    pub(crate) provider: Provider,
+    /// One for each device; at least one.
+    lanes: Vec<Lane>,
+    /// Most items of a batch: fewer than was asked for where memory was short.
+    pub(crate) max_items: AtomicUsize,
     /// Orders encoders by when they were asked for last.
     last_use: AtomicU64,
+}
+
+/// A session on a device.
+pub(crate) struct Lane {
+    /// Waited for where another batch runs.
+    pub(crate) session: Mutex<Session>,
+    /// Makes batches of images for the session.
+    pub(crate) stager: Option<Arc<ImageStager>>,
+    provider: Provider,
+}
+
+impl Encoder {
+    /// The session that a worker of the scheduler runs.
+    pub(crate) fn lane(&self, worker: usize) -> &Lane {
+        &self.lanes[worker % self.lanes.len()]
+    }
+
+    /// How many workers may run it at a time.
+    pub(crate) fn workers(&self) -> usize {
+        match self.lanes[0].provider {
+            Provider::Cpu => self.lanes.len(),
+            Provider::Cuda(_) => WORKERS_ON_GPU * self.lanes.len(),
+        }
+    }
+
+    /// The devices, separated by commas.
+    fn providers(&self) -> String {
+        self.lanes.iter().map(|lane| lane.provider.to_string()).collect::<Vec<_>>().join(",")
+    }
 }
 
 pub(crate) enum Session {
@@ -48,6 +83,7 @@ pub(crate) struct Model {
     /// Of all models that this process has read.
     number: u64,
     options: SessionOptions,
+    devices: Devices,
     /// Of the files of each encoder, as they were when the model was read.
     stamps: [Option<EncoderStamp>; 2],
     library: PathBuf,
@@ -86,10 +122,12 @@ impl Model {
             preprocessor: Preprocessor::new(&spec).with_reading(reading(config)),
             number: NUMBERS.fetch_add(1, Relaxed),
             options: SessionOptions {
-                device: Device::from_str(&config.device)?,
                 threads: config.threads as usize,
                 precision,
+                max_gpu_memory: config.max_gpu_memory,
+                ..SessionOptions::default()
             },
+            devices: Devices::from_str(&config.device)?,
             library: config.onnxruntime_library.clone(),
             text: Slot::default(),
             image: Slot::default(),
@@ -140,33 +178,72 @@ impl Model {
         self.check_files(modality)?;
         let (began, before) = (Instant::now(), process::resident_bytes());
         let runtime = Runtime::init(&self.library)?;
-        let (session, provider, note) = match modality {
-            Modality::Text => {
-                let encoder = TextEncoder::load(&self.spec, &self.options, &runtime)?;
-                let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
-                (Session::Text(encoder), provider, note)
-            }
-            Modality::Image => {
-                let encoder = ImageEncoder::load(&self.spec, &self.options, &runtime)?;
-                let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
-                (Session::Image(encoder), provider, note)
-            }
+        let (lanes, note) = self.open_all(modality, &runtime)?;
+        let encoder = Encoder {
+            id: self.id(modality),
+            model: self.spec.name.to_string(),
+            modality,
+            lanes,
+            max_items: AtomicUsize::new(usize::MAX),
+            last_use: AtomicU64::default(),
         };
         process::trim_memory();
         let (took, memory) = (began.elapsed(), process::resident_bytes().saturating_sub(before));
         log_info!(
-            "loaded the {} encoder of model \"{}\" ({}) on {provider} in {} ms, {} MiB{}",
+            "loaded the {} encoder of model \"{}\" ({}) on {} in {} ms, {} MiB{}",
             modality.name(),
             self.spec.name,
             self.options.precision,
+            encoder.providers(),
             took.as_millis(),
             mebibytes(memory),
             note.map(|note| format!("; {note}")).unwrap_or_default(),
         );
-        let model = self.spec.name.to_string();
-        stats.encoders.loaded(&model, modality, &provider.to_string(), took, memory);
-        let (session, last_use) = (Mutex::new(session), AtomicU64::default());
-        Ok(Arc::new(Encoder { id: self.id(modality), model, modality, session, provider, last_use }))
+        stats.encoders.loaded(&encoder.model, modality, &encoder.providers(), took, memory);
+        Ok(Arc::new(encoder))
+    }
+
+    /// Opens a session of an encoder on each device, and says why it is on the CPU where that was not asked for.
+    fn open_all(&self, modality: Modality, runtime: &Runtime) -> Result<(Vec<Lane>, Option<String>)> {
+        let mut lanes = Vec::new();
+        match &self.devices {
+            Devices::Each(devices) => {
+                let mut why = None;
+                for device in devices {
+                    let (lane, note) = self.open(modality, *device, runtime)?;
+                    lanes.push(lane);
+                    why = note;
+                }
+                Ok((lanes, why))
+            }
+            Devices::AllCuda => loop {
+                match self.open(modality, Device::Cuda(lanes.len() as u32), runtime) {
+                    Ok((lane, _)) => lanes.push(lane),
+                    // Their numbers have no gaps.
+                    Err(Error::DeviceUnavailable { .. }) if !lanes.is_empty() => return Ok((lanes, None)),
+                    Err(error) => return Err(error),
+                }
+            },
+        }
+    }
+
+    /// Opens a session of an encoder, and says why it is on the CPU where that was not asked for.
+    fn open(&self, modality: Modality, device: Device, runtime: &Runtime) -> Result<(Lane, Option<String>)> {
+        let options = &SessionOptions { device, ..self.options };
+        let (session, stager, provider, note) = match modality {
+            Modality::Text => {
+                let encoder = TextEncoder::load(&self.spec, options, runtime)?;
+                let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
+                (Session::Text(encoder), None, provider, note)
+            }
+            Modality::Image => {
+                let encoder = ImageEncoder::load(&self.spec, options, runtime)?;
+                let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
+                let stager = encoder.stager();
+                (Session::Image(encoder), Some(stager), provider, note)
+            }
+        };
+        Ok((Lane { session: Mutex::new(session), stager, provider }, note))
     }
 }
 
@@ -396,7 +473,7 @@ impl Models {
             for modality in [Modality::Text, Modality::Image] {
                 if let Some(encoder) = model.slot(modality).get() {
                     info.loaded.push(modality.name().to_owned());
-                    providers.push(encoder.provider.to_string());
+                    providers.push(encoder.providers());
                 }
             }
             providers.dedup();

@@ -72,8 +72,9 @@ impl Service {
             }
         }
         let what_models_hold = |config: &Config| {
-            let Config { model_roots, device, precision, .. } = config.clone();
-            (model_roots, device, precision, config.threads, config.transparency, config.apply_orientation)
+            let Config { model_roots, device, precision, max_gpu_memory, .. } = config.clone();
+            let reading = (config.transparency, config.apply_orientation);
+            (model_roots, device, precision, max_gpu_memory, config.threads, reading)
         };
         let reload = what_models_hold(&config) != what_models_hold(&before);
         if reload {

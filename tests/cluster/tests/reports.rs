@@ -51,7 +51,7 @@ fn settings() {
     comes_to_say(
         &cluster,
         text,
-        "58000: \"tpu\" is not a device (auto, cpu, cuda, cuda:N)\nHINT: Correct clip_search.device.",
+        "58000: \"tpu\" is not a device (auto, cpu, cuda, cuda:N, cuda:N,cuda:M, cuda:all)\nHINT: Correct clip_search.device.",
     );
     cluster.reconfigure(&[("clip_search.device", "cpu"), ("clip_search.max_image_pixels", "100")]);
     comes_to_say(

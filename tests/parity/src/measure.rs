@@ -42,7 +42,8 @@ impl Meter {
     /// If it or the ONNX Runtime cannot be used.
     pub fn new() -> Result<Self> {
         let spec = spec();
-        let options = SessionOptions { device: Device::Cpu, threads: 1, precision: Precision::Fp32 };
+        let options =
+            SessionOptions { device: Device::Cpu, threads: 1, precision: Precision::Fp32, ..SessionOptions::default() };
         let encoder = ImageEncoder::load(&spec, &options, &runtime()?)?;
         Ok(Self { preprocessor: Preprocessor::new(&spec), encoder })
     }

@@ -10,6 +10,7 @@ use ort::session::{RunOptions, Session};
 use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
 use super::SessionOptions;
+use super::stage::ImageStager;
 use crate::cancel::Cancel;
 use crate::device::{Device, Provider};
 use crate::error::{Error, Result, shorten};
@@ -80,6 +81,11 @@ impl Graph {
         Ok(Input { name: outlet.name().to_owned(), element: *ty, shape })
     }
 
+    /// What makes batches of images for this graph.
+    pub fn stager(&self, element: TensorElementType, fixed: Option<usize>) -> Result<ImageStager> {
+        ImageStager::new(&self.spec, &self.session, self.provider, element, fixed)
+    }
+
     /// A [`Error::BadModel`] about the graph.
     pub fn bad(&self, reason: impl Into<String>) -> Error {
         self.spec.bad(&self.file, reason)
@@ -88,7 +94,7 @@ impl Graph {
     /// Runs the graph and appends one normalised vector for each of the first `items` rows of its output.
     pub fn run(
         &mut self,
-        inputs: &[(String, DynValue)],
+        inputs: &[(&str, &DynValue)],
         items: usize,
         cancel: &Cancel,
         vectors: &mut Vec<Vec<f32>>,
@@ -110,10 +116,10 @@ impl Graph {
     }
 
     /// Binds the one output that is wanted, so that the others are not copied from the device.
-    fn run_session(&mut self, inputs: &[(String, DynValue)], options: &RunOptions) -> ort::Result<Vec<f32>> {
+    fn run_session(&mut self, inputs: &[(&str, &DynValue)], options: &RunOptions) -> ort::Result<Vec<f32>> {
         let mut binding = self.session.create_binding()?;
         for (name, value) in inputs {
-            binding.bind_input(name.as_str(), value)?;
+            binding.bind_input(*name, value)?;
         }
         let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
         binding.bind_output_to_device(self.output.as_str(), &memory)?;
@@ -168,7 +174,7 @@ fn open(
     };
     let mut builder = configured().map_err(|error| inference(spec, &error.to_string()))?;
     if let Provider::Cuda(number) = provider {
-        builder = with_cuda(builder, number)?;
+        builder = with_cuda(builder, number, options.max_gpu_memory)?;
     }
     builder.commit_from_file(&path).map_err(|error| {
         let said = explain(&error.to_string());
@@ -180,20 +186,25 @@ fn open(
     })
 }
 
-fn with_cuda(builder: SessionBuilder, number: u32) -> Result<SessionBuilder> {
+fn with_cuda(builder: SessionBuilder, number: u32, max_memory: u64) -> Result<SessionBuilder> {
     if !CUDA::is_available().unwrap_or(false) {
         return Err(unavailable(number, "the ONNX Runtime library was built without CUDA"));
     }
-    let cuda = CUDA::default()
+    let mut cuda = CUDA::default()
         .with_device_id(number as i32)
         .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
         // The exhaustive search, the default, takes seconds for each new shape.
         .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
         // Ten bits of mantissa are too few for the parity that this crate promises in fp32.
         .with_tf32(false)
-        .build()
-        .error_on_failure();
-    builder.with_execution_providers([cuda]).map_err(|error| unavailable(number, &explain(&error.to_string())))
+        // Layer normalisation of fp16 values in fp32, also where it is fused with the addition before it.
+        .with_skip_layer_norm_strict_mode(true);
+    if max_memory > 0 {
+        cuda = cuda.with_memory_limit(usize::try_from(max_memory).unwrap_or(usize::MAX));
+    }
+    builder
+        .with_execution_providers([cuda.build().error_on_failure()])
+        .map_err(|error| unavailable(number, &explain(&error.to_string())))
 }
 
 fn unavailable(number: u32, reason: &str) -> Error {
@@ -228,7 +239,7 @@ fn is_out_of_memory(said: &str) -> bool {
         .any(|words| said.contains(words))
 }
 
-fn inference(spec: &ModelSpec, said: &str) -> Error {
+pub(super) fn inference(spec: &ModelSpec, said: &str) -> Error {
     let (model, reason) = (spec.name.to_string(), shorten(said, 1000));
     if is_out_of_memory(said) { Error::OutOfMemory { model, reason } } else { Error::Inference { model, reason } }
 }

@@ -1,14 +1,16 @@
 //! The image encoder: preprocessed images to embeddings.
 
-use half::f16;
+use std::sync::Arc;
+
 use ndarray::ArrayView3;
-use ort::value::{DynValue, Tensor, TensorElementType};
+use ort::value::TensorElementType;
 
 use super::SessionOptions;
-use super::graph::{Graph, Input};
+use super::graph::Graph;
+use super::stage::{ImageStager, StagedImages};
 use crate::cancel::Cancel;
 use crate::device::Provider;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::runtime::Runtime;
 use crate::spec::{Modality, ModelSpec};
 
@@ -16,16 +18,18 @@ use crate::spec::{Modality, ModelSpec};
 #[derive(Debug)]
 pub struct ImageEncoder {
     graph: Graph,
-    input: Input,
+    /// The name of its input.
+    input: String,
+    stager: Arc<ImageStager>,
 }
 
 impl ImageEncoder {
     /// Loads the image encoder of a model.
     ///
     /// # Errors
-    /// [`Error::DeviceUnavailable`] where the device that the options name cannot be had; [`Error::NoSuchPrecision`];
-    /// [`Error::BadModel`] where the file cannot be loaded, or wants or answers something unknown;
-    /// [`Error::OutOfMemory`].
+    /// [`crate::Error::DeviceUnavailable`] where the device that the options name cannot be had;
+    /// [`crate::Error::NoSuchPrecision`]; [`crate::Error::BadModel`] where the file cannot be loaded, or wants or answers
+    /// something unknown; [`crate::Error::OutOfMemory`].
     pub fn load(spec: &ModelSpec, options: &SessionOptions, runtime: &Runtime) -> Result<ImageEncoder> {
         let graph = Graph::load(spec, Modality::Image, options, runtime)?;
         let mut inputs = graph.inputs()?;
@@ -49,36 +53,36 @@ impl ImageEncoder {
                 shape.join(" x ")
             )));
         }
-        Ok(ImageEncoder { graph, input })
+        let stager = Arc::new(graph.stager(input.element, input.shape[0])?);
+        Ok(ImageEncoder { graph, input: input.name, stager })
     }
 
     /// The embeddings of images, each (3, height, width) from [`crate::Preprocessor::run`]: one L2-normalised vector of
     /// [`ModelSpec::dimension`] values per image, in their order.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; [`Error::Inference`], also where an image has another shape, [`Error::OutOfMemory`] and
-    /// [`Error::BadEmbedding`], for the whole batch.
+    /// [`crate::Error::Cancelled`]; [`crate::Error::Inference`], also where an image has another shape,
+    /// [`crate::Error::OutOfMemory`] and [`crate::Error::BadEmbedding`], for the whole batch.
     pub fn embed(&mut self, batch: &[ArrayView3<'_, f32>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
-        let image = &self.graph.spec.image;
-        let shape = [3, image.height as usize, image.width as usize];
-        if let Some(image) = batch.iter().find(|image| image.shape() != shape) {
-            let reason = format!("an image has the shape {:?}, not {shape:?}", image.shape());
-            return Err(Error::Inference { model: self.graph.spec.name.to_string(), reason });
-        }
-        let fixed = self.input.shape[0];
-        let mut vectors = Vec::with_capacity(batch.len());
-        for part in batch.chunks(fixed.unwrap_or(batch.len()).max(1)) {
-            // Where the graph fixes the batch size, missing images are copies of the first.
-            let rows = fixed.unwrap_or(part.len());
-            let images = || (0..rows).map(|row| part.get(row).unwrap_or(&part[0]));
-            let shape = [rows, shape[0], shape[1], shape[2]];
-            let mut values = Vec::with_capacity(shape.iter().product());
-            images().for_each(|image| values.extend(image.iter()));
-            let value = tensor(shape, values, self.input.element)
-                .map_err(|error| self.graph.bad(format!("pixel_values: {error}")))?;
-            self.graph.run(&[(self.input.name.clone(), value)], part.len(), cancel, &mut vectors)?;
+        let staged = self.stager.stage(batch)?;
+        self.run(&staged, cancel)
+    }
+
+    /// The embeddings of images that were staged by [`ImageEncoder::stager`].
+    ///
+    /// # Errors
+    /// Those of [`ImageEncoder::embed`].
+    pub fn run(&mut self, staged: &StagedImages, cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
+        let mut vectors = Vec::new();
+        for (value, items) in &staged.runs {
+            self.graph.run(&[(self.input.as_str(), value)], *items, cancel, &mut vectors)?;
         }
         Ok(vectors)
+    }
+
+    /// What makes batches for this encoder.
+    pub fn stager(&self) -> Arc<ImageStager> {
+        Arc::clone(&self.stager)
     }
 
     /// The execution provider that runs the encoder.
@@ -90,14 +94,4 @@ impl ImageEncoder {
     pub fn note(&self) -> Option<&str> {
         self.graph.note()
     }
-}
-
-fn tensor(shape: [usize; 4], values: Vec<f32>, element: TensorElementType) -> ort::Result<DynValue> {
-    Ok(match element {
-        TensorElementType::Float16 => {
-            let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
-            Tensor::from_array((shape, values))?.into_dyn()
-        }
-        _ => Tensor::from_array((shape, values))?.into_dyn(),
-    })
 }

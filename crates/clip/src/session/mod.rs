@@ -2,9 +2,11 @@
 
 mod graph;
 mod image;
+mod stage;
 mod text;
 
 pub use self::image::ImageEncoder;
+pub use stage::{ImageStager, StagedImages};
 pub use text::TextEncoder;
 
 use crate::device::{Device, Precision};
@@ -18,6 +20,8 @@ pub struct SessionOptions {
     pub threads: usize,
     /// Which of the model's files is loaded.
     pub precision: Precision,
+    /// Most bytes of a GPU's memory that the session may take for weights and intermediate values; 0 is no limit.
+    pub max_gpu_memory: u64,
 }
 
 impl SessionOptions {

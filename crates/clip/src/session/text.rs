@@ -4,6 +4,7 @@ use ort::value::{DynValue, Tensor, TensorElementType};
 
 use super::SessionOptions;
 use super::graph::{Graph, Input};
+use super::stage::padded_rows;
 use crate::cancel::Cancel;
 use crate::device::Provider;
 use crate::error::{Error, Result};
@@ -109,8 +110,14 @@ impl TextEncoder {
     /// Runs the graph once. Where it fixes the batch size, missing texts are copies of the first.
     fn embed_part(&mut self, part: &[&[u32]], cancel: &Cancel, vectors: &mut Vec<Vec<f32>>) -> Result<()> {
         let longest = part.iter().map(|ids| ids.len()).max().unwrap_or(1);
-        let length = self.length.unwrap_or(longest);
-        let rows = self.batch.unwrap_or(part.len());
+        let on_cuda = matches!(self.graph.provider(), Provider::Cuda(_));
+        let length = self.length.unwrap_or(if on_cuda {
+            // Matrices whose sides are multiples of eight are what its matrix units multiply.
+            longest.next_multiple_of(8).min(self.graph.spec.context_length)
+        } else {
+            longest
+        });
+        let rows = self.batch.unwrap_or(if on_cuda { padded_rows(part.len()) } else { part.len() });
         let texts = || (0..rows).map(|row| part.get(row).copied().unwrap_or(part[0]));
         let pad = self.graph.spec.tokens.pad;
         let mut values = Vec::with_capacity(self.inputs.len());
@@ -123,8 +130,9 @@ impl TextEncoder {
             };
             let value = tensor([rows, length], numbers, input.element)
                 .map_err(|error| self.graph.bad(format!("{}: {error}", input.name)))?;
-            values.push((input.name.clone(), value));
+            values.push((input.name.as_str(), value));
         }
+        let values: Vec<(&str, &DynValue)> = values.iter().map(|(name, value)| (*name, value)).collect();
         self.graph.run(&values, part.len(), cancel, vectors)
     }
 

@@ -81,7 +81,7 @@ pub fn runtime() -> Runtime {
 }
 
 pub fn on_cpu(precision: Precision) -> SessionOptions {
-    SessionOptions { device: Device::Cpu, threads: 1, precision }
+    SessionOptions { device: Device::Cpu, threads: 1, precision, ..SessionOptions::default() }
 }
 
 /// A copy of the golden model that a test may change.

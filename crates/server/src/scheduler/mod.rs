@@ -1,4 +1,4 @@
-//! What waits for the device, and the one thread that runs it.
+//! What waits for the devices, and the threads that run them.
 //!
 //! ```text
 //! queue   what waits: jobs by class and age, equal inputs once; fills batches
@@ -9,6 +9,9 @@
 //! batches across connections. Requests of few items go before large ones, so that a person searching does not wait for
 //! a job that embeds a million images; and no run takes longer than a step, as far as what was measured tells, so that
 //! a new request waits for one step at most.
+//!
+//! On the CPU there is one thread. Each CUDA device has three: while the batch of one runs, the others make theirs, so
+//! that images are copied to the device beside computation. Batches of one session never run at the same time.
 
 mod pace;
 mod queue;
@@ -16,7 +19,7 @@ mod queue;
 pub(crate) use queue::{Class, Key};
 
 use crate::log_warning;
-use crate::models::{Encoder, Session};
+use crate::models::{Encoder, Lane, Session};
 use crate::prepare::Input;
 use crate::stats::Stats;
 use clip::{Cancel, Error, Result};
@@ -50,11 +53,28 @@ struct Work {
 #[derive(Default)]
 struct State {
     queue: Queue<Work, Reply>,
-    cancel: Cancel,
+    /// Of the batches that have begun.
+    cancels: HashMap<u64, Cancel>,
+    /// Of the encoders.
+    paces: HashMap<u64, Pace>,
+    turn: Turn,
     tickets: u64,
+    /// Threads that were started.
+    workers: usize,
 }
 
-/// The queue and its thread.
+/// A batch that a worker has taken.
+struct Batch {
+    number: u64,
+    class: Class,
+    encoder: Arc<Encoder>,
+    inputs: Vec<(Key, Arc<Input>)>,
+    /// Of the longest text; 1 where they are images.
+    tokens: usize,
+    cancel: Cancel,
+}
+
+/// The queue and its threads.
 pub(crate) struct Scheduler {
     shared: Arc<Shared>,
 }
@@ -75,17 +95,65 @@ impl Shared {
     fn step(&self) -> Duration {
         Duration::from_millis(self.step_ms.load(Relaxed))
     }
+
+    /// Starts threads until there are so many. They never end.
+    fn start_workers(shared: &Arc<Self>, wanted: usize) -> std::io::Result<()> {
+        let mut state = shared.lock();
+        while state.workers < wanted {
+            let (worker, number) = (Arc::clone(shared), state.workers);
+            std::thread::Builder::new()
+                .name(format!("device-{number}"))
+                .spawn(move || run_for_ever(&worker, number))?;
+            state.workers += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes the next batch that this worker may run, if there is one.
+    fn take(&self, state: &mut State, worker: usize) -> Option<Batch> {
+        let class = state.turn.next(state.queue.waiting(), self.step())?;
+        let encoder = Arc::clone(&state.queue.head(class)?.work.encoder);
+        if worker >= encoder.workers() {
+            return None;
+        }
+        let pace = state.paces.entry(encoder.id).or_default();
+        let max_items = self.max_batch.load(Relaxed).min(encoder.max_items.load(Relaxed));
+        let limits = Limits { max_items, max_units: pace.units(self.step()) };
+        let (mut inputs, mut tokens, now) = (Vec::new(), 0, Instant::now());
+        let number = state.queue.start(class, limits, |job| {
+            self.stats.queue.record(now - job.work.queued);
+            tokens = tokens.max(job.tokens.unwrap_or(1));
+            inputs.push((job.key, Arc::clone(&job.work.input)));
+        })?;
+        let cancel = Cancel::new();
+        state.cancels.insert(number, cancel.clone());
+        Some(Batch { number, class, encoder, inputs, tokens, cancel })
+    }
+
+    /// Answers those who wait for a batch that took so long on the device.
+    fn finish(&self, batch: &Batch, outcomes: Vec<Outcome>, took: Duration) {
+        let mut state = self.lock();
+        state.cancels.remove(&batch.number);
+        if !batch.cancel.is_cancelled() {
+            state.paces.entry(batch.encoder.id).or_default().learn(batch.inputs.len() * batch.tokens, took);
+        }
+        answer(state.queue.finish(batch.number), &batch.inputs, outcomes);
+        let (interactive, bulk) = state.queue.waiting();
+        let others_wait = match batch.class {
+            Class::Interactive => bulk > 0,
+            Class::Bulk => interactive > 0,
+        };
+        if others_wait {
+            state.turn.ran(batch.class, took);
+        }
+    }
 }
 
 impl Scheduler {
     pub(crate) fn start(stats: Arc<Stats>) -> Self {
         let (max_batch, step_ms) = (AtomicUsize::new(1), AtomicU64::new(1));
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), stats, max_batch, step_ms });
-        let device = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("device".to_owned())
-            .spawn(move || run_for_ever(&device))
-            .expect("a thread at the start of the process");
+        Shared::start_workers(&shared, 1).expect("a thread at the start of the process");
         Self { shared }
     }
 
@@ -147,6 +215,9 @@ impl Ticket {
         items: Vec<(Key, usize, Input)>,
         mut room: Option<OwnedSemaphorePermit>,
     ) {
+        if let Err(error) = Shared::start_workers(&self.shared, encoder.workers()) {
+            log_warning!("could not start a thread, going on with fewer: {error}");
+        }
         let queued = Instant::now();
         let mut state = self.shared.lock();
         for (key, place, input) in items {
@@ -168,7 +239,7 @@ impl Ticket {
             self.waiting += 1;
         }
         drop(state);
-        self.shared.work.notify_one();
+        self.shared.work.notify_all();
     }
 
     /// The next item that is done; `None` when all are.
@@ -185,51 +256,33 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         let jobs = std::mem::take(&mut self.jobs);
-        if state.queue.leave(self.number, jobs) {
-            state.cancel.cancel();
+        for batch in state.queue.leave(self.number, jobs) {
+            if let Some(cancel) = state.cancels.get(&batch) {
+                cancel.cancel();
+            }
         }
     }
 }
 
-fn run_for_ever(shared: &Shared) {
-    let (mut paces, mut turn) = (HashMap::<u64, Pace>::new(), Turn::default());
+fn run_for_ever(shared: &Shared, worker: usize) {
     loop {
         let mut state = shared.lock();
-        let class = loop {
-            match turn.next(state.queue.waiting(), shared.step()) {
-                Some(class) => break class,
+        let batch = loop {
+            match shared.take(&mut state, worker) {
+                Some(batch) => break batch,
                 None => state = shared.work.wait(state).expect("no panic while held"),
             }
         };
-        let Some(head) = state.queue.head(class) else { continue };
-        let encoder = Arc::clone(&head.work.encoder);
-        let pace = paces.entry(encoder.id).or_default();
-        let limits = Limits { max_items: shared.max_batch.load(Relaxed), max_units: pace.units(shared.step()) };
-        let (mut inputs, mut tokens, began) = (Vec::new(), 0, Instant::now());
-        state.queue.start(class, limits, |job| {
-            shared.stats.queue.record(began - job.work.queued);
-            tokens = tokens.max(job.tokens.unwrap_or(1));
-            inputs.push((job.key, Arc::clone(&job.work.input)));
-        });
-        let cancel = Cancel::new();
-        state.cancel = cancel.clone();
+        let more = state.queue.waiting() != (0, 0) && state.workers > 1;
         drop(state);
-
-        let outcomes = run_batch(&encoder, &inputs, &cancel, &shared.stats);
-        let took = began.elapsed();
-        if !cancel.is_cancelled() {
-            pace.learn(inputs.len() * tokens, took);
+        if more {
+            // The next may be for a worker that could not run this one.
+            shared.work.notify_all();
         }
-        let mut state = shared.lock();
-        answer(state.queue.finish(), &inputs, outcomes);
-        let (interactive, bulk) = state.queue.waiting();
-        let others_wait = match class {
-            Class::Interactive => bulk > 0,
-            Class::Bulk => interactive > 0,
-        };
-        if others_wait {
-            turn.ran(class, took);
-        }
+        let inputs: Vec<&Input> = batch.inputs.iter().map(|(_, input)| &**input).collect();
+        let mut took = Duration::ZERO;
+        let outcomes = run_batch(&batch.encoder, worker, &inputs, &batch.cancel, &shared.stats, &mut took);
+        shared.finish(&batch, outcomes, took);
     }
 }
 
@@ -250,41 +303,78 @@ fn answer(
     }
 }
 
-fn run_batch(encoder: &Encoder, inputs: &[(Key, Arc<Input>)], cancel: &Cancel, stats: &Stats) -> Vec<Outcome> {
-    let all: Vec<&Input> = inputs.iter().map(|(_, input)| &**input).collect();
-    match run(encoder, &all, cancel, stats) {
-        Ok(vectors) => vectors.into_iter().map(|vector| Ok(vector.into())).collect(),
-        Err(error) if all.len() == 1 || cancel.is_cancelled() => vec![Err(error); all.len()],
-        // One input may be what the model failed on: the others shall not suffer for it.
-        Err(_) => {
-            let alone = |input| Ok(run(encoder, &[input], cancel, stats)?.swap_remove(0).into());
-            all.into_iter().map(alone).collect()
+/// Runs a batch, in parts where it has to be; adds to `took` how long the device was held.
+fn run_batch(
+    encoder: &Encoder,
+    worker: usize,
+    inputs: &[&Input],
+    cancel: &Cancel,
+    stats: &Stats,
+    took: &mut Duration,
+) -> Vec<Outcome> {
+    let mut run_part = |part: &[&Input]| run_batch(encoder, worker, part, cancel, stats, took);
+    match run(encoder, encoder.lane(worker), inputs, cancel, stats) {
+        (Ok(vectors), spent) => {
+            *took += spent;
+            vectors.into_iter().map(|vector| Ok(vector.into())).collect()
         }
+        (Err(error), _) if inputs.len() == 1 || cancel.is_cancelled() => vec![Err(error); inputs.len()],
+        (Err(Error::OutOfMemory { .. }), _) => {
+            let half = inputs.len().div_ceil(2);
+            if encoder.max_items.fetch_min(half, Relaxed) > half {
+                log_warning!(
+                    "memory is short for {} items at a time: the {} encoder of model \"{}\" goes on with {half} until it \
+                     is loaded again",
+                    inputs.len(),
+                    encoder.modality.name(),
+                    encoder.model,
+                );
+            }
+            let (first, second) = inputs.split_at(half);
+            [run_part(first), run_part(second)].concat()
+        }
+        // One input may be what the model failed on: the others shall not suffer for it.
+        (Err(_), _) => inputs.iter().flat_map(|input| run_part(&[*input])).collect(),
     }
 }
 
-fn run(encoder: &Encoder, inputs: &[&Input], cancel: &Cancel, stats: &Stats) -> Result<Vec<Vec<f32>>> {
+/// Runs a batch once. The time is that in which the device was held.
+fn run(
+    encoder: &Encoder,
+    lane: &Lane,
+    inputs: &[&Input],
+    cancel: &Cancel,
+    stats: &Stats,
+) -> (Result<Vec<Vec<f32>>>, Duration) {
+    let mut began = Instant::now();
     let embed = || {
         // A panic while the lock was held left a session that has to be trusted or lost; ONNX Runtime keeps no state
         // between runs.
-        let mut session = encoder.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &mut *session {
-            Session::Text(text) => {
+        let lock = || lane.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let staged = match &lane.stager {
+            Some(stager) => {
+                let pixels: Vec<_> = inputs.iter().filter_map(|input| input.pixels()).collect();
+                Some(stager.stage(&pixels)?)
+            }
+            None => None,
+        };
+        let mut session = lock();
+        began = Instant::now();
+        match (&mut *session, staged) {
+            (Session::Image(image), Some(staged)) => image.run(&staged, cancel),
+            (Session::Image(_), None) => Ok(Vec::new()),
+            (Session::Text(text), _) => {
                 let ids: Vec<&[u32]> = inputs.iter().filter_map(|input| input.ids()).collect();
                 text.embed(&ids, cancel)
-            }
-            Session::Image(image) => {
-                let pixels: Vec<_> = inputs.iter().filter_map(|input| input.pixels()).collect();
-                image.embed(&pixels, cancel)
             }
         }
     };
     let failed = |reason: String| Error::Inference { model: encoder.model.clone(), reason };
-    let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(embed)).unwrap_or_else(|_| {
         log_warning!("a run of model \"{}\" panicked", encoder.model);
         Err(failed("the run panicked".to_owned()))
     });
+    let took = began.elapsed();
     let outcome = match outcome {
         Ok(vectors) if vectors.len() != inputs.len() => {
             Err(failed(format!("{} vectors came back for {} inputs", vectors.len(), inputs.len())))
@@ -292,6 +382,6 @@ fn run(encoder: &Encoder, inputs: &[&Input], cancel: &Cancel, stats: &Stats) -> 
         other => other,
     };
     let embedded = if outcome.is_ok() { inputs.len() } else { 0 };
-    stats.ran(encoder, inputs.len(), embedded, began.elapsed(), outcome.is_err() && !cancel.is_cancelled());
-    outcome
+    stats.ran(encoder, inputs.len(), embedded, took, outcome.is_err() && !cancel.is_cancelled());
+    (outcome, took)
 }

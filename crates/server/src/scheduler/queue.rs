@@ -58,8 +58,8 @@ pub(super) struct Queue<T, R> {
     interactive: BTreeMap<u64, Job<T, R>>,
     bulk: BTreeMap<u64, Job<T, R>>,
     by_key: HashMap<Key, u64>,
-    /// The batch on the device.
-    running: Option<Running<T, R>>,
+    /// The batches that have begun, by number.
+    running: BTreeMap<u64, Running<T, R>>,
     next: u64,
 }
 
@@ -73,7 +73,7 @@ struct Running<T, R> {
 impl<T, R> Default for Queue<T, R> {
     fn default() -> Self {
         let (interactive, bulk, by_key) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
-        Self { interactive, bulk, by_key, running: None, next: 0 }
+        Self { interactive, bulk, by_key, running: BTreeMap::new(), next: 0 }
     }
 }
 
@@ -87,8 +87,8 @@ impl<T, R> Queue<T, R> {
         {
             self.interactive.insert(number, job);
         }
-        let running = self.running.as_mut().filter(|running| !running.given_up);
-        let running = running.and_then(|running| running.jobs.get_mut(&number));
+        let mut running = self.running.values_mut().filter(|running| !running.given_up);
+        let running = running.find_map(|running| running.jobs.get_mut(&number));
         let queued = self.interactive.get_mut(&number).or_else(|| self.bulk.get_mut(&number));
         match queued.or(running) {
             Some(job) => {
@@ -111,10 +111,9 @@ impl<T, R> Queue<T, R> {
         number
     }
 
-    /// Takes a ticket's waiters out of these jobs, and jobs that nobody waits for out of the queue. True where the
-    /// batch on the device lost the last of those who waited for it.
-    pub fn leave(&mut self, ticket: u64, jobs: impl IntoIterator<Item = u64>) -> bool {
-        let before = self.running.as_ref().is_some_and(|running| !running.given_up);
+    /// Takes a ticket's waiters out of these jobs, and jobs that nobody waits for out of the queue. Returns the batches
+    /// that have begun and lost the last of those who waited for them.
+    pub fn leave(&mut self, ticket: u64, jobs: impl IntoIterator<Item = u64>) -> Vec<u64> {
         for number in jobs {
             for queue in [&mut self.interactive, &mut self.bulk] {
                 let Some(job) = queue.get_mut(&number) else { continue };
@@ -125,13 +124,18 @@ impl<T, R> Queue<T, R> {
                     forget(&mut self.by_key, &key, number);
                 }
             }
-            if let Some(job) = self.running.as_mut().and_then(|running| running.jobs.get_mut(&number)) {
+            if let Some(job) = self.running.values_mut().find_map(|running| running.jobs.get_mut(&number)) {
                 job.waiters.retain(|waiter| waiter.ticket != ticket);
             }
         }
-        let Some(running) = &mut self.running else { return false };
-        running.given_up |= running.jobs.values().all(|job| job.waiters.is_empty());
-        before && running.given_up
+        let mut given_up = Vec::new();
+        for (batch, running) in &mut self.running {
+            if !running.given_up && running.jobs.values().all(|job| job.waiters.is_empty()) {
+                running.given_up = true;
+                given_up.push(*batch);
+            }
+        }
+        given_up
     }
 
     /// Jobs that wait, of each class.
@@ -144,11 +148,12 @@ impl<T, R> Queue<T, R> {
         self.queue(class).values().next()
     }
 
-    /// Makes the next batch the one on the device: the oldest job of this class, and those of the same encoder that fit
-    /// beside it, as long as the oldest and, of texts, such as are of similar length. Where it is the turn of bulk,
-    /// interactive jobs of the encoder ride along. Hands each job of the batch to `each`.
-    pub fn start(&mut self, class: Class, limits: Limits, mut each: impl FnMut(&Job<T, R>)) {
-        let Some(head) = self.head(class) else { return };
+    /// Begins the next batch: the oldest job of this class, and those of the same encoder that fit beside it, as long as
+    /// the oldest and, of texts, such as are of similar length. Where it is the turn of bulk, interactive jobs of the
+    /// encoder ride along. Hands each job of the batch to `each`, and returns the batch's number, where there is a job of
+    /// this class.
+    pub fn start(&mut self, class: Class, limits: Limits, mut each: impl FnMut(&Job<T, R>)) -> Option<u64> {
+        let head = self.head(class)?;
         let encoder = head.encoder;
         let mut chosen = Batch::new(limits);
         let length = head.tokens;
@@ -169,13 +174,16 @@ impl<T, R> Queue<T, R> {
             each(&job);
             jobs.insert(number, job);
         }
-        self.running = Some(Running { jobs, given_up: false });
+        let batch = self.next;
+        self.next += 1;
+        self.running.insert(batch, Running { jobs, given_up: false });
+        Some(batch)
     }
 
-    /// The jobs of the batch that was on the device, each with its number; they need not be in the order in which
-    /// [`Queue::start`] handed them out.
-    pub fn finish(&mut self) -> BTreeMap<u64, Job<T, R>> {
-        let jobs = self.running.take().map(|running| running.jobs).unwrap_or_default();
+    /// The jobs of a batch that has run, each with its number; they need not be in the order in which [`Queue::start`]
+    /// handed them out.
+    pub fn finish(&mut self, batch: u64) -> BTreeMap<u64, Job<T, R>> {
+        let jobs = self.running.remove(&batch).map(|running| running.jobs).unwrap_or_default();
         for (number, job) in &jobs {
             forget(&mut self.by_key, &job.key, *number);
         }

@@ -146,7 +146,7 @@ pub fn embeddings(response: Response) -> Vec<Vec<f32>> {
 }
 
 /// So many images that decode the same and are not equal: what follows the end of a PNG does not count.
-pub fn images(count: usize) -> Vec<Vec<u8>> {
+pub fn image_files(count: usize) -> Vec<Vec<u8>> {
     let image = std::fs::read(workspace().join("tests/golden/images/exact.png")).unwrap();
     (0..count).map(|number| [&image[..], &number.to_le_bytes()].concat()).collect()
 }

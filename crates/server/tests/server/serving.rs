@@ -1,7 +1,7 @@
 //! Many clients, one device: who is served when, what is done once, and what is bounded.
 
 use crate::common::{
-    MODEL, Server, ask, config, embeddings, images, receive, send, statistics, texts, until, workspace,
+    MODEL, Server, ask, config, embeddings, image_files, images, receive, send, statistics, texts, until, workspace,
 };
 use protocol::{Config, ErrorClass, Kind, Request, Response};
 use std::io::{BufRead, BufReader, Write};
@@ -36,7 +36,7 @@ fn a_cache_of_no_size_is_none() {
 fn equal_images_are_run_once() {
     let server = Server::start(&config());
     let mut client = server.connect();
-    let one = images(1).remove(0);
+    let one = image_files(1).remove(0);
     let found = embeddings(ask(&mut client, &images(vec![one; 8])));
     assert!(found.iter().all(|vector| *vector == found[0]));
     let after = statistics(&mut client);
@@ -49,7 +49,7 @@ fn a_search_passes_bulk() {
     let server = Server::start(&Config { bulk_step_ms: 5, ..config() });
     let (mut bulk, mut search) = (server.connect(), server.connect());
     embeddings(ask(&mut search, &texts(&["warm"])));
-    send(&mut bulk, &images(images(3000)));
+    send(&mut bulk, &images(image_files(3000)));
     until(|| (statistics(&mut search).batch_items > 50).then_some(()));
     for number in 0..10 {
         embeddings(ask(&mut search, &texts(&[&format!("a search, number {number}")])));
@@ -76,7 +76,7 @@ fn bulk_is_not_starved() {
                 }
             });
         }
-        let found = embeddings(ask(&mut bulk, &images(images(500))));
+        let found = embeddings(ask(&mut bulk, &images(image_files(500))));
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(found.len(), 500);
     });
@@ -90,7 +90,8 @@ fn an_answer_that_nobody_reads_yet_takes_no_room() {
     let (mut one, mut two) = (server.connect(), server.connect());
     send(&mut one, &texts(&["a dog"; 10_000]));
     assert_eq!(embeddings(ask(&mut two, &texts(&["a cat"; 2_000]))).len(), 2_000);
-    assert_eq!(statistics(&mut two).queue_bytes, 0);
+    // Where there are many cores, the second request may be the first that is taken in.
+    until(|| (statistics(&mut two).queue_bytes == 0).then_some(()));
     assert_eq!(embeddings(receive(&mut one, Kind::Response)).len(), 10_000, "it was not given up");
 }
 
@@ -102,7 +103,7 @@ fn many_large_jobs_at_once_all_end() {
         for client in 0..12 {
             let mut stream = server.connect();
             scope.spawn(move || {
-                let own = images(300).into_iter().map(|image| [&image[..], &[client]].concat());
+                let own = image_files(300).into_iter().map(|image| [&image[..], &[client]].concat());
                 assert_eq!(embeddings(ask(&mut stream, &images(own))).len(), 300);
             });
         }
@@ -116,7 +117,7 @@ fn who_leaves_takes_his_items_along() {
     let server = Server::start(&config());
     let mut witness = server.connect();
     let mut leaver = server.connect();
-    send(&mut leaver, &images(images(5000)));
+    send(&mut leaver, &images(image_files(5000)));
     until(|| (statistics(&mut witness).batches > 0).then_some(()));
     drop(leaver);
     let after = until(|| Some(statistics(&mut witness)).filter(|s| s.in_flight == 0 && s.queue_items == 0));
@@ -139,8 +140,8 @@ fn connections_are_bounded() {
     );
     assert_eq!(statistics(&mut third).connections_refused, 0);
     // Both at work.
-    send(&mut second, &images(images(3000)));
-    send(&mut third, &images(images(3000)));
+    send(&mut second, &images(image_files(3000)));
+    send(&mut third, &images(image_files(3000)));
     let refused = until(|| match ask(&mut server.connect(), &Request::Models) {
         Response::Failed(failure) => Some(failure),
         // They had not begun, and one of them has made way.
@@ -158,7 +159,7 @@ fn connections_are_bounded() {
 fn bytes_in_the_queue_are_bounded() {
     let server = Server::start(&Config { max_queue_bytes: 1 << 20, ..config() });
     let mut witness = server.connect();
-    let large = || images(images(2000));
+    let large = || images(image_files(2000));
     let (mut one, mut two) = (server.connect(), server.connect());
     send(&mut one, &large());
     until(|| (statistics(&mut witness).in_flight == 1).then_some(()));
@@ -222,7 +223,7 @@ fn memory_is_bounded() {
 fn statistics_begin_anew() {
     let server = Server::start(&config());
     let mut client = server.connect();
-    embeddings(ask(&mut client, &images(images(10))));
+    embeddings(ask(&mut client, &images(image_files(10))));
     let before = statistics(&mut client);
     assert_eq!((before.bulk, before.interactive, before.images_of(MODEL)), (1, 0, 10));
     assert_eq!((before.prepare.total.count, before.queue.total.count), (10, 10));
@@ -262,7 +263,7 @@ fn slow_requests_are_logged() {
 fn an_idle_server_takes_no_processor_time() {
     let server = Server::start(&config());
     let mut client = server.connect();
-    embeddings(ask(&mut client, &images(images(10))));
+    embeddings(ask(&mut client, &images(image_files(10))));
     let ticks = || -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();

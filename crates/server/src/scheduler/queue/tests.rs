@@ -19,10 +19,11 @@ fn text(queue: &mut Plain, class: Class, content: u8, tokens: usize) -> u64 {
     queue.push(job(1, content, Some(tokens), waiter(content.into())), class)
 }
 
-fn started(queue: &mut Plain, class: Class, limits: Limits) -> Vec<usize> {
+/// Begins a batch: its number, and the tokens of its texts.
+fn started(queue: &mut Plain, class: Class, limits: Limits) -> (u64, Vec<usize>) {
     let mut tokens = Vec::new();
-    queue.start(class, limits, |job| tokens.push(job.tokens.unwrap_or(1)));
-    tokens
+    let batch = queue.start(class, limits, |job| tokens.push(job.tokens.unwrap_or(1)));
+    (batch.expect("a job of this class"), tokens)
 }
 
 #[test]
@@ -32,11 +33,11 @@ fn texts_of_similar_length_go_together() {
         text(&mut queue, Class::Bulk, content as u8, tokens);
     }
     let limits = Limits { max_items: 32, max_units: 10_000 };
-    let mut first = started(&mut queue, Class::Bulk, limits);
+    let (batch, mut first) = started(&mut queue, Class::Bulk, limits);
     first.sort_unstable();
     assert_eq!(first, [8, 8, 9, 10]);
-    queue.finish();
-    let mut second = started(&mut queue, Class::Bulk, limits);
+    queue.finish(batch);
+    let (_, mut second) = started(&mut queue, Class::Bulk, limits);
     second.sort_unstable();
     assert_eq!(second, [60, 70, 77]);
 }
@@ -48,7 +49,7 @@ fn padded_tokens_are_bounded() {
         text(&mut queue, Class::Bulk, content, 77);
     });
     let limits = Limits { max_items: 4096, max_units: usize::MAX };
-    assert_eq!(started(&mut queue, Class::Bulk, limits).len(), 32);
+    assert_eq!(started(&mut queue, Class::Bulk, limits).1.len(), 32);
 }
 
 #[test]
@@ -57,9 +58,10 @@ fn a_step_is_no_longer_than_it_may_be_but_has_the_oldest() {
     (0..10).for_each(|content| {
         text(&mut queue, Class::Interactive, content, 77);
     });
-    assert_eq!(started(&mut queue, Class::Interactive, Limits { max_items: 32, max_units: 160 }).len(), 2);
-    queue.finish();
-    assert_eq!(started(&mut queue, Class::Interactive, Limits { max_items: 32, max_units: 1 }).len(), 1);
+    let (batch, first) = started(&mut queue, Class::Interactive, Limits { max_items: 32, max_units: 160 });
+    assert_eq!(first.len(), 2);
+    queue.finish(batch);
+    assert_eq!(started(&mut queue, Class::Interactive, Limits { max_items: 32, max_units: 1 }).1.len(), 1);
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn somebody_who_searches_makes_a_bulk_job_interactive() {
     assert_eq!(queue.waiting(), (0, 1));
     assert_eq!(queue.join(&(1, [7; 32]), Class::Interactive, waiter(100)).unwrap(), number);
     assert_eq!(queue.waiting(), (1, 0));
-    assert!(!queue.leave(7, [number]), "it does not run");
+    assert!(queue.leave(7, [number]).is_empty(), "it does not run");
     assert_eq!(queue.waiting(), (1, 0), "the other one still waits");
     queue.leave(100, [number]);
     assert_eq!(queue.waiting(), (0, 0));
@@ -80,16 +82,33 @@ fn somebody_who_searches_makes_a_bulk_job_interactive() {
 fn a_run_that_nobody_waits_for_is_given_up_and_not_joined() {
     let mut queue = Plain::default();
     let (a, b) = (text(&mut queue, Class::Bulk, 1, 8), text(&mut queue, Class::Bulk, 2, 8));
-    assert_eq!(started(&mut queue, Class::Bulk, LIMITS).len(), 2);
-    assert!(!queue.leave(1, [a]), "somebody waits for the other");
+    let (batch, texts) = started(&mut queue, Class::Bulk, LIMITS);
+    assert_eq!(texts.len(), 2);
+    assert!(queue.leave(1, [a]).is_empty(), "somebody waits for the other");
     assert!(queue.join(&(1, [1; 32]), Class::Bulk, waiter(3)).is_ok(), "it runs all the same");
-    assert!(!queue.leave(2, [b]));
-    assert!(queue.leave(3, [a]), "the last one");
+    assert!(queue.leave(2, [b]).is_empty());
+    assert_eq!(queue.leave(3, [a]), [batch], "the last one");
     assert!(queue.join(&(1, [2; 32]), Class::Bulk, waiter(4)).is_err());
     let again = text(&mut queue, Class::Bulk, 2, 8);
-    queue.finish();
+    queue.finish(batch);
     assert!(queue.join(&(1, [2; 32]), Class::Bulk, waiter(5)).is_ok(), "the new job keeps its key");
     assert_ne!(again, b);
+}
+
+#[test]
+fn two_batches_run_at_a_time() {
+    let mut queue = Plain::default();
+    let (a, b) = (text(&mut queue, Class::Bulk, 1, 8), text(&mut queue, Class::Bulk, 2, 8));
+    let one = Limits { max_items: 1, max_units: 200 };
+    let (first, _) = started(&mut queue, Class::Bulk, one);
+    let (second, _) = started(&mut queue, Class::Bulk, one);
+    assert_eq!(queue.waiting(), (0, 0));
+    assert_eq!(queue.join(&(1, [2; 32]), Class::Interactive, waiter(3)).unwrap(), b, "equal to one that runs");
+    assert_eq!(queue.leave(1, [a]), [first], "nobody waits for this one");
+    assert!(queue.leave(2, [b]).is_empty(), "and somebody for the other");
+    assert_eq!(queue.finish(second).into_values().map(|job| job.waiters.len()).collect::<Vec<_>>(), [1]);
+    assert_eq!(queue.finish(first).into_values().map(|job| job.waiters.len()).collect::<Vec<_>>(), [0]);
+    assert!(queue.finish(first).is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +117,8 @@ enum Event {
     Ask(u8, bool, u64, usize),
     Leave(usize),
     Start(bool),
-    Finish,
+    /// One of those that run.
+    Finish(usize),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -106,7 +126,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..12_u8, any::<bool>(), 0..3_u64, 1..78_usize).prop_map(|(c, i, t, n)| Event::Ask(c, i, t, n)),
         1 => any::<usize>().prop_map(Event::Leave),
         2 => any::<bool>().prop_map(Event::Start),
-        2 => Just(Event::Finish),
+        2 => any::<usize>().prop_map(Event::Finish),
     ]
 }
 
@@ -120,9 +140,9 @@ proptest! {
     #[test]
     fn nobody_is_forgotten(events in proptest::collection::vec(event(), 1..200)) {
         let mut queue = Plain::default();
-        let (mut waiting, mut tickets, mut running) = (Vec::<(u64, u64)>::new(), 0, false);
-        let finish = |queue: &mut Plain, waiting: &mut Vec<(u64, u64)>| {
-            for job in queue.finish().into_values() {
+        let (mut waiting, mut tickets, mut running) = (Vec::<(u64, u64)>::new(), 0, Vec::new());
+        let finish = |queue: &mut Plain, batch: u64, waiting: &mut Vec<(u64, u64)>| {
+            for job in queue.finish(batch).into_values() {
                 for one in job.waiters {
                     let before = waiting.len();
                     waiting.retain(|(ticket, _)| *ticket != one.ticket);
@@ -149,30 +169,32 @@ proptest! {
                     let (ticket, number) = waiting.swap_remove(index % waiting.len());
                     queue.leave(ticket, [number]);
                 }
-                Event::Start(interactive) if !running && queue.head(class(interactive)).is_some() => {
+                Event::Start(interactive) if running.len() < 3 && queue.head(class(interactive)).is_some() => {
                     let (mut encoders, mut keys, mut longest, mut items) = (HashSet::new(), HashSet::new(), 0, 0);
-                    queue.start(class(interactive), LIMITS, |job| {
+                    let batch = queue.start(class(interactive), LIMITS, |job| {
                         encoders.insert(job.encoder);
                         keys.insert(job.key);
                         longest = longest.max(job.tokens.unwrap_or(1));
                         items += 1;
                     });
-                    running = true;
+                    running.push(batch.expect("there is a job"));
                     prop_assert!(encoders.len() == 1 && keys.len() == items && items <= LIMITS.max_items);
                     prop_assert!(items == 1 || items * longest <= LIMITS.max_units);
                 }
-                Event::Finish => {
-                    finish(&mut queue, &mut waiting)?;
-                    running = false;
+                Event::Finish(index) if !running.is_empty() => {
+                    let batch = running.swap_remove(index % running.len());
+                    finish(&mut queue, batch, &mut waiting)?;
                 }
                 _ => {}
             }
         }
-        finish(&mut queue, &mut waiting)?;
+        for batch in running {
+            finish(&mut queue, batch, &mut waiting)?;
+        }
         while queue.waiting() != (0, 0) {
             let class = class(queue.waiting().0 > 0);
-            queue.start(class, LIMITS, |_| {});
-            finish(&mut queue, &mut waiting)?;
+            let batch = queue.start(class, LIMITS, |_| {}).expect("there is a job");
+            finish(&mut queue, batch, &mut waiting)?;
         }
         prop_assert!(waiting.is_empty(), "{:?} were forgotten", waiting);
         prop_assert!(queue.by_key.is_empty());

@@ -1,6 +1,7 @@
 //! The part of the ONNX format that an encoder is written in, and a file of weights beside it.
 
 use anyhow::Context;
+use half::f16;
 use prost::Message;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,6 +13,7 @@ const OPSET: i64 = 17;
 /// `TensorProto.DataType`.
 const FLOAT: i32 = 1;
 const INT64: i32 = 7;
+const FLOAT16: i32 = 10;
 /// `TensorProto.DataLocation`.
 const EXTERNAL: i32 = 1;
 /// `AttributeProto.AttributeType`.
@@ -159,21 +161,24 @@ struct Dimension {
 /// as a whole.
 pub struct Graph {
     proto: GraphProto,
+    halves: bool,
     weights: BufWriter<File>,
     file: String,
     offset: u64,
 }
 
 impl Graph {
-    /// Begins a graph whose weights are in `file` of this folder.
+    /// Begins a graph whose weights are in `file` of this folder: as half-precision floats or as single ones. What goes
+    /// in and comes out is single in either, as in the hub's exports.
     ///
     /// # Errors
     /// Where the file cannot be made.
-    pub fn begin(folder: &Path, file: &str) -> anyhow::Result<Self> {
+    pub fn begin(folder: &Path, file: &str, halves: bool) -> anyhow::Result<Self> {
         let path = folder.join(file);
         let weights = BufWriter::new(File::create(&path).with_context(|| path.display().to_string())?);
         Ok(Self {
             proto: GraphProto { name: "encoder".to_owned(), ..GraphProto::default() },
+            halves,
             weights,
             file: file.to_owned(),
             offset: 0,
@@ -187,21 +192,65 @@ impl Graph {
     pub fn weights(&mut self, dims: &[usize], mut value: impl FnMut() -> f32) -> anyhow::Result<String> {
         let (start, count) = (self.offset, dims.iter().product::<usize>());
         for _ in 0..count {
-            self.weights.write_all(&value().to_le_bytes())?;
+            if self.halves {
+                self.weights.write_all(&f16::from_f32(value()).to_le_bytes())?;
+            } else {
+                self.weights.write_all(&value().to_le_bytes())?;
+            }
         }
-        self.offset += 4 * count as u64;
+        self.offset += if self.halves { 2 } else { 4 } * count as u64;
         let entry = |key: &str, value: String| Entry { key: key.to_owned(), value };
         let external_data = vec![
             entry("location", self.file.clone()),
             entry("offset", start.to_string()),
             entry("length", (self.offset - start).to_string()),
         ];
-        Ok(self.tensor(dims, FLOAT, |tensor| (tensor.external_data, tensor.data_location) = (external_data, EXTERNAL)))
+        let element = self.element();
+        Ok(self.tensor(dims, element, |tensor| {
+            (tensor.external_data, tensor.data_location) = (external_data, EXTERNAL);
+        }))
+    }
+
+    fn element(&self) -> i32 {
+        if self.halves { FLOAT16 } else { FLOAT }
     }
 
     /// A float, as a tensor.
     pub fn scalar(&mut self, value: f32) -> String {
-        self.tensor(&[], FLOAT, |tensor| tensor.raw_data = value.to_le_bytes().to_vec())
+        let (element, bytes) = (self.element(), self.bytes(&[value]));
+        self.tensor(&[], element, |tensor| tensor.raw_data = bytes)
+    }
+
+    /// Floats in the graph's own file.
+    pub fn floats(&mut self, dims: &[usize], values: &[f32]) -> String {
+        let (element, bytes) = (self.element(), self.bytes(values));
+        self.tensor(dims, element, |tensor| tensor.raw_data = bytes)
+    }
+
+    fn bytes(&self, values: &[f32]) -> Vec<u8> {
+        if self.halves {
+            values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
+        } else {
+            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        }
+    }
+
+    /// Single-precision floats as what the graph computes with.
+    pub fn enter(&mut self, value: &str) -> String {
+        if !self.halves {
+            return value.to_owned();
+        }
+        self.node("Cast", &[value], vec![Attribute::int("to", FLOAT16.into())])
+    }
+
+    /// The graph's output: single-precision floats of this name.
+    pub fn output(&mut self, op_type: &str, inputs: &[&str], name: &str) {
+        if self.halves {
+            let value = self.node(op_type, inputs, Vec::new());
+            self.named_node("Cast", &[&value], vec![Attribute::int("to", FLOAT.into())], name);
+        } else {
+            self.named_node(op_type, inputs, Vec::new(), name);
+        }
     }
 
     /// Integers, as a tensor of one dimension, or of none.
@@ -226,20 +275,22 @@ impl Graph {
         name
     }
 
-    /// A node whose output has this name.
-    pub fn named_node(&mut self, op_type: &str, inputs: &[&str], attribute: Vec<Attribute>, output: &str) {
+    fn named_node(&mut self, op_type: &str, inputs: &[&str], attribute: Vec<Attribute>, output: &str) {
         let input = inputs.iter().map(|input| (*input).to_owned()).collect();
         self.proto.node.push(Node { input, output: vec![output.to_owned()], op_type: op_type.to_owned(), attribute });
     }
 
-    /// Writes the graph, with one input and one output of floats, both of any number of items.
+    /// Writes the graph, with one input and one output of any number of items.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn finish(mut self, path: &Path, input: (&str, &[usize]), output: (&str, &[usize])) -> anyhow::Result<()> {
+    pub fn finish(mut self, path: &Path, input: Input<'_>, output: (&str, usize)) -> anyhow::Result<()> {
         self.weights.flush()?;
-        self.proto.input = vec![value(input)];
-        self.proto.output = vec![value(output)];
+        self.proto.input = vec![match input {
+            Input::Pixels(name, dims) => value(name, FLOAT, &dims.map(Some)),
+            Input::Ids(name) => value(name, INT64, &[None]),
+        }];
+        self.proto.output = vec![value(output.0, FLOAT, &[Some(output.1)])];
         let model = Model {
             ir_version: IR_VERSION,
             producer_name: env!("CARGO_PKG_NAME").to_owned(),
@@ -250,9 +301,22 @@ impl Graph {
     }
 }
 
-fn value((name, dims): (&str, &[usize])) -> Value {
-    let mut dim = vec![Dimension { value: None, name: Some("batch_size".to_owned()) }];
-    dim.extend(dims.iter().map(|size| Dimension { value: Some(*size as i64), name: None }));
-    let tensor = TensorType { element: FLOAT, shape: Some(Shape { dim }) };
+/// The input of a graph: its name and, of an item, the shape.
+pub enum Input<'a> {
+    /// Channels, height, width.
+    Pixels(&'a str, [usize; 3]),
+    /// Any number of tokens.
+    Ids(&'a str),
+}
+
+/// A tensor of items of this shape. `None` is a size that the graph leaves free.
+fn value(name: &str, element: i32, dims: &[Option<usize>]) -> Value {
+    let free = |name: &str| Dimension { value: None, name: Some(name.to_owned()) };
+    let mut dim = vec![free("batch_size")];
+    dim.extend(dims.iter().map(|size| match size {
+        Some(size) => Dimension { value: Some(*size as i64), name: None },
+        None => free("sequence_length"),
+    }));
+    let tensor = TensorType { element, shape: Some(Shape { dim }) };
     Value { name: name.to_owned(), r#type: Some(Type { tensor: Some(tensor) }) }
 }
