@@ -29,7 +29,7 @@ fn what_is_no_image() {
 #[test]
 fn truncated_images_of_every_format() {
     for image in golden().images {
-        let bytes = image(&image.file);
+        let bytes = image_file(&image.file);
         let whole = decode(&bytes, &Limits::default(), Reading::default()).unwrap();
         for length in (1..20).map(|part| bytes.len() * part / 20) {
             match decode(&bytes[..length], &Limits::default(), Reading::default()) {
@@ -53,7 +53,7 @@ fn the_formats_are_those_that_are_compiled_in() {
 
 #[test]
 fn a_truncated_jpeg_says_where() {
-    let bytes = image("photo_420.jpg");
+    let bytes = image_file("photo_420.jpg");
     let cut = &bytes[..bytes.len() - 100];
     let text = error(cut).to_string();
     assert_eq!(text, format!("JPEG image is corrupt: it is truncated after {} bytes", cut.len()));
@@ -61,7 +61,7 @@ fn a_truncated_jpeg_says_where() {
 
 /// A PNG header that promises so many pixels, and no data.
 fn png_header(width: u32, height: u32) -> Vec<u8> {
-    let mut bytes = image("tiny.png");
+    let mut bytes = image_file("tiny.png");
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
     bytes[20..24].copy_from_slice(&height.to_be_bytes());
     let mut crc = !0u32;
@@ -85,15 +85,15 @@ fn limits_are_checked_on_the_header() {
     assert!(matches!(error(&png_header(5_000, 5_000)), Error::CorruptImage { .. }));
     assert!(matches!(error(&png_header(0, 5)), Error::CorruptImage { .. }));
     // A BMP and a GIF likewise.
-    let mut bmp = image("photo.bmp");
+    let mut bmp = image_file("photo.bmp");
     bmp[18..22].copy_from_slice(&60_000i32.to_le_bytes());
     bmp[22..26].copy_from_slice(&60_000i32.to_le_bytes());
     assert!(matches!(error(&bmp), Error::TooManyPixels { .. }));
-    let mut gif = image("photo.gif");
+    let mut gif = image_file("photo.gif");
     gif[6..10].copy_from_slice(&[0xff; 4]);
     assert!(matches!(error(&gif), Error::TooManyPixels { .. }));
 
-    let bytes = image("wide.png");
+    let bytes = image_file("wide.png");
     let exactly = Limits { max_bytes: bytes.len(), max_pixels: 97 * 50 };
     assert!(decode(&bytes, &exactly, Reading::default()).is_ok());
     let few_bytes = Limits { max_bytes: bytes.len() - 1, ..exactly };
@@ -115,7 +115,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let images = golden().images;
-        let mut bytes = image(&which.get(&images).file);
+        let mut bytes = image_file(&which.get(&images).file);
         for (at, value) in changes {
             let at = at.index(bytes.len().min(200));
             bytes[at] = value;

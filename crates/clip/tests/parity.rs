@@ -112,7 +112,7 @@ fn pixels_are_the_references() {
     let size = 48 * 48 * 3;
     assert_eq!(all.len(), golden.images.len() * size);
     for (image, wanted) in golden.images.iter().zip(all.chunks_exact(size)) {
-        let bytes = image(&image.file);
+        let bytes = image_file(&image.file);
         let decoded = clip::decode(&bytes, &Limits::default(), Reading::default()).unwrap();
         assert_eq!(decoded.dimensions(), (image.width, image.height), "{}", image.file);
         let pixels = preprocessor.run(&bytes, &Limits::default()).unwrap();
@@ -134,7 +134,7 @@ fn check_images(precision: Precision, bound: f64) {
     let mut encoder = ImageEncoder::load(&spec, &on_cpu(precision), &runtime()).unwrap();
     let mut single = Vec::new();
     let inputs: Vec<_> =
-        golden.images.iter().map(|image| preprocessor.run(&image(&image.file), &limits).unwrap()).collect();
+        golden.images.iter().map(|image| preprocessor.run(&image_file(&image.file), &limits).unwrap()).collect();
     for (image, input) in golden.images.iter().zip(&inputs) {
         let vector = encoder.embed(&[input.view()], &Cancel::new()).unwrap().remove(0);
         println!("{}: cosine {:.7}", image.file, cosine(&vector, image.of_the_processor()));
@@ -166,7 +166,7 @@ fn transparent_images_are_those_of_pil() {
     let mut seen = 0;
     for image in &golden.images {
         if let Some(on_white) = &image.embedding_on_white {
-            let input = preprocessor.run(&image(&image.file), &Limits::default()).unwrap();
+            let input = preprocessor.run(&image_file(&image.file), &Limits::default()).unwrap();
             let vector = encoder.embed(&[input.view()], &Cancel::new()).unwrap().remove(0);
             assert!(cosine(&vector, &image.embedding) >= IMAGE, "{}", image.file);
             assert!(cosine(&vector, on_white) < IMAGE, "{}", image.file);

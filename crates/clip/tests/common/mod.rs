@@ -52,7 +52,7 @@ pub fn golden() -> Golden {
     serde_json::from_slice(&std::fs::read(golden_dir().join("golden.json")).unwrap()).unwrap()
 }
 
-pub fn image(file: &str) -> Vec<u8> {
+pub fn image_file(file: &str) -> Vec<u8> {
     std::fs::read(golden_dir().join("images").join(file)).unwrap()
 }
 
