@@ -62,6 +62,7 @@ static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static TEXT_CACHE: GucSetting<i32> = GucSetting::<i32>::new(32 << 10);
 static LOG_MIN_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
+static QUEUE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static ENABLE_BATCH_SCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static BATCH_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 << 10);
 
@@ -82,6 +83,11 @@ pub fn request_timeout() -> Option<Duration> {
         0 => None,
         ms => Some(Duration::from_millis(ms as u64)),
     }
+}
+
+/// How long the code of a table may take for a batch of its queue.
+pub fn queue_timeout() -> Duration {
+    Duration::from_millis(QUEUE_TIMEOUT.get() as u64)
 }
 
 /// How long to wait for the server to listen.

@@ -9,6 +9,7 @@ use std::ffi::{c_char, c_void};
 pub fn register() {
     register_choices();
     register_databases();
+    register_watching();
     register_reading();
     register_limits();
     register_serving();
@@ -80,6 +81,20 @@ fn register_databases() {
         &DATABASES,
         GucContext::Sighup,
         GucFlags::default(),
+    );
+}
+
+fn register_watching() {
+    GucRegistry::define_int_guc(
+        c"clip_search.queue_timeout",
+        c"Longest time that triggers, constraints and types of a table may take for one batch of its queued rows.",
+        c"Reading and writing together, without what the server takes. Then what runs is cancelled, and 5 s later the worker is \
+          ended, and another takes its place. Takes effect on reload.",
+        &QUEUE_TIMEOUT,
+        1,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
     );
 }
 

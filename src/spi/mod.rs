@@ -1,6 +1,7 @@
 //! SQL from inside: as the user who called, with the snapshot of the statement at hand.
 
 mod argument;
+mod kept;
 mod settings;
 
 pub use argument::Argument;

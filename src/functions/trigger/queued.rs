@@ -6,12 +6,9 @@ use super::Options;
 use super::row::{Row, same};
 use crate::errors::{Result, TableError};
 use crate::ingest::{Elevated, as_json};
-use crate::spi::{Argument, Connection, LocalSettings, Plan};
+use crate::spi::{Argument, Connection, LocalSettings};
 use crate::sync;
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::mem::ManuallyDrop;
 
 sql_function!(clip_enqueue_trigger, pg_finfo_clip_enqueue_trigger, |call| { run(&Row::after(call.0)?, &schema(call)) });
 
@@ -68,12 +65,12 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Resul
     // In two steps: the first may run functions of the key's types, and runs as whoever writes.
     let key = format!("SELECT pg_catalog.jsonb_build_object({})", pairs.join(", "));
     let insert = format!(
-        "INSERT INTO {schema}.clip_embed_queue (relid, key, source_column, embedding_column, model) \
-         VALUES ($1, $2, CAST($3 AS pg_catalog.name), CAST($4 AS pg_catalog.name), $5)"
+        "INSERT INTO {schema}.clip_embed_queue (relid, key, source_column, embedding_column, model, owner) \
+         VALUES ($1, $2, CAST($3 AS pg_catalog.name), CAST($4 AS pg_catalog.name), $5, $6)"
     );
     let connection = Connection::open();
     let settings = (!is_plain).then(LocalSettings::with_keys_as_text);
-    let key = run_kept(&connection, key, &values)[0].datum(1).expect("an object");
+    let key = connection.execute_kept(key, &values)[0].datum(1).expect("an object");
     drop(settings);
     let entry = [
         Argument::oid(row.table()),
@@ -82,36 +79,12 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options, schema: &str) -> Resul
         Argument::text(&options.source),
         Argument::text(&options.embedding),
         Argument::text(&options.model),
+        Argument::oid(row.owner()),
     ];
     {
         let _elevated = Elevated::begin();
-        run_kept(&connection, insert, &entry);
+        connection.execute_kept(insert, &entry);
     }
     sync::work_at_commit();
     Ok(())
-}
-
-/// Plans that are kept for the session's next row; more are not worth their memory.
-const PLANS: usize = 64;
-
-/// Runs a statement whose plan is kept.
-fn run_kept(connection: &Connection, query: String, arguments: &[Argument]) -> Vec<crate::spi::Row> {
-    type Plans = HashMap<(String, Vec<Oid>), Plan>;
-    thread_local! {
-        // Not dropped when the process ends: Postgres has ended by then.
-        static KEPT: RefCell<ManuallyDrop<Plans>> = RefCell::new(ManuallyDrop::new(HashMap::new()));
-    }
-    let types: Vec<Oid> = arguments.iter().map(Argument::type_id).collect();
-    // Taken out while it runs: what it runs may come here again, or raise.
-    let place = (query, types);
-    let plan = KEPT.with_borrow_mut(|kept| kept.remove(&place));
-    let plan = plan.unwrap_or_else(|| Plan::prepare(connection, &place.0, &place.1));
-    let rows = plan.run(connection, arguments).1;
-    KEPT.with_borrow_mut(|kept| {
-        if kept.len() >= PLANS {
-            kept.clear();
-        }
-        kept.insert(place, plan);
-    });
-    rows
 }
