@@ -13,6 +13,7 @@
 //! client     backend → server          → protocol; asks the supervisor for a server where none listens
 //! sync       embedding later: a queue and its background workers              → ingest
 //! supervisor background worker         starts, watches, reconfigures and ends the server
+//! socket     the server's
 //! settings   clip_search.* settings
 //! errors     failure → SQLSTATE, DETAIL, HINT
 //! spi        SQL from inside
@@ -31,6 +32,7 @@ mod labels;
 mod memo;
 mod search;
 mod settings;
+mod socket;
 mod spi;
 mod subtransaction;
 mod supervisor;

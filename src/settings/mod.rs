@@ -63,6 +63,7 @@ static MAX_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static TEXT_CACHE: GucSetting<i32> = GucSetting::<i32>::new(32 << 10);
 static LOG_MIN_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 static QUEUE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+static WATCHDOG_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static ENABLE_BATCH_SCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static BATCH_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 << 10);
 
@@ -88,6 +89,11 @@ pub fn request_timeout() -> Option<Duration> {
 /// How long the code of a table may take for a batch of its queue.
 pub fn queue_timeout() -> Duration {
     Duration::from_millis(QUEUE_TIMEOUT.get() as u64)
+}
+
+/// How long the server may leave the supervisor's pings unanswered; `None` means without limit.
+pub fn watchdog_timeout() -> Option<Duration> {
+    Some(Duration::from_millis(WATCHDOG_TIMEOUT.get() as u64)).filter(|timeout| !timeout.is_zero())
 }
 
 /// How long to wait for the server to listen.

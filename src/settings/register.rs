@@ -96,6 +96,16 @@ fn register_watching() {
         GucContext::Sighup,
         GucFlags::UNIT_MS,
     );
+    GucRegistry::define_int_guc(
+        c"clip_search.watchdog_timeout",
+        c"Longest time that the inference server may leave pings of its supervisor unanswered; 0 means no limit.",
+        c"Then it is killed and started again. A server that loads a model or is busy answers them. Takes effect on reload.",
+        &WATCHDOG_TIMEOUT,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
 }
 
 fn register_reading() {

@@ -166,7 +166,10 @@ impl SocketPaths {
 #[serde(rename_all = "snake_case")]
 pub enum SupervisorState {
     /// The server was started; it listens or soon will.
-    Running,
+    Running {
+        /// Its process id.
+        pid: u32,
+    },
     /// The server ended and will be started again.
     BackingOff {
         /// How it ended.
