@@ -14,6 +14,7 @@
 //! sync       embedding later: a queue and its background workers              → ingest
 //! supervisor background worker         starts, watches, reconfigures and ends the server
 //! socket     the server's
+//! scope      for whom a session asks
 //! settings   clip_search.* settings
 //! errors     failure → SQLSTATE, DETAIL, HINT
 //! spi        SQL from inside
@@ -30,6 +31,7 @@ mod functions;
 mod ingest;
 mod labels;
 mod memo;
+mod scope;
 mod search;
 mod settings;
 mod socket;

@@ -39,7 +39,8 @@ impl Alone {
         let mut requests = Vec::new();
         while images.peek().is_some() {
             let items = Items::Images(images.by_ref().take(array).map(Into::into).collect());
-            let request = Request::Embed(EmbedRequest { model: self.model.clone(), items });
+            let request =
+                Request::Embed(EmbedRequest { model: self.model.clone(), items, scope: protocol::Scope::default() });
             requests.push(encode(Kind::Request, &request)?);
         }
         // All that can be done before is: the server is what is measured.
