@@ -48,6 +48,7 @@ static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300_000);
 static START_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static URL_FETCH: GucSetting<bool> = GucSetting::<bool>::new(false);
 static URL_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static URL_PORTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"80,443"));
 static URL_USER_AGENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static URL_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static URL_CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
@@ -178,6 +179,7 @@ pub fn server_config() -> Config {
         restarts: 0,
         fetch: FetchConfig {
             allow: text(&URL_ALLOW),
+            ports: text(&URL_PORTS),
             timeout_ms: URL_TIMEOUT.get() as u64,
             connect_timeout_ms: URL_CONNECT_TIMEOUT.get() as u64,
             max_redirects: URL_MAX_REDIRECTS.get() as u32,

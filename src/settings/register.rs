@@ -342,6 +342,15 @@ fn register_fetching() {
         GucFlags::SUPERUSER_ONLY,
     );
     GucRegistry::define_string_guc(
+        c"clip_search.url_ports",
+        c"Ports to fetch from, and ranges of them, separated by commas.",
+        c"Such as 80,443,8000-8999. A port that clip_search.url_allow names with a host is fetched from on that host, too. \
+          Takes effect on reload.",
+        &URL_PORTS,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
         c"clip_search.url_user_agent",
         c"The User-Agent header of fetches; empty means clip_search/VERSION.",
         c"Some hosts want to know whom to write to. Takes effect on reload.",

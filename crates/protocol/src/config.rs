@@ -82,6 +82,8 @@ pub struct Config {
 pub struct FetchConfig {
     /// Hosts and networks that may be connected to although they are not public, separated by commas.
     pub allow: String,
+    /// Ports, and ranges of them, that may be connected to, separated by commas.
+    pub ports: String,
     /// For one URL, redirects and retries included.
     pub timeout_ms: u64,
     /// For one attempt to connect.
@@ -102,6 +104,7 @@ impl Default for FetchConfig {
     fn default() -> Self {
         Self {
             allow: String::new(),
+            ports: "80,443".to_owned(),
             timeout_ms: 30_000,
             connect_timeout_ms: 5_000,
             max_redirects: 5,
