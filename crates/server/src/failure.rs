@@ -28,6 +28,10 @@ pub(crate) fn of(error: &Error) -> Failure {
         Error::TextTooLong { .. } => {
             (Class::LimitExceeded, Some("Shorten the text, or set clip_search.on_long_text to truncate."))
         }
+        Error::TextTooLarge { .. } => (
+            Class::LimitExceeded,
+            Some("Pass its beginning, such as left(the_text, 1000): a model reads some dozen words."),
+        ),
         Error::Tokenize { .. } => (Class::Internal, None),
         Error::NotAnImage { .. } => {
             (Class::BadImage, Some("Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …"))
