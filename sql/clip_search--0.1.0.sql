@@ -575,13 +575,21 @@ CREATE TABLE clip_search_internal.clip_embed_queue (
     due_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     attempts integer NOT NULL DEFAULT 0,            -- that failed for reasons of its own
     deferrals integer NOT NULL DEFAULT 0,           -- for reasons of others
-    last_error text);                               -- what was in the way
-CREATE INDEX clip_embed_queue_due_at ON clip_search_internal.clip_embed_queue (due_at);
+    last_error text,                                -- what was in the way
+    owner oid NOT NULL DEFAULT 0);                  -- of the table, then: owners take turns; of no worth where it is restored
+CREATE INDEX clip_embed_queue_turn ON clip_search_internal.clip_embed_queue (owner, relid, due_at);
 COMMENT ON TABLE clip_search_internal.clip_embed_queue IS
     'rows that a background worker will embed; see clip_sync_status()';
 -- Those of tables that are gone could not be restored.
 SELECT pg_catalog.pg_extension_config_dump('clip_search_internal.clip_embed_queue',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relid)');
+
+-- What the worker is trying, noted before it does. A note that is left says that the attempt has ended the worker.
+CREATE TABLE clip_search_internal.clip_embed_attempts (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    entries uuid[] NOT NULL);                       -- of clip_embed_queue
+COMMENT ON TABLE clip_search_internal.clip_embed_attempts IS
+    'entries of the queue that a background worker is working on';
 
 -- Each server has its own queue and its own failures: what a publication FOR ALL TABLES brings is passed over.
 CREATE FUNCTION clip_search_internal.clip_skip_replicated() RETURNS trigger
@@ -596,6 +604,9 @@ ALTER TABLE clip_search_internal.clip_embed_queue ENABLE REPLICA TRIGGER skip_re
 CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_search_internal.clip_embed_errors_data
     FOR EACH ROW EXECUTE FUNCTION clip_search_internal.clip_skip_replicated();
 ALTER TABLE clip_search_internal.clip_embed_errors_data ENABLE REPLICA TRIGGER skip_replicated;
+CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_search_internal.clip_embed_attempts
+    FOR EACH ROW EXECUTE FUNCTION clip_search_internal.clip_skip_replicated();
+ALTER TABLE clip_search_internal.clip_embed_attempts ENABLE REPLICA TRIGGER skip_replicated;
 
 -- pg_dump reads both. PostgreSQL 13 has no such role.
 DO $$ BEGIN

@@ -12,7 +12,7 @@
 //! that no default is evaluated.
 
 use crate::errors::{Error, Result, or_raise};
-use crate::spi::{Allowed, Argument, Connection, Plan, Row};
+use crate::spi::{Allowed, Argument, Connection, Plan, Row, run_kept};
 use crate::text;
 use pgrx::pg_sys::{self, Oid, Relation};
 use std::cell::Cell;
@@ -31,6 +31,8 @@ pub enum InternalTable {
     Queue,
     /// Rows that could not be embedded.
     Errors,
+    /// What a background worker is trying.
+    Attempts,
     /// Backfills that are running.
     Progress,
 }
@@ -41,6 +43,7 @@ impl InternalTable {
         match self {
             Self::Queue => "clip_search_internal.clip_embed_queue",
             Self::Errors => "clip_search_internal.clip_embed_errors_data",
+            Self::Attempts => "clip_search_internal.clip_embed_attempts",
             Self::Progress => "clip_search_internal.clip_embed_progress_data",
         }
     }
@@ -49,6 +52,7 @@ impl InternalTable {
         match self {
             Self::Queue => c"clip_embed_queue",
             Self::Errors => c"clip_embed_errors_data",
+            Self::Attempts => c"clip_embed_attempts",
             Self::Progress => c"clip_embed_progress_data",
         }
     }
@@ -220,14 +224,15 @@ pub fn execute(
     connection.execute_allowed(&allowed, query, arguments)
 }
 
-/// Plans a statement about a table that this transaction has opened, as [`execute`] would run it.
-pub fn prepare(connection: &Connection, table: Oid, query: &str, types: &[Oid]) -> Plan {
-    let _nobody = AsNobody::begin();
-    Plan::prepare(connection, &Allowed::internal(vec![table]), query, types)
-}
-
-/// Runs what was planned by [`prepare`] for a table that this transaction has opened.
-pub fn run(connection: &Connection, plan: &Plan, arguments: &[Argument]) -> (u64, Vec<Row>) {
-    let _nobody = AsNobody::begin();
-    plan.run(connection, arguments)
+/// As [`execute`], about one table, with a plan that is kept; the rows that it gives.
+pub fn execute_kept(connection: &Connection, table: InternalTable, query: String, arguments: &[Argument]) -> Vec<Row> {
+    let id = or_raise(table.open());
+    let prepare = |query: &str, types: &[Oid]| {
+        let _nobody = AsNobody::begin();
+        Plan::prepare(connection, &Allowed::internal(vec![id]), query, types)
+    };
+    run_kept(query, arguments, Some(id), prepare, |plan| {
+        let _nobody = AsNobody::begin();
+        plan.run(connection, arguments).1
+    })
 }

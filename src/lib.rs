@@ -14,6 +14,8 @@
 //! sync       embedding later: a queue and its background workers              → ingest
 //! internal_tables  the extension's own tables                                  → spi
 //! supervisor background worker         starts, watches, reconfigures and ends the server
+//! socket     the server's
+//! scope      for whom a session asks
 //! settings   clip_search.* settings
 //! errors     failure → SQLSTATE, DETAIL, HINT
 //! spi        SQL from inside, and what a statement may refer to
@@ -31,8 +33,10 @@ mod ingest;
 mod internal_tables;
 mod labels;
 mod memo;
+mod scope;
 mod search;
 mod settings;
+mod socket;
 mod spi;
 mod subtransaction;
 mod supervisor;

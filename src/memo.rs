@@ -4,7 +4,7 @@
 //! does). The memo makes that one inference, whatever the plan. It is small: it is not the cache of the server, it only
 //! has to hold what one statement asks again and again, also where batches of some hundred others come in between.
 
-use crate::settings;
+use crate::{scope, settings};
 use lru::LruCache;
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
@@ -19,7 +19,8 @@ thread_local! {
     static GENERATION: Cell<u64> = const { Cell::new(0) };
 }
 
-/// BLAKE3 of everything that decides the vector: settings as of their last reload, model, modality, input.
+/// BLAKE3 of everything that decides the vector: settings as of their last reload, model, modality, input. And of who asks:
+/// in a pooled session, SET ROLE must not tell one user what another has searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key([u8; 32]);
 
@@ -27,7 +28,10 @@ impl Key {
     /// The key of one input.
     pub fn new(model: &str, modality: Modality, input: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&[modality as u8]).update(&settings::loaded_at().to_le_bytes());
+        hasher
+            .update(&[modality as u8])
+            .update(&settings::loaded_at().to_le_bytes())
+            .update(&scope::current().to_bytes());
         for part in [model.as_bytes(), input] {
             // The length keeps `("ab", "c")` and `("a", "bc")` apart.
             hasher.update(&part.len().to_le_bytes()).update(part);

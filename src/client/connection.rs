@@ -1,10 +1,10 @@
 //! A socket to the server, and waiting on it the way a backend has to: on the latch too, interruptible and bounded.
 
 use crate::errors::{Error, Result};
+use crate::socket::connect_without_waiting;
 use crate::{settings, wait_event};
 use pgrx::pg_sys;
-use protocol::{FrameError, HEADER_LEN, Header, Hello, Kind, Response, SocketPaths};
-use socket2::{Domain, SockAddr, Socket, Type};
+use protocol::{FrameError, HEADER_LEN, Header, Hello, Kind, Response};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -179,15 +179,6 @@ impl Connection {
             _ => Err(Error::Lost(format!("The operating system says: {error}."))),
         }
     }
-}
-
-/// Connects, or fails at once: where the server's queue of connections is full, a blocking call would wait where no
-/// interrupt reaches it.
-fn connect_without_waiting() -> io::Result<UnixStream> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(SocketPaths::SOCKET)?)?;
-    Ok(socket.into())
 }
 
 /// Tells Postgres about a descriptor that it did not open, so that it keeps count.

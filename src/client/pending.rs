@@ -3,6 +3,7 @@
 use super::connection::Deadline;
 use super::pool::{self, Lent};
 use crate::errors::{Error, Result};
+use crate::scope;
 use protocol::{EmbedRequest, Embedding, Failure, Items, Kind, Request, Response};
 
 /// Items that the server is embedding. Dropped, it is given up.
@@ -20,7 +21,7 @@ impl Pending {
     /// As [`super::embed`].
     pub fn begin(model: String, items: Items, deadline: &Deadline) -> Result<Self> {
         let count = items.len();
-        let request = Request::Embed(EmbedRequest { model, items });
+        let request = Request::Embed(EmbedRequest { model, items, scope: scope::current() });
         let frame =
             protocol::encode(Kind::Request, &request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
         let mut pending = Self { frame, items: count, connection: None };

@@ -54,6 +54,8 @@ pub enum TableError {
     KeyChanged { table: String },
     #[error("the embedding was not stored")]
     NotStored,
+    #[error("the background worker was ended while it worked on rows of {table}")]
+    Unfinished { table: String },
     #[error("{table} is a temporary table")]
     Temporary { table: String },
     #[error("model \"{model}\" gives {found} dimensions, column \"{column}\" has {expected}")]
@@ -72,6 +74,7 @@ impl TableError {
             Self::Dropped { .. } => Code::ERRCODE_UNDEFINED_TABLE,
             Self::Replaced => Code::ERRCODE_T_R_SERIALIZATION_FAILURE,
             Self::NotStored => Code::ERRCODE_TRIGGERED_ACTION_EXCEPTION,
+            Self::Unfinished { .. } => Code::ERRCODE_ADMIN_SHUTDOWN,
             Self::HalfVector { .. } => Code::ERRCODE_DATATYPE_MISMATCH,
             Self::SourceKind { .. } | Self::NothingToKeep => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::SameColumn { .. } | Self::WrittenKey { .. } | Self::NotProvenance { .. } => {
@@ -126,6 +129,10 @@ impl TableError {
             Self::KeyChanged { .. } => "CALL clip_embed_table finds rows that have no embedding.",
             Self::Replaced => "Somebody has renamed the schema that it was in. Run the statement again.",
             Self::NotStored => "A trigger of the table has suppressed the update, or changed what it stores.",
+            Self::Unfinished { .. } => {
+                "The server log says why: triggers, constraints and types of the table may take clip_search.queue_timeout \
+                 for a batch."
+            }
             Self::Generated { .. } => "PostgreSQL fills it by itself. Name a plain column.",
             Self::SameColumn { .. } => "What is written there would be lost. Name another column.",
             Self::WrittenKey { .. } => "Rows are found again by their key. Name another column.",

@@ -23,8 +23,11 @@ const BATCH: usize = 32;
 const BATCH_BYTES: usize = 32 << 20;
 /// More are more than any browser likes.
 const MOST: usize = 10_000;
-/// The same, of the small images' bytes. The page, a third longer, is in memory four times while it is made.
+/// The same, of the bytes of the small images and of what is written under them, as it will be on the page. The page, up to a
+/// third longer, is in memory four times while it is made.
 const MOST_BYTES: usize = 100 << 20;
+/// Characters between two looks whether the query was cancelled.
+const CHARACTERS: usize = 1 << 16;
 
 thread_local! {
     static WAITING_BYTES: Cell<usize> = const { Cell::new(0) };
@@ -38,7 +41,7 @@ struct State {
     /// Images that are still to be made small, with their place.
     waiting: Vec<(usize, Vec<u8>)>,
     waiting_bytes: usize,
-    /// Bytes of the small images.
+    /// Bytes of the small images and of the texts.
     bytes: usize,
 }
 
@@ -50,9 +53,9 @@ impl Drop for State {
 
 impl State {
     fn push(&mut self, image: Option<Vec<u8>>, caption: Option<String>, similarity: Option<f32>) -> Result<()> {
-        if self.images.len() == MOST || self.bytes > MOST_BYTES {
-            return Err(ArgumentError::TooManyImages { max: MOST, mebibytes: MOST_BYTES >> 20 }.into());
-        }
+        // A caption is there twice: to be read, and to be read aloud in place of the image.
+        self.bytes += 2 * caption.as_deref().map_or(0, written);
+        self.check()?;
         let shown = match image {
             None => Image::Missing,
             Some(image) => match embedding::check_image_size(image.len()) {
@@ -67,6 +70,13 @@ impl State {
         };
         self.images.push(Captioned { image: shown, caption, similarity });
         if self.waiting.len() >= BATCH || WAITING_BYTES.get() >= BATCH_BYTES { self.shrink() } else { Ok(()) }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.images.len() == MOST || self.bytes > MOST_BYTES {
+            return Err(ArgumentError::TooManyImages { max: MOST, mebibytes: MOST_BYTES >> 20 }.into());
+        }
+        Ok(())
     }
 
     fn forget_waiting(&mut self) {
@@ -105,6 +115,7 @@ fn add(call: Arguments) -> Result<Datum> {
     let state = unsafe { &mut *state };
     if state.title.is_none() {
         state.title = call.text(4);
+        state.bytes += 2 * state.title.as_deref().map_or(0, written);
     }
     state.push(call.bytes(1), call.text(2), call.real(3))?;
     Ok(Datum::from(std::ptr::from_mut(state)))
@@ -131,14 +142,32 @@ fn page(call: Arguments) -> Result<Datum> {
     };
     state.shrink()?;
     let title = state.title.as_deref().unwrap_or("Gallery");
-    Ok(text::to_datum(&ascii(&gallery::page(title, &state.images))))
+    Ok(text::to_datum(&ascii(&gallery::page(title, &state.images, check_for_interrupts))))
+}
+
+fn check_for_interrupts() {
+    pgrx::check_for_interrupts!();
+}
+
+/// Bytes of a text on the page, where some characters are references.
+fn written(text: &str) -> usize {
+    let bytes = |character: char| match character {
+        '&' | '<' | '>' | '"' => 6,
+        character if character.is_ascii() => 1,
+        // `&#1114111;`
+        _ => 10,
+    };
+    text.chars().map(bytes).sum()
 }
 
 /// Characters beyond ASCII as references, so that the page is the same in every encoding that it may be sent or saved
 /// in.
 fn ascii(page: &str) -> String {
     let mut ascii = String::with_capacity(page.len());
-    for character in page.chars() {
+    for (place, character) in page.chars().enumerate() {
+        if place % CHARACTERS == 0 {
+            check_for_interrupts();
+        }
         if character.is_ascii() {
             ascii.push(character);
         } else {

@@ -48,6 +48,7 @@ static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300_000);
 static START_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static URL_FETCH: GucSetting<bool> = GucSetting::<bool>::new(false);
 static URL_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static URL_PORTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"80,443"));
 static URL_USER_AGENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static URL_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static URL_CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
@@ -63,6 +64,8 @@ static MAX_GPU_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static TEXT_CACHE: GucSetting<i32> = GucSetting::<i32>::new(32 << 10);
 static LOG_MIN_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
+static QUEUE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+static WATCHDOG_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static ENABLE_BATCH_SCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static BATCH_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 << 10);
 
@@ -83,6 +86,16 @@ pub fn request_timeout() -> Option<Duration> {
         0 => None,
         ms => Some(Duration::from_millis(ms as u64)),
     }
+}
+
+/// How long the code of a table may take for a batch of its queue.
+pub fn queue_timeout() -> Duration {
+    Duration::from_millis(QUEUE_TIMEOUT.get() as u64)
+}
+
+/// How long the server may leave the supervisor's pings unanswered; `None` means without limit.
+pub fn watchdog_timeout() -> Option<Duration> {
+    Some(Duration::from_millis(WATCHDOG_TIMEOUT.get() as u64)).filter(|timeout| !timeout.is_zero())
 }
 
 /// How long to wait for the server to listen.
@@ -168,6 +181,7 @@ pub fn server_config() -> Config {
         restarts: 0,
         fetch: FetchConfig {
             allow: text(&URL_ALLOW),
+            ports: text(&URL_PORTS),
             timeout_ms: URL_TIMEOUT.get() as u64,
             connect_timeout_ms: URL_CONNECT_TIMEOUT.get() as u64,
             max_redirects: URL_MAX_REDIRECTS.get() as u32,

@@ -9,6 +9,7 @@ use std::ffi::{c_char, c_void};
 pub fn register() {
     register_choices();
     register_databases();
+    register_watching();
     register_reading();
     register_limits();
     register_serving();
@@ -80,6 +81,30 @@ fn register_databases() {
         &DATABASES,
         GucContext::Sighup,
         GucFlags::default(),
+    );
+}
+
+fn register_watching() {
+    GucRegistry::define_int_guc(
+        c"clip_search.queue_timeout",
+        c"Longest time that triggers, constraints and types of a table may take for one batch of its queued rows.",
+        c"Reading and writing together, without what the server takes. Then what runs is cancelled, and 5 s later the worker is \
+          ended, and another takes its place. Takes effect on reload.",
+        &QUEUE_TIMEOUT,
+        1,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"clip_search.watchdog_timeout",
+        c"Longest time that the inference server may leave pings of its supervisor unanswered; 0 means no limit.",
+        c"Then it is killed and started again. A server that loads a model or is busy answers them. Takes effect on reload.",
+        &WATCHDOG_TIMEOUT,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
     );
 }
 
@@ -326,6 +351,15 @@ fn register_fetching() {
         &URL_ALLOW,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"clip_search.url_ports",
+        c"Ports to fetch from, and ranges of them, separated by commas.",
+        c"Such as 80,443,8000-8999. A port that clip_search.url_allow names with a host is fetched from on that host, too. \
+          Takes effect on reload.",
+        &URL_PORTS,
+        GucContext::Sighup,
+        GucFlags::default(),
     );
     GucRegistry::define_string_guc(
         c"clip_search.url_user_agent",

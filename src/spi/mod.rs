@@ -2,10 +2,12 @@
 
 mod allowed;
 mod argument;
+mod kept;
 mod settings;
 
 pub use allowed::{Allowed, register};
 pub use argument::Argument;
+pub use kept::run_kept;
 pub use settings::{KEYS_AS_TEXT, LocalSettings, require_writable, setting};
 
 use crate::errors::Result;

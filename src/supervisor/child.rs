@@ -103,16 +103,22 @@ impl Server {
         self.ended()
     }
 
+    /// Kills a server that would not leave if asked, and says how it ended.
+    pub fn kill_and_reap(&mut self) -> Option<ExitStatus> {
+        // Fails only where it has just ended by itself.
+        let _ = self.child.kill();
+        let status = self.child.wait().ok();
+        self.reaped = true;
+        status
+    }
+
     /// Ends the server: closes its standard input, waits, and kills it where that was not enough.
     pub fn stop(&mut self) {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + PATIENCE;
         while self.ended().is_none() {
             if Instant::now() > deadline {
-                // Fails only where it has just ended by itself.
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                self.reaped = true;
+                self.kill_and_reap();
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));

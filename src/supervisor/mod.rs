@@ -10,12 +10,14 @@
 
 mod child;
 mod files;
+mod watchdog;
 mod worker;
 
 pub use files::{check_files, holder, state};
 
 use crate::errors::{Error, Result};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+use protocol::SupervisorState;
 use std::time::Duration;
 
 /// What `pg_stat_activity.backend_type` shows.
@@ -61,6 +63,14 @@ pub fn launch() -> Launch {
 /// Tells a supervisor whose server ended for want of work that there is work.
 pub fn wake(pid: i32) {
     signal(pid, libc::SIGUSR2);
+}
+
+/// The process id of the server that was started last, as the supervisor tells it: the server need not answer.
+pub fn server_pid() -> Option<u32> {
+    match state()? {
+        SupervisorState::Running { pid } => Some(pid),
+        _ => None,
+    }
 }
 
 /// Has the server ended and started again, now.

@@ -2,6 +2,7 @@
 
 use super::child::{Server, describe};
 use super::files::{self, Lock};
+use super::watchdog::Watchdog;
 use crate::{settings, wait_event};
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys;
@@ -67,7 +68,7 @@ fn attach_wake_handler() {
 
 /// What is under way.
 enum Phase {
-    Running { server: Server, since: Instant },
+    Running { server: Server, since: Instant, watchdog: Watchdog },
     Waiting { until: Instant },
     Idle,
 }
@@ -122,7 +123,9 @@ impl Supervisor {
     /// Sleeps until a signal, a log line, or the time of the next start.
     fn wait(&self) {
         let (fd, timeout) = match &self.phase {
-            Phase::Running { server, .. } => (server.log_descriptor(), None),
+            Phase::Running { server, watchdog, .. } => {
+                (server.log_descriptor(), settings::watchdog_timeout().map(|_| watchdog.pause()))
+            }
             Phase::Waiting { until } => {
                 (pg_sys::PGINVALID_SOCKET, Some(until.saturating_duration_since(Instant::now())))
             }
@@ -149,8 +152,18 @@ impl Supervisor {
 
     fn step(&mut self) {
         match &mut self.phase {
-            Phase::Running { server, since } => {
+            Phase::Running { server, since, watchdog } => {
                 let open = forward(server);
+                if let Some(limit) = settings::watchdog_timeout()
+                    && !watchdog.is_well(limit)
+                {
+                    let reason = format!("did not answer for {} ms and was killed", limit.as_millis());
+                    let healthy = since.elapsed() > HEALTHY;
+                    server.kill_and_reap();
+                    forward(server);
+                    self.server_is_gone(reason, healthy);
+                    return;
+                }
                 // A closed pipe means that the process is ending, if it has not ended already.
                 let status = if open { server.ended() } else { server.stop_and_reap() };
                 if let Some(status) = status {
@@ -169,8 +182,8 @@ impl Supervisor {
         match Server::start(&program, &self.config) {
             Ok(server) => {
                 pgrx::log!("clip_search: started clip-search-server with process ID {}", server.pid());
-                files::publish(&SupervisorState::Running);
-                self.phase = Phase::Running { server, since: Instant::now() };
+                files::publish(&SupervisorState::Running { pid: server.pid() });
+                self.phase = Phase::Running { server, since: Instant::now(), watchdog: Watchdog::new() };
             }
             Err(error) => {
                 pgrx::log!("clip_search: could not start \"{}\": {error}", program.display());
@@ -187,11 +200,14 @@ impl Supervisor {
             self.phase = Phase::Idle;
             return;
         }
+        self.server_is_gone(describe(status), healthy);
+    }
+
+    fn server_is_gone(&mut self, reason: String, healthy: bool) {
         if healthy {
             self.delay = FIRST_DELAY;
         }
         self.config.restarts += 1;
-        let reason = describe(status);
         pgrx::log!("clip_search: clip-search-server {reason}; starting it again in {} ms", self.delay.as_millis());
         files::publish(&SupervisorState::BackingOff { reason, delay_ms: self.delay.as_millis() as u64 });
         self.back_off();

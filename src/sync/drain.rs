@@ -1,17 +1,20 @@
 //! Entries of the queue → embeddings in their rows.
 //!
-//! All in one transaction: entries are locked; as the table's owner, their rows are embedded and written; and the entries
-//! are removed. Whatever ends this process, the entries are there as before.
+//! Two transactions. In the first, the worker chooses entries and notes that it tries them. All else is in the second:
+//! entries are locked; as the table's owner, their rows are embedded and written; and the entries are removed, and the note.
+//! Whatever ends this process, the entries are there as before, and the note says which of them were tried.
 
 use super::probe;
 use super::queue::{Queue, Queued, Task};
 use super::rows::{Group, QueuedRows, Results};
-use super::table;
+use super::turns::Turns;
+use super::{table, timeout};
 use crate::errors::{Error, Raised, Result, TableError, or_raise};
 use crate::ingest::{self, Failures, Found, OwnersRights, Pace, Statements, Target};
 use crate::memo::Modality;
 use crate::spi::Connection;
 use crate::subtransaction::attempt;
+use pgrx::pg_sys::Oid;
 use protocol::{ErrorClass, Failure};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
@@ -19,14 +22,30 @@ use std::collections::hash_map::Entry as Place;
 /// Most entries of one transaction.
 pub const MOST: usize = 32;
 
-/// What there was to do.
-pub enum Outcome {
-    /// Entries; there may be more.
-    Worked,
+/// What there is to do.
+pub enum Choice {
+    /// Entries.
+    Batch(Batch),
     /// No entries whose time has come.
     NothingToDo,
     /// The extension is not installed in this database.
     NoExtension,
+}
+
+/// Entries that are about to be worked on.
+pub struct Batch {
+    task: Task,
+    /// Those of the entries.
+    ids: Vec<String>,
+    /// That of the note.
+    attempt: String,
+}
+
+impl Batch {
+    /// The table.
+    pub fn table(&self) -> Oid {
+        self.task.table
+    }
 }
 
 /// What an error is about.
@@ -58,6 +77,8 @@ impl Buffered {
             Some(cause) => cause,
             None if self.task.is_none() => FailureCause::Everything,
             None if raised.is_a_lock() || self.entries.is_empty() => FailureCause::Task,
+            // It took too long, of whatever kind it was: tried for ever, it would take others' time again and again.
+            None if raised.is_cancel() => FailureCause::Entry,
             // Before a row is on its way, a key that cannot be read is an entry's, and a policy, say, is not.
             None if self.modality.is_none() && !raised.is_about_data() => FailureCause::Task,
             None => FailureCause::Entry,
@@ -70,19 +91,36 @@ impl Buffered {
     }
 }
 
-/// Embeds the rows of some entries, at most so many. Raises where it cannot; see [`after`].
-pub fn step(most: usize, buffered: &mut Buffered) -> Outcome {
+/// Chooses entries, at most so many of a table, and notes the attempt. No code of a table runs here.
+pub fn choose(turns: &mut Turns, most: impl Fn(Oid) -> usize) -> Choice {
     let connection = Connection::open();
-    let Some(queue) = Queue::open(&connection) else { return Outcome::NoExtension };
-    let Some(task) = queue.next() else { return Outcome::NothingToDo };
+    let Some(queue) = Queue::open(&connection) else { return Choice::NoExtension };
+    let Some((task, ids)) = turns.next(&queue, most) else { return Choice::NothingToDo };
+    let attempt = queue.begin_attempt(&ids);
+    Choice::Batch(Batch { task, ids, attempt })
+}
+
+/// Embeds the rows of the entries; false where there was nothing to do for it. Raises where it cannot; see [`after`].
+pub fn step(batch: &Batch, buffered: &mut Buffered, turns: &mut Turns) -> bool {
+    let connection = Connection::open();
+    let Some(queue) = Queue::open(&connection) else { return false };
+    let settings = Queue::by_index();
+    if !queue.end_attempt(&batch.attempt) {
+        return false;
+    }
+    let task = batch.task.clone();
     buffered.task = Some(task.clone());
     if !table::lock(task.table) {
-        queue.put_off(&task, "the table is locked by another session");
-        return Outcome::Worked;
+        turns.hold(&task, queue.put_off(&batch.ids, "the table is locked by another session"));
+        return true;
     }
     // Later, within the commit, it would be the error of all entries.
     connection.execute("SET CONSTRAINTS ALL IMMEDIATE", &[]);
-    let entries = queue.entries(&task, most);
+    let entries = queue.lock(&batch.ids);
+    drop(settings);
+    if entries.is_empty() {
+        return false;
+    }
     buffered.entries.clone_from(&entries);
     let results = work(&connection, &task, &entries, &mut buffered.modality);
     buffered.cause = results.as_ref().err().map(cause);
@@ -92,7 +130,7 @@ pub fn step(most: usize, buffered: &mut Buffered) -> Outcome {
     for (group, raised) in &results.refused {
         pgrx::log!("clip_search: a queued row was not embedded: {} ({})", raised.message, raised.state());
         if is_general {
-            queue.put_off(&task, &raised.message);
+            turns.hold(&task, queue.put_off(&ids(group), &raised.message));
         } else {
             queue.failed(&task, group, raised);
         }
@@ -102,19 +140,46 @@ pub fn step(most: usize, buffered: &mut Buffered) -> Outcome {
     let is_done = |id: &String| !results.again.contains(id) && !refused.contains(&id);
     let done: Vec<String> = entries.into_iter().map(|entry| entry.id).filter(is_done).collect();
     queue.remove(&done);
-    Outcome::Worked
+    true
+}
+
+/// After an error that ended a step, nobody's in particular: takes back the note.
+pub fn forget(batch: &Batch) {
+    let connection = Connection::open();
+    if let Some(queue) = Queue::open(&connection) {
+        queue.end_attempt(&batch.attempt);
+    }
+}
+
+/// What the worker before this one has not finished was an attempt, perhaps one that has ended it.
+pub fn recover(turns: &mut Turns) {
+    let connection = Connection::open();
+    let Some(queue) = Queue::open(&connection) else { return };
+    for (task, entries) in queue.unfinished() {
+        let error = TableError::Unfinished { table: task.name.clone() };
+        pgrx::log!("clip_search: {} queued rows were not embedded: {error}", entries.len());
+        let raised = Raised::from(Error::from(error));
+        queue.failed(&task, &entries, &raised);
+        turns.hold(&task, queue.put_off(&ids(&entries), &raised.message));
+    }
+}
+
+fn ids(entries: &[Queued]) -> Vec<String> {
+    entries.iter().map(|entry| entry.id.clone()).collect()
 }
 
 /// After an error that ended a step: what it is about is tried again later.
-pub fn after(buffered: &Buffered, cause: FailureCause, raised: &Raised) {
+pub fn after(batch: &Batch, buffered: &Buffered, cause: FailureCause, raised: &Raised, turns: &mut Turns) {
     let connection = Connection::open();
     let (Some(queue), Some(task)) = (Queue::open(&connection), &buffered.task) else { return };
+    queue.end_attempt(&batch.attempt);
+    let put_off = |turns: &mut Turns| turns.hold(task, queue.put_off(&batch.ids, &raised.message));
     match (cause, buffered.cause, buffered.modality) {
         // The server could not, and cannot embed anything else with this model.
         (FailureCause::Entry, Some(_), modality)
             if !modality.is_some_and(|modality| probe::is_well(&task.model, modality)) =>
         {
-            queue.put_off(task, &raised.message);
+            put_off(turns);
         }
         (FailureCause::Entry, ours, _) => {
             let given_up = queue.failed(task, &buffered.entries, raised);
@@ -124,10 +189,10 @@ pub fn after(buffered: &Buffered, cause: FailureCause, raised: &Raised) {
             }
             if raised.is_cancel() {
                 // Others do not wait as long for the next of them.
-                queue.put_off(task, &raised.message);
+                put_off(turns);
             }
         }
-        (FailureCause::Task, ..) => queue.put_off(task, &raised.message),
+        (FailureCause::Task, ..) => put_off(turns),
         (FailureCause::Everything, ..) => queue.note(&buffered.entries, &raised.message),
     }
 }
@@ -161,6 +226,7 @@ fn work(connection: &Connection, task: &Task, entries: &[Queued], modality: &mut
     let target = Target::check(task.table, &task.names())?;
     let statements = Statements::default();
     let (keys, groups) = by_key(entries);
+    let limit = timeout::OfTable::begin(&task.name);
     let failures = Failures::begin(connection, &target);
     let strange = statements.strange_keys(connection, &target, &keys);
     let mut found: Vec<_> = groups.iter().map(|_| None).collect();
@@ -188,9 +254,17 @@ fn work(connection: &Connection, task: &Task, entries: &[Queued], modality: &mut
             None => failures.forget(connection, task.table, &group[0].key),
         }
     }
+    drop(limit);
     *modality = Some(target.kind.modality());
-    let mut rows =
-        QueuedRows { connection, target: &target, statements: &statements, failures, waiting: waiting.into(), results };
+    let mut rows = QueuedRows {
+        connection,
+        target: &target,
+        name: &task.name,
+        statements: &statements,
+        failures,
+        waiting: waiting.into(),
+        results,
+    };
     rows.clear(without)?;
     ingest::embed(&target.model, target.kind.modality(), &mut Pace::new(), &mut rows)?;
     Ok(rows.results)
@@ -203,6 +277,7 @@ fn clear(connection: &Connection, task: &Task, given_up: Vec<Queued>) -> Result<
     let target = Target::check(task.table, &task.names())?;
     let statements = Statements::default();
     let (keys, _) = by_key(&given_up);
+    let _limit = timeout::OfTable::begin(&task.name);
     for (_, row) in statements.find(connection, &target, &keys, true)? {
         statements.clear(connection, &target, &row)?;
     }

@@ -67,6 +67,26 @@ fn is_coming() -> bool {
     })
 }
 
+/// What a worker is told that takes the place of one.
+pub const SUCCESSOR: &str = "successor";
+
+/// Starts a worker in the place of this one, which is about to be gone.
+pub fn succeed() {
+    // SAFETY: what it is started with; the database of this process, and memory that is there to the end of it.
+    unsafe {
+        if (*pg_sys::MyBgworkerEntry).bgw_main_arg.value() == 0 {
+            // The postmaster starts a static one again.
+            return;
+        }
+        let worker =
+            builder().set_restart_time(None).set_argument(Some(pg_sys::MyDatabaseId.into())).set_extra(SUCCESSOR);
+        let launched = PgMemoryContexts::TopMemoryContext.switch_to(|_| worker.load_dynamic());
+        if launched.is_err() {
+            pgrx::log!("clip_search: no background worker slot is free for another worker; the next upload starts one");
+        }
+    }
+}
+
 fn builder() -> BackgroundWorkerBuilder {
     BackgroundWorkerBuilder::new(WORKER_TYPE)
         .set_type(WORKER_TYPE)

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! launch   at commit: is a worker there, or one to be started?
-//! worker   its loop: what follows from an error                  → drain
+//! worker   its loop: what follows from an error                  → turns, drain
+//! turns    which table's entries are next                        → queue
 //! drain    entries of one table → embeddings, as its owner       → all below
 //! queue    the queue's own table
 //! table    the rows' table: locked, and its owner
@@ -18,6 +19,7 @@ mod queue;
 mod rows;
 mod table;
 mod timeout;
+mod turns;
 mod worker;
 
 pub use launch::{register_if_preloading, work_at_commit};

@@ -1,28 +1,30 @@
 //! The table `clip_embed_queue`. Only this process works on its entries, but for `clip_unsync`: whatever somebody else has
 //! locked is passed over.
 
-use crate::errors::{Raised, or_raise};
+use crate::errors::Raised;
 use crate::ingest::{Entry, Names};
 use crate::internal_tables::{self, InternalTable};
-use crate::spi::{self, Argument, Connection};
+use crate::spi::{self, Argument, Connection, LocalSettings};
 use pgrx::pg_sys;
 
 /// After so many attempts, or some twenty minutes, an entry is given up.
 const ATTEMPTS: i32 = 10;
 
 const TABLE: &str = InternalTable::Queue.name();
+const ATTEMPTS_TABLE: &str = InternalTable::Attempts.name();
 
-const IS_DUE: &str = "q.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()";
+/// By the time at which the transaction began, which an index can be asked for.
+const IS_DUE: &str = "q.due_at OPERATOR(pg_catalog.<=) pg_catalog.statement_timestamp()";
 
 /// From now.
 const LATER: &str = "pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)";
 
 /// Twice as long as the last time; ten minutes at most.
-const TWICE_AS_LONG: &str = "pg_catalog.make_interval(secs => LEAST(pg_catalog.power(2, LEAST(q.deferrals, 10)), 600)), \
+const TWICE_AS_LONG: &str = "pg_catalog.make_interval(secs => LEAST(pg_catalog.power(2, LEAST(q.deferrals, 10)), 600))), \
     deferrals = q.deferrals OPERATOR(pg_catalog.+) 1";
 
 /// What an entry asks for, but for the key: one table and its columns.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Task {
     /// The table, or partition, that the row lies in.
     pub table: pg_sys::Oid,
@@ -32,23 +34,25 @@ pub struct Task {
     pub embedding: String,
     /// `owner/name`.
     pub model: String,
+    /// The table's name, for the log.
+    pub name: String,
 }
 
 impl Task {
-    const COLUMNS: &str = "CAST(q.relid AS pg_catalog.oid), q.source_column, q.embedding_column, q.model";
-    const IS_IT: &str = "q.relid OPERATOR(pg_catalog.=) $1 AND q.source_column OPERATOR(pg_catalog.=) $2::pg_catalog.name \
-        AND q.embedding_column OPERATOR(pg_catalog.=) $3::pg_catalog.name AND q.model OPERATOR(pg_catalog.=) $4";
+    const COLUMNS: &str = "CAST(q.relid AS pg_catalog.oid), q.source_column, q.embedding_column, q.model, \
+        CAST(q.relid AS pg_catalog.text)";
+
+    /// That of a row that begins with [`Task::COLUMNS`].
+    fn of(row: &spi::Row) -> Option<Self> {
+        let table = pg_sys::Oid::from(row.number::<u32>(1)?);
+        Some(Self { table, source: row.text(2)?, embedding: row.text(3)?, model: row.text(4)?, name: row.text(5)? })
+    }
 
     /// Table and columns, as for a backfill.
     pub fn names(&self) -> Names {
         let (kind, image, provenance) = (None, None, None);
         let (source, embedding, model) = (self.source.clone(), self.embedding.clone(), self.model.clone());
         Names { source, embedding, kind, image, provenance, model }
-    }
-
-    fn arguments(&self) -> Vec<Argument> {
-        let names = [&self.source, &self.embedding, &self.model].map(|name| Argument::text(name));
-        [Argument::oid(self.table)].into_iter().chain(names).collect()
     }
 }
 
@@ -78,45 +82,146 @@ impl<'a> Queue<'a> {
         internal_tables::execute(self.connection, &[InternalTable::Queue], query, arguments)
     }
 
-    /// What the entry asks for that has waited longest, of those that are due and that nobody has locked.
-    pub fn next(&self) -> Option<Task> {
+    /// With a plan that is kept.
+    fn execute_kept(&self, query: String, arguments: &[Argument]) -> Vec<spi::Row> {
+        internal_tables::execute_kept(self.connection, InternalTable::Queue, query, arguments)
+    }
+
+    /// By an index, however few entries there were when a statement was planned.
+    pub fn by_index() -> LocalSettings {
+        let settings = LocalSettings::begin();
+        for name in [c"enable_seqscan", c"enable_bitmapscan", c"enable_sort"] {
+            settings.set(name, c"off");
+        }
+        settings
+    }
+
+    /// The first owner of queued tables whose OID is at least so large.
+    pub fn owner_from(&self, owner: u32) -> Option<u32> {
         let query = format!(
-            "SELECT {} FROM {TABLE} AS q WHERE {IS_DUE} ORDER BY q.due_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED",
+            "SELECT q.owner FROM {TABLE} AS q WHERE q.owner OPERATOR(pg_catalog.>=) $1 ORDER BY q.owner LIMIT 1"
+        );
+        let rows = self.execute_kept(query, &[Argument::oid(owner.into())]);
+        rows.first().and_then(|row| row.number(1))
+    }
+
+    /// The first queued table of an owner whose OID is at least so large.
+    pub fn table_from(&self, owner: u32, table: u32) -> Option<u32> {
+        let query = format!(
+            "SELECT CAST(q.relid AS pg_catalog.oid) FROM {TABLE} AS q WHERE q.owner OPERATOR(pg_catalog.=) $1 \
+             AND q.relid OPERATOR(pg_catalog.>=) $2 ORDER BY q.relid LIMIT 1"
+        );
+        let rows = self.execute_kept(query, &[Argument::oid(owner.into()), Argument::oid(table.into())]);
+        rows.first().and_then(|row| row.number(1))
+    }
+
+    /// The oldest entries of a table that are due, of what the oldest of them asks for, but not those for a column that has to
+    /// wait. One that was tried before is alone: others shall not fail with it.
+    pub fn due(&self, owner: u32, table: u32, most: usize, waits: Option<&str>) -> Option<(Task, Vec<String>)> {
+        let query = format!(
+            "SELECT {}, CAST(q.id AS pg_catalog.text), q.attempts FROM {TABLE} AS q WHERE q.owner OPERATOR(pg_catalog.=) $1 \
+             AND q.relid OPERATOR(pg_catalog.=) $2 AND {IS_DUE} \
+             AND q.embedding_column OPERATOR(pg_catalog.<>) CAST($4 AS pg_catalog.name) ORDER BY q.due_at LIMIT $3",
             Task::COLUMNS
         );
-        let rows = self.execute(&query, &[]).1;
-        let row = rows.first()?;
-        let text = |column| row.text(column).unwrap_or_default();
-        Some(Task {
-            table: pg_sys::Oid::from(row.number::<u32>(1)?),
-            source: text(2),
-            embedding: text(3),
-            model: text(4),
-        })
+        let arguments = [
+            Argument::oid(owner.into()),
+            Argument::oid(table.into()),
+            Argument::long(i64::try_from(most).unwrap_or(1)),
+            // No column has an empty name.
+            Argument::text(waits.unwrap_or_default()),
+        ];
+        let rows = self.execute_kept(query, &arguments);
+        let first = rows.first()?;
+        let task = Task::of(first)?;
+        let was_tried = |row: &spi::Row| row.number::<i32>(7).is_some_and(|attempts| attempts > 0);
+        if was_tried(first) {
+            return Some((task, first.text(6).into_iter().collect()));
+        }
+        let is_of_it = |row: &&spi::Row| !was_tried(row) && Task::of(row).is_some_and(|other| other == task);
+        let ids = rows.iter().filter(is_of_it).filter_map(|row| row.text(6)).collect();
+        Some((task, ids))
     }
 
-    /// The oldest entries of a task that are due.
-    pub fn entries(&self, task: &Task, most: usize) -> Vec<Queued> {
+    /// Locks entries; those that are gone, or that others have locked, are left out.
+    pub fn lock(&self, ids: &[String]) -> Vec<Queued> {
         let query = format!(
-            "SELECT CAST(q.id AS pg_catalog.text), q.key FROM {TABLE} AS q WHERE {} AND {IS_DUE} ORDER BY q.due_at LIMIT {most} \
+            "SELECT CAST(q.id AS pg_catalog.text), q.key FROM {TABLE} AS q WHERE {} ORDER BY q.due_at \
              FOR UPDATE OF q SKIP LOCKED",
-            Task::IS_IT
+            Self::IS_ONE
         );
         let entry = |row: &spi::Row| Some(Queued { id: row.text(1)?, key: row.text(2)? });
-        self.execute(&query, &task.arguments()).1.iter().filter_map(entry).collect()
+        self.execute_kept(query, &[list(ids)]).iter().filter_map(entry).collect()
     }
 
-    /// All that is due of a task waits, and no entry is the worse for it: what was in the way is not theirs.
-    pub fn put_off(&self, task: &Task, why: &str) {
-        let update = format!(
-            "UPDATE {TABLE} AS q SET due_at = {LATER} {TWICE_AS_LONG}, last_error = $5 \
-             WHERE q.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
-             SELECT q.id FROM {TABLE} AS q WHERE {} AND {IS_DUE} FOR UPDATE OF q SKIP LOCKED))",
-            Task::IS_IT
+    fn attempts(&self, query: String, arguments: &[Argument]) -> Vec<spi::Row> {
+        internal_tables::execute_kept(self.connection, InternalTable::Attempts, query, arguments)
+    }
+
+    /// Notes that some entries are about to be worked on; the note's own id. Where nobody takes it back, the attempt has
+    /// ended this process.
+    pub fn begin_attempt(&self, ids: &[String]) -> String {
+        let insert = format!(
+            "INSERT INTO {ATTEMPTS_TABLE} AS a (id, entries) VALUES (pg_catalog.gen_random_uuid(), $1::pg_catalog.uuid[]) \
+             RETURNING CAST(a.id AS pg_catalog.text)"
         );
-        let mut arguments = task.arguments();
-        arguments.push(Argument::text(why));
-        self.execute(&update, &arguments);
+        let rows = self.attempts(insert, &[list(ids)]);
+        rows.first().and_then(|row| row.text(1)).expect("an id")
+    }
+
+    /// Takes a note back; false where somebody else has.
+    pub fn end_attempt(&self, id: &str) -> bool {
+        let delete = format!(
+            "DELETE FROM {ATTEMPTS_TABLE} AS a WHERE a.id OPERATOR(pg_catalog.=) CAST($1 AS pg_catalog.uuid) \
+             RETURNING true"
+        );
+        !self.attempts(delete, &[Argument::text(id)]).is_empty()
+    }
+
+    /// Attempts that have ended their process: the entries that are left of each, by what they ask for. The notes are taken
+    /// back.
+    pub fn unfinished(&self) -> Vec<(Task, Vec<Queued>)> {
+        let delete = format!(
+            "DELETE FROM {ATTEMPTS_TABLE} AS a WHERE a.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
+             SELECT a.id FROM {ATTEMPTS_TABLE} AS a FOR UPDATE OF a SKIP LOCKED)) \
+             RETURNING CAST(a.entries AS pg_catalog.text)"
+        );
+        let query = format!(
+            "SELECT {}, CAST(q.id AS pg_catalog.text), q.key FROM {TABLE} AS q WHERE {} FOR UPDATE OF q SKIP LOCKED",
+            Task::COLUMNS,
+            Self::IS_ONE
+        );
+        let mut tasks = Vec::<(Task, Vec<Queued>)>::new();
+        for ids in self.attempts(delete, &[]).iter().filter_map(|row| row.text(1)) {
+            for row in self.execute(&query, &[Argument::text(&ids)]).1 {
+                let (Some(task), Some(id), Some(key)) = (Task::of(&row), row.text(6), row.text(7)) else { continue };
+                match tasks.iter_mut().find(|(known, _)| *known == task) {
+                    Some((_, entries)) => entries.push(Queued { id, key }),
+                    None => tasks.push((task, vec![Queued { id, key }])),
+                }
+            }
+        }
+        tasks
+    }
+
+    /// Entries wait, and none is the worse for it: what was in the way is not theirs. One of them, if there are any.
+    pub fn put_off(&self, ids: &[String], why: &str) -> Option<String> {
+        let update = format!(
+            "UPDATE {TABLE} AS q SET due_at = GREATEST(q.due_at, {LATER} {TWICE_AS_LONG}, last_error = $2 \
+             WHERE q.id OPERATOR(pg_catalog.=) ANY (ARRAY(\
+             SELECT q.id FROM {TABLE} AS q WHERE {} FOR UPDATE OF q SKIP LOCKED)) RETURNING CAST(q.id AS pg_catalog.text)",
+            Self::IS_ONE
+        );
+        let rows = self.execute(&update, &[list(ids), Argument::text(why)]).1;
+        rows.first().and_then(|row| row.text(1))
+    }
+
+    /// Whether there is an entry that is not due yet.
+    pub fn is_waiting(&self, id: &str) -> bool {
+        let query = format!(
+            "SELECT FROM {TABLE} AS q WHERE q.id OPERATOR(pg_catalog.=) CAST($1 AS pg_catalog.uuid) AND NOT ({IS_DUE})"
+        );
+        !self.execute_kept(query, &[Argument::text(id)]).is_empty()
     }
 
     /// Done with.
@@ -131,7 +236,7 @@ impl<'a> Queue<'a> {
     pub fn look_again(&self, ids: &[String]) {
         if !ids.is_empty() {
             let update = format!(
-                "UPDATE {TABLE} AS q SET due_at = {LATER} {TWICE_AS_LONG}, \
+                "UPDATE {TABLE} AS q SET due_at = GREATEST(q.due_at, {LATER} {TWICE_AS_LONG}, \
                  last_error = 'the row is locked by another session, or was changed meanwhile' WHERE {}",
                 Self::IS_ONE
             );
@@ -143,8 +248,7 @@ impl<'a> Queue<'a> {
     pub fn note(&self, entries: &[Queued], why: &str) {
         let ids: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let update = format!(
-            "UPDATE {TABLE} AS q SET last_error = $2 \
-             WHERE {} AND COALESCE(q.last_error OPERATOR(pg_catalog.<>) $2, true)",
+            "UPDATE {TABLE} AS q SET last_error = $2 WHERE {} AND COALESCE(q.last_error OPERATOR(pg_catalog.<>) $2, true)",
             Self::IS_ONE
         );
         self.execute(&update, &[list(&ids), Argument::text(why)]);

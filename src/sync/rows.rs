@@ -31,6 +31,8 @@ pub struct QueuedRows<'a> {
     pub connection: &'a Connection,
     /// Table and columns.
     pub target: &'a Target,
+    /// The table's name, for the log.
+    pub name: &'a str,
     /// Its statements.
     pub statements: &'a Statements,
     /// Its failures.
@@ -69,7 +71,7 @@ impl QueuedRows<'_> {
     /// # Errors
     /// None of its own.
     pub fn clear(&mut self, groups: Vec<Group>) -> Result<()> {
-        let _limit = timeout::Writing::begin();
+        let _limit = timeout::OfTable::begin(self.name);
         let locked = self.lock(&groups.iter().collect::<Vec<_>>())?;
         for (group, row) in groups.into_iter().zip(locked) {
             let Some(row) = row.filter(|row| row.source().is_none()) else {
@@ -111,7 +113,7 @@ impl Rows for QueuedRows<'_> {
     }
 
     fn done(&mut self, rows: Vec<(Self::Row, Result<Embedding>)>) -> Result<()> {
-        let _limit = timeout::Writing::begin();
+        let _limit = timeout::OfTable::begin(self.name);
         let locked = self.lock(&rows.iter().map(|((group, _), _)| group).collect::<Vec<_>>())?;
         let (mut groups, mut ready) = (Vec::new(), Vec::new());
         for (((group, candidate), result), now) in rows.into_iter().zip(locked) {

@@ -1,14 +1,16 @@
 //! The background worker's loop.
 
-use super::drain::{self, Buffered, FailureCause, Outcome};
-use super::launch::Presence;
-use super::timeout;
+use super::drain::{self, Batch, Buffered, Choice, FailureCause};
+use super::launch::{Presence, SUCCESSOR};
+use super::timeout::{self, die};
+use super::turns::Turns;
 use crate::errors::{Raised, Watch};
 use crate::spi::KEYS_AS_TEXT;
 use crate::wait_event;
 use pgrx::PgTryBuilder;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys::{self, panic::CaughtError};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -19,13 +21,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 const LINGER: Duration = Duration::from_secs(2);
 /// How long to wait for the lock: somebody may be looking whether it is held.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The same, of one that takes the place of a worker that was ended: that one may hold it a little longer.
+const SUCCESSORS_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait after a failure that concerns all entries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-unsafe extern "C-unwind" {
-    /// Postgres's own handler, which sets flags and the latch; not pgrx's wrapper, which is no handler.
-    fn die(signal: i32);
-}
 
 /// Entry point of the background worker. The argument is the database's OID; the static worker's database is named.
 #[pgrx::pg_guard]
@@ -46,34 +45,38 @@ pub extern "C-unwind" fn clip_search_worker_main(argument: pg_sys::Datum) {
         BackgroundWorker::connect_worker_to_spi_by_oid(Some(pg_sys::Oid::from(argument.value() as u32)), None);
     }
     prepare_session();
-    run(is_static);
+    timeout::register();
+    run(is_static, !is_static && BackgroundWorker::get_extra() == SUCCESSOR);
 }
 
-fn run(is_static: bool) {
+fn run(is_static: bool, is_successor: bool) {
     let began = Instant::now();
     while !transaction(None, Presence::hold).unwrap_or(false) {
         // Somebody who looks holds it for a moment, too; another worker holds it for good.
-        let is_another = transaction(None, Presence::is_held).unwrap_or(true);
-        if !is_static && (is_another || began.elapsed() > PATIENCE) {
+        let is_another = !is_successor && transaction(None, Presence::is_held).unwrap_or(true);
+        let patience = if is_successor { SUCCESSORS_PATIENCE } else { PATIENCE };
+        if !is_static && (is_another || began.elapsed() > patience) {
             return;
         }
         sleep(PAUSES.1 / 10);
     }
     let (mut idle_since, mut pause) = (Instant::now(), PAUSES.0);
-    // After a failure that may be one entry's, they are taken one by one until as many are done as were taken together.
-    let mut alone = 0_usize;
-    let mut failures = 0_u32;
+    // After a failure that may be one entry's, a table's are taken one by one until as many are done as were taken together.
+    let mut alone = HashMap::<pg_sys::Oid, usize>::new();
+    let (mut turns, mut failures) = (Turns::default(), 0_u32);
+    if let Err(raised) = transaction(None, || drain::recover(&mut turns)) {
+        pgrx::log!("clip_search: could not look for unfinished entries: {} ({})", raised.message, raised.state());
+    }
     loop {
-        let most = if alone > 0 { 1 } else { drain::MOST };
-        let mut buffered = Buffered::default();
-        match transaction(Some(timeout::of_a_request()), || drain::step(most, &mut buffered)) {
+        let (mut batch, mut buffered) = (None, Buffered::default());
+        match step(&mut turns, &mut alone, &mut batch, &mut buffered) {
             Ok(Outcome::Worked) => {
                 (idle_since, pause) = (Instant::now(), PAUSES.0);
-                alone = alone.saturating_sub(1);
                 failures = 0;
             }
+            Ok(Outcome::Locked) => sleep(PAUSES.0),
             Ok(Outcome::NothingToDo) => {
-                alone = 0;
+                alone.clear();
                 if !is_static && idle_since.elapsed() > LINGER && transaction(None, may_end).unwrap_or(false) {
                     return;
                 }
@@ -86,13 +89,19 @@ fn run(is_static: bool) {
                 idle_since = Instant::now();
                 pgrx::log!("clip_search: a queued row was not embedded: {} ({})", raised.message, raised.state());
                 let cause = buffered.cause(&raised);
-                if cause == FailureCause::Entry && buffered.len() > 1 {
-                    alone = drain::MOST;
-                    sleep(PAUSES.0);
-                } else if transaction(Some(timeout::of_a_request()), || drain::after(&buffered, cause, &raised))
-                    .is_err()
-                    || cause == FailureCause::Everything
-                {
+                let is_over = match &batch {
+                    // What took too long is not tried again at once, not even alone: others wait.
+                    Some(batch) if cause == FailureCause::Entry && buffered.len() > 1 && !raised.is_cancel() => {
+                        alone.insert(batch.table(), drain::MOST);
+                        sleep(PAUSES.0);
+                        transaction(None, || drain::forget(batch))
+                    }
+                    Some(batch) => transaction(Some(timeout::of_a_request()), || {
+                        drain::after(batch, &buffered, cause, &raised, &mut turns);
+                    }),
+                    None => Ok(()),
+                };
+                if is_over.is_err() || cause == FailureCause::Everything {
                     failures += 1;
                     sleep((PAUSES.1 * 2_u32.pow(failures.min(6))).min(LONGEST_PAUSE));
                 }
@@ -104,6 +113,41 @@ fn run(is_static: bool) {
             return;
         }
     }
+}
+
+/// What came of a step.
+enum Outcome {
+    /// Entries were worked on; there may be more.
+    Worked,
+    /// Somebody else has locked them.
+    Locked,
+    NothingToDo,
+    NoExtension,
+}
+
+/// Chooses entries and works on them.
+fn step(
+    turns: &mut Turns,
+    alone: &mut HashMap<pg_sys::Oid, usize>,
+    batch: &mut Option<Batch>,
+    buffered: &mut Buffered,
+) -> Result<Outcome, Raised> {
+    let most = |table| if alone.contains_key(&table) { 1 } else { drain::MOST };
+    let batch = match transaction(Some(timeout::of_a_request()), || drain::choose(turns, most))? {
+        Choice::Batch(chosen) => batch.insert(chosen),
+        Choice::NothingToDo => return Ok(Outcome::NothingToDo),
+        Choice::NoExtension => return Ok(Outcome::NoExtension),
+    };
+    if !transaction(Some(timeout::of_a_request()), || drain::step(batch, buffered, turns))? {
+        return Ok(Outcome::Locked);
+    }
+    if let Some(left) = alone.get_mut(&batch.table()) {
+        *left -= 1;
+        if *left == 0 {
+            alone.remove(&batch.table());
+        }
+    }
+    Ok(Outcome::Worked)
 }
 
 /// Whether nobody is writing to the queue, and nothing is in it; then the lock is given back.

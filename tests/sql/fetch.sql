@@ -16,7 +16,7 @@ SET clip_search.url_fetch = on;
 
 -- What leads to no public address is not connected to.
 SELECT url, (report(format('SELECT clip_fetch_image(%L)', url))).* FROM unnest(ARRAY[
-    'http://127.0.0.1:1/x.png', 'http://[::1]/', 'http://[::ffff:127.0.0.1]/', 'http://2130706433/', 'http://0x7f.1/', 'http://localhost:1/x.png',
+    'http://127.0.0.1:1/x.png', 'http://[::1]/', 'http://[::ffff:127.0.0.1]/', 'http://2130706433/', 'http://0x7f.1/', 'http://localhost:1/x.png', 'http://localhost/x.png',
     'http://10.0.0.1/', 'http://192.168.1.1/', 'http://172.16.0.1/', 'http://169.254.169.254/latest/meta-data/', 'http://0.0.0.0/', 'http://224.0.0.1/',
     'http://[fd00:ec2::254]/', 'http://[fe80::1]/']) AS url;
 -- What is no URL, or not one for images

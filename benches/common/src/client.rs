@@ -1,7 +1,7 @@
 //! A client of the inference server without PostgreSQL.
 
 use anyhow::{Context, bail, ensure};
-use protocol::{EmbedRequest, HEADER_LEN, Header, Hello, Items, Kind, Request, Response, decode, encode};
+use protocol::{EmbedRequest, HEADER_LEN, Header, Hello, Items, Kind, Request, Response, Scope, decode, encode};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -60,7 +60,7 @@ impl Connection {
 /// # Errors
 /// Where it is too long.
 pub fn embed_request(model: &str, items: Items) -> anyhow::Result<Vec<u8>> {
-    Ok(encode(Kind::Request, &Request::Embed(EmbedRequest { model: model.to_owned(), items }))?)
+    Ok(encode(Kind::Request, &Request::Embed(EmbedRequest { model: model.to_owned(), items, scope: Scope::default() }))?)
 }
 
 fn receive<T: serde::de::DeserializeOwned>(stream: &mut UnixStream, kind: Kind) -> anyhow::Result<T> {

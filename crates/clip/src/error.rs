@@ -44,11 +44,21 @@ pub enum Error {
         reason: String,
     },
 
+    /// A text without a space or digit for so long that its first tokens are not worth the time.
+    #[error("text has {bytes} bytes without a place to cut it, more than {max}")]
+    TextTooLarge {
+        /// Bytes without such a place.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
     /// The text has more tokens than the model reads, and truncation was not asked for.
-    #[error("text has {tokens} tokens, the model reads {context_length}")]
+    #[error("text has {}{tokens} tokens, the model reads {context_length}", if *is_read { "" } else { "at least " })]
     TextTooLong {
         /// Tokens of the text, start and end tokens included.
         tokens: usize,
+        /// Whether these are all.
+        is_read: bool,
         /// Tokens that the model reads, start and end tokens included.
         context_length: usize,
     },

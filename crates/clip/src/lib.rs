@@ -18,6 +18,7 @@ mod device;
 mod error;
 mod image;
 mod name;
+mod pieces;
 mod runtime;
 mod session;
 mod spec;

@@ -1,18 +1,18 @@
 //! Text to token ids, as transformers' `CLIPTokenizer` with `truncation=True, max_length=context_length`.
 //!
-//! The whole text is tokenized and then cut, since no way to cut it before is right for every tokenizer.json. This takes time
-//! in proportion to the text, about 0.3 to 1.6 microseconds per character, also where 400,000 characters have no space
-//! between them (the merges of a word are taken from a heap); a test watches it. Bound the bytes of a text before it
-//! gets here.
+//! A long text is tokenized part by part, until there are as many tokens as the model reads. Where no place is known at which
+//! the tokens of the parts are those of the whole ([`crate::pieces`]), it is tokenized as a whole, which takes about 0.3 to 1.6
+//! microseconds per character, or refused where it is too long for that.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokenizers::TruncationDirection;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::bpe::BPE;
+use tokenizers::{Encoding, TruncationDirection};
 
 use crate::error::{Error, Result, shorten};
+use crate::pieces::{LONGEST_PART, may_be_cut, next_part};
 use crate::spec::ModelSpec;
 
 /// What happens to a text that has more tokens than the model reads.
@@ -32,6 +32,7 @@ pub struct Tokenizer {
     context_length: usize,
     /// Tokens that are put around each text.
     added: usize,
+    may_be_cut: bool,
 }
 
 impl Tokenizer {
@@ -61,22 +62,36 @@ impl Tokenizer {
         if added >= spec.context_length {
             return Err(bad(&format!("it adds {added} tokens, the model reads only {}", spec.context_length)));
         }
-        Ok(Tokenizer { inner, model: spec.name.to_string(), context_length: spec.context_length, added })
+        let may_be_cut = may_be_cut(&inner);
+        Ok(Tokenizer { inner, model: spec.name.to_string(), context_length: spec.context_length, added, may_be_cut })
     }
 
     /// Token ids of a text with its start and end tokens, not padded: 1 to `context_length` of them.
     ///
     /// # Errors
-    /// [`Error::TextTooLong`] where `long` asks for it; [`Error::Tokenize`] where the tokenizer fails.
+    /// [`Error::TextTooLong`] where `long` asks for it; [`Error::TextTooLarge`] where the first tokens cannot be told without
+    /// reading too much; [`Error::Tokenize`] where the tokenizer fails.
     pub fn encode(&self, text: &str, long: LongText) -> Result<Vec<u32>> {
         let failed = |reason: String| Error::Tokenize { model: self.model.clone(), reason: shorten(&reason, 500) };
-        let mut encoding = guarded(|| self.inner.encode_fast(text, false)).map_err(failed)?;
-        let tokens = encoding.len() + self.added;
-        if tokens > self.context_length {
-            if long == LongText::Error {
-                return Err(Error::TextTooLong { tokens, context_length: self.context_length });
+        let room = self.context_length - self.added;
+        let (mut rest, mut encoding) = (text, Encoding::default());
+        loop {
+            let part = if self.may_be_cut { next_part(&mut rest) } else { std::mem::take(&mut rest) };
+            if part.len() > LONGEST_PART {
+                return Err(Error::TextTooLarge { bytes: part.len(), max: LONGEST_PART });
             }
-            encoding.truncate(self.context_length - self.added, 0, TruncationDirection::Right);
+            let tokens = guarded(|| self.inner.encode_fast(part, false)).map_err(failed)?;
+            encoding.merge_with(tokens, false);
+            if encoding.len() > room || rest.is_empty() {
+                break;
+            }
+        }
+        if encoding.len() > room {
+            if long == LongText::Error {
+                let (tokens, is_read) = (encoding.len() + self.added, rest.is_empty());
+                return Err(Error::TextTooLong { tokens, is_read, context_length: self.context_length });
+            }
+            encoding.truncate(room, 0, TruncationDirection::Right);
         }
         let encoding = guarded(|| self.inner.post_process(encoding, None, true)).map_err(failed)?;
         Ok(encoding.get_ids().to_vec())

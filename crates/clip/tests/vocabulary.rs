@@ -123,7 +123,7 @@ fn long_texts_are_cut_as_by_the_reference() {
     for Text(text, ids, cut) in texts() {
         match tokenizer.encode(text, LongText::Error) {
             Ok(found) => assert!(cut.is_none() && found == *ids, "{text:?}"),
-            Err(clip::Error::TextTooLong { tokens, context_length }) => {
+            Err(clip::Error::TextTooLong { tokens, context_length, is_read: true }) => {
                 assert_eq!((tokens, context_length, cut.is_some()), (ids.len(), CONTEXT, true), "{text:?}");
             }
             Err(error) => panic!("{text:?}: {error}"),

@@ -58,6 +58,16 @@ impl AllowList {
         })
     }
 
+    /// What is allowed on a port for its own sake, and not on any.
+    pub(crate) fn only_on(&self, port: u16) -> Self {
+        Self(self.0.iter().filter(|entry| entry.port == Some(port)).cloned().collect())
+    }
+
+    /// Whether a name may be allowed by its addresses.
+    pub(crate) fn has_networks(&self) -> bool {
+        self.0.iter().any(|entry| matches!(entry.target, Target::Net(_)))
+    }
+
     /// The ports on which more is allowed than on others.
     pub(crate) fn ports(&self) -> BTreeSet<u16> {
         self.0.iter().filter_map(|entry| entry.port).collect()

@@ -41,6 +41,14 @@ pub enum Error {
         /// The first of its addresses that is not public.
         address: IpAddr,
     },
+    /// The port is neither one that is fetched from nor allowed with its host. No connection was made.
+    #[error("\"{url}\" has the port {port}, which is not fetched from")]
+    Port {
+        /// The URL.
+        url: String,
+        /// Its port.
+        port: u16,
+    },
     /// The name has no address, or name service failed.
     #[error("host \"{host}\" cannot be resolved: {reason}")]
     Resolve {
@@ -149,12 +157,81 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An entry of [`Ports`](crate::Ports) is malformed.
+    #[error("\"{entry}\" is not a port from 1 to 65535, or a range such as 8000-8999")]
+    Ports {
+        /// The entry.
+        entry: String,
+    },
     /// A [`Fetcher`](crate::Fetcher) cannot be made: no usable certificate store, or a bad user agent.
     #[error("images cannot be fetched: {reason}")]
     Setup {
         /// What is missing.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether the name or address of the URL that was asked for says all that there is to know: it is an address, and not
+    /// public. Of a name it is not said whether it has no address or one that is not public: names of the own network are
+    /// nobody else's business.
+    pub fn is_about_the_address_asked_for(&self, asked: &str) -> bool {
+        matches!(self, Self::NotAllowed { host, .. } if is_literal(host) && host_of(asked).as_ref() == Some(host))
+    }
+
+    /// What somebody may know who has asked for `asked`: no address, no port that is open or closed, nothing that other hosts
+    /// have said or where they redirect to. The whole is for the log.
+    pub fn to_user(&self, asked: &str) -> String {
+        let shown = show_text(asked);
+        let is_of_it = |url: &String| *url == show_without_query(asked);
+        match self {
+            Self::NotAllowed { .. } if self.is_about_the_address_asked_for(asked) => self.to_string(),
+            Self::NotAllowed { host, .. } | Self::Resolve { host, .. } if host_of(asked).as_ref() == Some(host) => {
+                format!("host \"{host}\" cannot be resolved, or has an address that is not public")
+            }
+            Self::Port { url, port } if is_of_it(url) => {
+                format!("\"{shown}\" has the port {port}, which is not fetched from")
+            }
+            Self::InvalidUrl { url, .. } if *url == shown || is_of_it(url) => self.to_string(),
+            Self::Scheme { url, scheme } if is_of_it(url) => {
+                format!("\"{shown}\" has the scheme \"{scheme}\", which is not fetched")
+            }
+            Self::NotAllowed { .. }
+            | Self::Resolve { .. }
+            | Self::Port { .. }
+            | Self::Scheme { .. }
+            | Self::InvalidUrl { .. } => {
+                format!("\"{shown}\" redirects to where nothing is fetched from")
+            }
+            Self::Connect { .. } | Self::Timeout { phase: Phase::Connect, .. } => {
+                format!("could not connect to the host of \"{shown}\"")
+            }
+            Self::Tls { .. } => format!("no secure connection to the host of \"{shown}\""),
+            Self::Timeout { phase, ms, .. } => format!("\"{shown}\" {phase} within {ms} ms"),
+            Self::TooManyRedirects { max, .. } => format!("\"{shown}\" redirects more than {max} times"),
+            Self::Redirect { .. } => format!("\"{shown}\" answered with a redirect that cannot be followed"),
+            Self::Status { code, name, retry_after, .. } => {
+                format!("\"{shown}\" answered {code}{}{}", prefixed(" ", name), asks_to_wait(retry_after))
+            }
+            Self::TooLarge { max, .. } => format!("\"{shown}\" is longer than {max} bytes"),
+            Self::Interrupted { .. } => format!("the connection for \"{shown}\" broke in the middle"),
+            Self::Protocol { .. } => format!("\"{shown}\" did not answer in HTTP"),
+            Self::Encoding { .. } => format!("\"{shown}\" is encoded in a way that cannot be decoded"),
+            Self::Empty { .. } => format!("\"{shown}\" is empty"),
+            Self::AllowList { .. } => "clip_search.url_allow has an entry that is not valid".to_owned(),
+            Self::Ports { .. } => "clip_search.url_ports has an entry that is not valid".to_owned(),
+            Self::Setup { .. } => "images cannot be fetched".to_owned(),
+        }
+    }
+}
+
+/// The host of a URL as errors name it.
+fn host_of(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.host_str().map(show)
+}
+
+fn is_literal(host: &str) -> bool {
+    host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 /// What an [`Error::Timeout`] was about.
@@ -200,12 +277,29 @@ pub(crate) fn show_url(url: &Url) -> String {
     // Both fail only on URLs that cannot have them.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    show(url.as_str())
+    // What comes after it may be somebody's key, and errors go to the log.
+    url.set_fragment(None);
+    if url.query().is_some() {
+        url.set_query(Some("…"));
+    }
+    show(&url.as_str().replace("?%E2%80%A6", "?…"))
+}
+
+/// As [`show_url`].
+fn show_without_query(text: &str) -> String {
+    Url::parse(text).map_or_else(|_| show_malformed(text), |url| show_url(&url))
 }
 
 /// A text that is perhaps a URL as messages show it: shortened, without user name, password and control characters.
 pub fn show_text(text: &str) -> String {
-    Url::parse(text).map_or_else(|_| show_malformed(text), |url| show_url(&url))
+    let Ok(mut url) = Url::parse(text) else { return show_malformed(text) };
+    if url.cannot_be_a_base() {
+        return show_malformed(url.as_str());
+    }
+    // Both fail only on URLs that cannot have them.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    show(url.as_str())
 }
 
 /// Without anything before an @: the password of a malformed URL, or of one without its scheme, is a password all the
@@ -240,6 +334,60 @@ mod tests {
         assert_eq!(show_text("user:secret@example.com/a"), "user:example.com/a");
         let long = show_text(&format!("http://example.com/{}", "ä".repeat(5000)));
         assert_eq!((long.chars().count(), long.chars().last()), (SHOWN + 1, Some('…')));
+    }
+
+    #[test]
+    fn errors_have_no_query() {
+        assert_eq!(show_url(&Url::parse("http://u:p@x/a?key=secret#b").unwrap()), "http://x/a?…");
+        assert_eq!(show_url(&Url::parse("http://x/a#b").unwrap()), "http://x/a");
+    }
+
+    /// A name of the own network is answered for as one that does not exist.
+    #[test]
+    fn users_learn_nothing_of_the_network() {
+        let asked = "http://db1/a?b";
+        let private = Error::NotAllowed { host: "db1".into(), address: "10.1.2.3".parse().unwrap() };
+        let unknown = Error::Resolve { host: "db1".into(), reason: "Name or service not known".into() };
+        assert_eq!(private.to_user(asked), unknown.to_user(asked));
+        let url = || "http://10.9.8.7:6379/?…".to_owned();
+        let reason = || "10.9.8.7:6379 said SECRET".to_owned();
+        let hidden = [
+            private,
+            Error::NotAllowed { host: "10.9.8.7".into(), address: "10.9.8.7".parse().unwrap() },
+            Error::Port { url: url(), port: 6379 },
+            Error::Resolve { host: "SECRET".into(), reason: reason() },
+            Error::Scheme { url: url(), scheme: "SECRET".into() },
+            Error::Connect { url: url(), reason: reason() },
+            Error::Tls { url: url(), reason: reason() },
+            Error::Timeout { url: url(), phase: Phase::Connect, ms: 1 },
+            Error::Timeout { url: url(), phase: Phase::Total, ms: 1 },
+            Error::TooManyRedirects { url: url(), max: 1 },
+            Error::Redirect { url: url(), reason: reason() },
+            Error::Status { url: url(), code: 404, name: "Not Found".into(), retry_after: None },
+            Error::TooLarge { url: url(), max: 1 },
+            Error::Interrupted { url: url(), reason: reason() },
+            Error::Protocol { url: url(), reason: reason() },
+            Error::Encoding { url: url(), reason: reason() },
+            Error::Empty { url: url() },
+            Error::AllowList { entry: "10.9.8.7".into(), reason: reason() },
+            Error::Ports { entry: "6379".into() },
+            Error::Setup { reason: reason() },
+        ];
+        for error in hidden {
+            let told = error.to_user(asked);
+            for secret in ["10.1.2.3", "10.9.8.7", "6379", "SECRET"] {
+                assert!(!told.contains(secret), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_an_address_in_the_url_it_is_said_why() {
+        let refused = Error::NotAllowed { host: "10.0.0.1".into(), address: "10.0.0.1".parse().unwrap() };
+        assert!(refused.is_about_the_address_asked_for("http://10.0.0.1/a"));
+        assert_eq!(refused.to_user("http://10.0.0.1/a"), refused.to_string());
+        assert!(!refused.is_about_the_address_asked_for("http://x/a"));
+        assert_eq!(refused.to_user("http://x/a"), "\"http://x/a\" redirects to where nothing is fetched from");
     }
 
     #[test]

@@ -47,8 +47,8 @@ pub struct Fetcher {
 impl Fetcher {
     /// Reads the system's certificates. Fails with [`Error::Setup`].
     pub fn new(options: Options) -> Result<Self> {
-        let allow = Arc::new(options.allow.clone());
-        let lane = |port| Lane::new(&options, &allow, port);
+        let (allow, open) = (Arc::new(options.allow.clone()), Arc::new(options.ports.clone()));
+        let lane = |port| Lane::new(&options, &allow, &open, port);
         let ports =
             AllowList::ports(&allow).into_iter().map(|port| Ok((port, lane(Some(port))?))).collect::<Result<_>>()?;
         let other_ports = lane(None)?;

@@ -6,6 +6,7 @@ use crate::classify::classify;
 use crate::error::{Error, Result, show, show_url};
 use crate::fetcher::Fetched;
 use crate::options::Options;
+use crate::ports::Ports;
 use crate::resolve::Guard;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, redirect};
@@ -31,8 +32,13 @@ pub(crate) enum Answer {
 
 impl Lane {
     /// A client for one port, or for all that the allow list does not name.
-    pub(crate) fn new(options: &Options, allow: &Arc<AllowList>, port: Option<u16>) -> Result<Self> {
-        let guard = Guard::new(Arc::clone(allow), port);
+    pub(crate) fn new(
+        options: &Options,
+        allow: &Arc<AllowList>,
+        ports: &Arc<Ports>,
+        port: Option<u16>,
+    ) -> Result<Self> {
+        let guard = Guard::new(allow, ports, port);
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("image/*,*/*;q=0.8"))]);
         let client = Client::builder()
             .user_agent(&options.user_agent)
@@ -53,7 +59,8 @@ impl Lane {
 
     /// Checks what the resolver is not asked about.
     pub(crate) fn check(&self, url: &Url) -> Result<()> {
-        self.guard.check_literal(url)
+        self.guard.check_literal(url)?;
+        self.guard.check_port(url)
     }
 
     /// Makes a request for a URL that was checked and reads the answer.

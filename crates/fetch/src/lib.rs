@@ -24,6 +24,7 @@ mod fetcher;
 mod hop;
 mod options;
 mod pause;
+mod ports;
 mod resolve;
 mod slots;
 
@@ -32,3 +33,4 @@ pub use allow::AllowList;
 pub use error::{Error, Phase, Result, show_text};
 pub use fetcher::{Fetched, Fetcher};
 pub use options::Options;
+pub use ports::Ports;

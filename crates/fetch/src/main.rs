@@ -30,6 +30,7 @@ fn main() -> ExitCode {
 fn fetch(url: &str, allow: &str) -> Result<fetch::Fetched, Box<dyn std::error::Error>> {
     let fetcher = Fetcher::new(Options {
         allow: allow.parse()?,
+        ports: "1-65535".parse()?,
         max_bytes: 64 << 20,
         total_timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(5),

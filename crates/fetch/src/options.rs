@@ -1,6 +1,7 @@
 //! What a fetcher may do.
 
 use crate::allow::AllowList;
+use crate::ports::Ports;
 use std::time::Duration;
 
 /// What a [`Fetcher`](crate::Fetcher) may do. Other options need another fetcher.
@@ -8,6 +9,8 @@ use std::time::Duration;
 pub struct Options {
     /// What may be fetched from besides public addresses.
     pub allow: AllowList,
+    /// Ports of the hosts. Where an entry of the allow list names another, that host is fetched from on it, too.
+    pub ports: Ports,
     /// Bytes of one image, after decoding of a Content-Encoding.
     pub max_bytes: u64,
     /// Time of one fetch with its redirects, retries and pauses. The time in which it waits for its turn

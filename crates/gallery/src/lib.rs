@@ -31,8 +31,9 @@ pub struct Captioned {
     pub similarity: Option<f32>,
 }
 
-/// The whole page, with the images in the order given.
-pub fn page(title: &str, images: &[Captioned]) -> String {
+/// The whole page, with the images in the order given. `check` is called before each of them: a page takes long, and may not be
+/// wanted any more.
+pub fn page(title: &str, images: &[Captioned], check: impl Fn()) -> String {
     // HTML wants a title that is not empty.
     let title = if title.trim().is_empty() { "Images" } else { title };
     let body = html! {
@@ -50,6 +51,7 @@ pub fn page(title: &str, images: &[Captioned]) -> String {
             } @else {
                 div class="images" {
                     @for image in images {
+                        @let () = check();
                         (figure(&image.image, image.caption.as_deref(), note(image.similarity).as_deref(), false))
                     }
                 }

@@ -19,7 +19,7 @@ fn text_stays_text() {
     ] {
         let mut broken = image(attempt);
         broken.image = Image::Broken(attempt.to_owned());
-        let page = page(attempt, &[image(attempt), broken]);
+        let page = page(attempt, &[image(attempt), broken], || ());
         let harmless = attempt.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
         // The title, its heading, the two captions, the alternative text and the reason.
         assert_eq!(page.matches(&harmless).count(), 6, "{attempt}");
@@ -29,7 +29,7 @@ fn text_stays_text() {
         assert_eq!(page.matches("</title>").count(), 1, "{attempt}");
     }
     // Not in a place where it would be an address.
-    assert!(page("t", &[image("javascript:alert(1)")]).contains(" alt=\"javascript:alert(1)\""));
+    assert!(page("t", &[image("javascript:alert(1)")], || ()).contains(" alt=\"javascript:alert(1)\""));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn images_are_inside_with_their_media_type() {
         (Image::Png(bytes.clone()), "data:image/png;base64,//vwAA=="),
         (Image::WebP(bytes.clone()), "data:image/webp;base64,//vwAA=="),
     ] {
-        let page = page("t", &[Captioned { image, ..image("a cat") }]);
+        let page = page("t", &[Captioned { image, ..image("a cat") }], || ());
         assert!(page.contains(&format!("<img src=\"{uri}\" alt=\"a cat\" loading=\"lazy\">")), "{page}");
     }
 }
@@ -50,14 +50,14 @@ fn images_are_inside_with_their_media_type() {
 fn what_cannot_be_shown_says_why() {
     let missing = Captioned { image: Image::Missing, ..image("gone") };
     let broken = Captioned { image: Image::Broken("a TIFF of 2 GB".into()), ..image("large") };
-    let page = page("t", &[missing, broken]);
+    let page = page("t", &[missing, broken], || ());
     assert!(page.contains("no image</span>") && page.contains("a TIFF of 2 GB</span>"));
     assert!(page.contains(">gone<") && page.contains(">large<") && !page.contains("<img"));
 }
 
 #[test]
 fn similarities_have_three_decimals_or_are_left_out() {
-    let with = |similarity| page("t", &[Captioned { similarity, ..image("c") }]);
+    let with = |similarity| page("t", &[Captioned { similarity, ..image("c") }], || ());
     for (similarity, text) in [(0.123_46, "0.123"), (1.0, "1.000"), (-0.5, "-0.500"), (-0.0001, "0.000")] {
         assert!(with(Some(similarity)).contains(&format!("\"note\">similarity {text}</span>")), "{similarity}");
     }
@@ -68,26 +68,34 @@ fn similarities_have_three_decimals_or_are_left_out() {
 
 #[test]
 fn nothing_is_written_under_an_image_where_there_is_nothing() {
-    let bare = page("t", &[Captioned { image: Image::Png(vec![1]), caption: None, similarity: None }]);
+    let bare = page("t", &[Captioned { image: Image::Png(vec![1]), caption: None, similarity: None }], || ());
     assert!(!bare.contains("<figcaption") && bare.contains("alt=\"image without a caption\""));
-    assert_eq!(bare, page("t", &[Captioned { similarity: None, image: Image::Png(vec![1]), ..image(" \n") }]));
+    assert_eq!(bare, page("t", &[Captioned { similarity: None, image: Image::Png(vec![1]), ..image(" \n") }], || ()));
 }
 
 #[test]
 fn the_page_counts_its_images() {
-    assert!(page("t", &[]).contains("There are no images in this gallery."));
-    assert!(page("t", &[image("a")]).contains("<p>1 image</p>"));
-    assert!(page("t", &[image("a"), image("b")]).contains("<p>2 images</p>"));
-    assert!(page(" ", &[]).contains("<title>Images</title>"));
+    assert!(page("t", &[], || ()).contains("There are no images in this gallery."));
+    assert!(page("t", &[image("a")], || ()).contains("<p>1 image</p>"));
+    assert!(page("t", &[image("a"), image("b")], || ()).contains("<p>2 images</p>"));
+    assert!(page(" ", &[], || ()).contains("<title>Images</title>"));
 }
 
 #[test]
 fn nothing_outside_is_referred_to() {
-    let page = page("t", &[image("a"), Captioned { image: Image::Missing, ..image("b") }]);
+    let page = page("t", &[image("a"), Captioned { image: Image::Missing, ..image("b") }], || ());
     for outside in ["http:", "https:", "//", "url(", "@import", "src=\"/", "href=\"/"] {
         assert!(!page.contains(outside), "{outside}");
     }
     assert_eq!(page.matches("href=").count(), 1);
     assert!(page.contains("<link rel=\"icon\" href=\"data:,\">"));
     assert!(page.contains("default-src 'none'; img-src data:; style-src 'sha256-"));
+}
+
+/// Whoever waits for a page may give it up before each image.
+#[test]
+fn the_page_looks_whether_it_is_wanted() {
+    let looks = std::cell::Cell::new(0);
+    page("t", &[image("a"), image("b"), image("c")], || looks.set(looks.get() + 1));
+    assert_eq!(looks.get(), 3);
 }

@@ -85,7 +85,7 @@ fn images() -> Vec<Captioned> {
 #[test]
 fn the_page_shows_its_images_and_does_nothing_else() {
     let images = images();
-    let report = open("images", &page(TITLE, &images));
+    let report = open("images", &page(TITLE, &images, || ()));
     // A script would have changed it, and a tag in it would have ended it.
     assert_eq!(report.title, TITLE);
     assert_eq!(report.undrawn, [""; 0]);
@@ -126,7 +126,7 @@ fn without_attributes(html: &str) -> String {
 
 #[test]
 fn an_empty_gallery_says_so() {
-    let report = open("empty", &page("Nothing found", &[]));
+    let report = open("empty", &page("Nothing found", &[], || ()));
     assert!(report.dom.contains("There are no images in this gallery."));
     assert!(colours(&report.screenshots[0].path) > 1);
 }
@@ -134,11 +134,11 @@ fn an_empty_gallery_says_so() {
 #[test]
 #[should_panic(expected = "Content Security Policy")]
 fn the_test_would_notice_a_script() {
-    open("script", &page("t", &[]).replace("</main>", "<script>console.log(1)</script></main>"));
+    open("script", &page("t", &[], || ()).replace("</main>", "<script>console.log(1)</script></main>"));
 }
 
 #[test]
 #[should_panic(expected = "127.0.0.1:9/x.png")]
 fn the_test_would_notice_a_request() {
-    open("request", &page("t", &[]).replace("</main>", "<img src=http://127.0.0.1:9/x.png></main>"));
+    open("request", &page("t", &[], || ()).replace("</main>", "<img src=http://127.0.0.1:9/x.png></main>"));
 }

@@ -84,6 +84,8 @@ pub struct Config {
 pub struct FetchConfig {
     /// Hosts and networks that may be connected to although they are not public, separated by commas.
     pub allow: String,
+    /// Ports, and ranges of them, that may be connected to, separated by commas.
+    pub ports: String,
     /// For one URL, redirects and retries included.
     pub timeout_ms: u64,
     /// For one attempt to connect.
@@ -104,6 +106,7 @@ impl Default for FetchConfig {
     fn default() -> Self {
         Self {
             allow: String::new(),
+            ports: "80,443".to_owned(),
             timeout_ms: 30_000,
             connect_timeout_ms: 5_000,
             max_redirects: 5,
@@ -169,7 +172,10 @@ impl SocketPaths {
 #[serde(rename_all = "snake_case")]
 pub enum SupervisorState {
     /// The server was started; it listens or soon will.
-    Running,
+    Running {
+        /// Its process id.
+        pid: u32,
+    },
     /// The server ended and will be started again.
     BackingOff {
         /// How it ended.

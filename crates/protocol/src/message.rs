@@ -51,6 +51,31 @@ pub struct EmbedRequest {
     pub model: String,
     /// What to embed.
     pub items: Items,
+    /// For whom.
+    pub scope: Scope,
+}
+
+/// For whom something is embedded. What was remembered for somebody answers faster, and so would tell others that it was
+/// asked for: it is used for the same scope only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// OID of the database.
+    pub database: u32,
+    /// OID of the role that the session acts as: what SET ROLE or the login has chosen.
+    pub session: u32,
+    /// OID of the current user: within a function that is SECURITY DEFINER, its owner.
+    pub user: u32,
+}
+
+impl Scope {
+    /// For hashing.
+    pub fn to_bytes(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        for (place, oid) in bytes.chunks_exact_mut(4).zip([self.database, self.session, self.user]) {
+            place.copy_from_slice(&oid.to_le_bytes());
+        }
+        bytes
+    }
 }
 
 /// The items of one request, all of one modality.

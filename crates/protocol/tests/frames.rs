@@ -63,7 +63,7 @@ proptest! {
             Items::Texts(texts.clone()),
             Items::Images(images.iter().cloned().map(Into::into).collect()),
         ] {
-            let request = Request::Embed(EmbedRequest { model: model.clone(), items });
+            let request = Request::Embed(EmbedRequest { model: model.clone(), items, scope: protocol::Scope::default() });
             let frame = encode(Kind::Request, &request).unwrap();
             let (header, payload) = split(&frame);
             prop_assert_eq!(header.len, payload.len());

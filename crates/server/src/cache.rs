@@ -1,6 +1,6 @@
 //! Embeddings of texts that were asked for before: people search for the same words.
 //!
-//! The key is the model as it was read from its files, and the text's tokens: texts that differ in case or spaces only
+//! The key is who asks, the model as it was read from its files, and the text's tokens: texts that differ in case or spaces only
 //! are one, and a model whose files were replaced is another. (A fingerprint of the files would do the same, at the price
 //! of reading a gigabyte before the first answer.)
 

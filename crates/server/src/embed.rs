@@ -7,7 +7,7 @@ use crate::scheduler::{Class, INTERACTIVE_ITEMS, Key, Scheduler, Ticket};
 use crate::stats::Stats;
 use crate::{failure, process};
 use clip::Modality;
-use protocol::{Config, EmbedRequest, Embedding, Failure, Items};
+use protocol::{Config, EmbedRequest, Embedding, Failure, Items, Scope};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -52,6 +52,7 @@ impl Embedder<'_> {
         let mut results = Results::new();
         results.resize_with(request.items.len(), || None);
         let (mut steps, mut first) = (VecDeque::with_capacity(STEPS_AHEAD), 0);
+        let scope = request.scope;
         for items in split(request.items, self.config.max_batch as usize) {
             if steps.len() == STEPS_AHEAD {
                 self.settle(steps.pop_front().expect("not empty"), &mut results).await;
@@ -59,7 +60,7 @@ impl Embedder<'_> {
             let count = items.len();
             let (ticket, to_remember) = (self.scheduler.ticket(class), HashMap::new());
             let room = self.room(class, modality, count).await;
-            let step = Step { class, first, ticket, to_remember };
+            let step = Step { class, first, scope, ticket, to_remember };
             let begun = self.begin(step, &model, modality, items, room, &mut results).await;
             steps.push_back(begun.map_err(fail)?);
             first += count;
@@ -97,7 +98,7 @@ impl Embedder<'_> {
         let items = match items {
             // Decoding is most of the work, so images that are on their way already are told by their bytes.
             Items::Images(images) => {
-                let hash = || images.iter().map(|image| blake3::hash(image)).collect::<Vec<_>>();
+                let hash = || images.iter().map(|image| hash(step.scope, image)).collect::<Vec<_>>();
                 let hashes = process::apart(images.iter().map(|image| image.len()).sum(), hash);
                 let mut new = Vec::with_capacity(images.len());
                 for (place, (image, hash)) in images.into_iter().zip(hashes).enumerate() {
@@ -121,7 +122,8 @@ impl Embedder<'_> {
             match input {
                 Err(error) => *result = Some(Err(failure::of(&error))),
                 Ok(input) => {
-                    let key = key.unwrap_or_else(|| model.key(modality, hash(input.ids().unwrap_or_default())));
+                    let key = key
+                        .unwrap_or_else(|| model.key(modality, hash_ids(step.scope, input.ids().unwrap_or_default())));
                     if let Some(vector) = self.remembered(modality, &key) {
                         *result = Some(Ok(vector));
                         continue;
@@ -168,18 +170,21 @@ struct Step {
     class: Class,
     /// The place of its first item in the request.
     first: usize,
+    /// For whom.
+    scope: Scope,
     ticket: Ticket,
     /// Texts by their place in the step.
     to_remember: HashMap<usize, Key>,
 }
 
-/// Equal tokens have equal hashes.
-fn hash(ids: &[u32]) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    for id in ids {
-        hasher.update(&id.to_le_bytes());
-    }
-    hasher.finalize()
+/// Equal bytes of the same scope have equal hashes: nobody can tell by the time that somebody else has asked for them.
+fn hash(scope: Scope, bytes: &[u8]) -> blake3::Hash {
+    blake3::Hasher::new().update(&scope.to_bytes()).update(bytes).finalize()
+}
+
+fn hash_ids(scope: Scope, ids: &[u32]) -> blake3::Hash {
+    let ids: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+    hash(scope, &ids)
 }
 
 /// Cuts items into steps of at most `size`, in order. The first is small: nothing runs while it is being prepared.

@@ -28,6 +28,10 @@ pub(crate) fn of(error: &Error) -> Failure {
         Error::TextTooLong { .. } => {
             (Class::LimitExceeded, Some("Shorten the text, or set clip_search.on_long_text to truncate."))
         }
+        Error::TextTooLarge { .. } => (
+            Class::LimitExceeded,
+            Some("Pass its beginning, such as left(the_text, 1000): a model reads some dozen words."),
+        ),
         Error::Tokenize { .. } => (Class::Internal, None),
         Error::NotAnImage { .. } => {
             (Class::BadImage, Some("Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …"))
@@ -70,18 +74,27 @@ pub(crate) fn of(error: &Error) -> Failure {
     Failure { class, message, detail: None, hint: hint.map(str::to_owned) }
 }
 
-/// Describes why a URL gave no image.
-pub(crate) fn of_fetch(error: &fetch::Error) -> Failure {
+/// Describes why a URL gave no image, to whoever has asked for it: what else is known is the administrator's business.
+pub(crate) fn of_fetch(error: &fetch::Error, asked: &str) -> Failure {
+    const PUBLIC: &str =
+        "Only public addresses are fetched from; an administrator can list others in clip_search.url_allow.";
     use ErrorClass as Class;
     use fetch::Error as E;
     let (class, hint) = match error {
         E::InvalidUrl { .. } | E::Scheme { .. } => {
             (Class::InvalidUrl, Some("Pass a URL that begins with http://, https:// or data:."))
         }
-        E::NotAllowed { .. } => (
+        E::NotAllowed { .. } if error.is_about_the_address_asked_for(asked) => (Class::UrlNotAllowed, Some(PUBLIC)),
+        // The same, whether there is such a name in the own network or not.
+        E::NotAllowed { .. } | E::Resolve { .. } => (Class::UrlFailed, Some(PUBLIC)),
+        E::Port { .. } => (
             Class::UrlNotAllowed,
-            Some("Only public addresses are fetched from; an administrator can list others in clip_search.url_allow."),
+            Some("An administrator can list ports in clip_search.url_ports, or one host's in clip_search.url_allow."),
         ),
+        E::AllowList { .. } | E::Ports { .. } | E::Setup { .. } => {
+            (Class::InvalidSetting, Some("The server log says what is wrong."))
+        }
+        E::Connect { .. } | E::Tls { .. } => (Class::UrlFailed, Some("The server log says what happened.")),
         E::TooLarge { .. } => {
             (Class::LimitExceeded, Some("Raise clip_search.max_image_bytes if images may be so large."))
         }
@@ -89,7 +102,7 @@ pub(crate) fn of_fetch(error: &fetch::Error) -> Failure {
         E::TooManyRedirects { .. } => (Class::UrlFailed, Some("Pass the URL that the image has now.")),
         _ => (Class::UrlFailed, None),
     };
-    Failure { class, message: error.to_string(), detail: None, hint: hint.map(str::to_owned) }
+    Failure { class, message: error.to_user(asked), detail: None, hint: hint.map(str::to_owned) }
 }
 
 /// What a URL answered is not an image in a format that anybody here knows.

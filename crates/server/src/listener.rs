@@ -2,6 +2,7 @@
 
 use crate::admission::Admitted;
 use crate::connections::{Connections, Place};
+use crate::log::Limit;
 use crate::service::Service;
 use crate::{failure, log_info, log_warning, process};
 use futures_util::StreamExt;
@@ -9,6 +10,7 @@ use protocol::{
     ErrorClass, Failure, FrameError, HEADER_LEN, Header, Hello, Items, Kind, MIN_PAYLOAD_CAPACITY, Request, Response,
     decode, encode,
 };
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -24,6 +26,11 @@ use tokio::signal::unix::{SignalKind, signal};
 const STALL: Duration = Duration::from_secs(60);
 /// Between two looks whether a client that waits to be taken in is still there.
 const PAUSE: Duration = Duration::from_millis(200);
+/// A connection that could not be accepted is still there: between two attempts.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Of connections that could not be accepted, or were refused.
+static WARNINGS: Limit = Limit::new(1, Duration::from_secs(60));
 
 /// Listens on the socket for ever. Returns only why it cannot.
 pub async fn listen(path: &Path, service: Arc<Service>) -> io::Error {
@@ -36,19 +43,49 @@ pub async fn listen(path: &Path, service: Arc<Service>) -> io::Error {
     tokio::spawn(leave_when_removed(path.to_owned()));
     log_info!("ready to accept connections, release {}", protocol::RELEASE);
     let connections = Arc::new(Connections::default());
+    let mut spare = None;
     loop {
+        spare = spare.or_else(|| File::open("/dev/null").ok());
         match listener.accept().await {
             Ok((stream, _)) if is_ours(&stream) => {
                 tokio::spawn(serve(stream, Arc::clone(&service), Arc::clone(&connections)));
             }
-            Ok(_) => log_warning!("refused a connection of another user"),
+            Ok(_) => warn("refused a connection of another user"),
             // Out of descriptors, most likely: connections that end make room.
             Err(error) => {
-                log_warning!("could not accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                warn(&format!("could not accept a connection: {error}"));
+                if is_out_of_descriptors(&error) && spare.take().is_some() {
+                    turn_away(&listener, &service).await;
+                } else {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
+}
+
+fn warn(what: &str) {
+    if let Some(more) = WARNINGS.admit() {
+        log_warning!("{what}{more}");
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    [libc::EMFILE, libc::ENFILE].map(Some).contains(&error.raw_os_error())
+}
+
+/// With a descriptor that was kept for this: a client learns why it cannot be served, and the supervisor that the server is
+/// there.
+async fn turn_away(listener: &UnixListener, service: &Arc<Service>) {
+    let Ok(Ok((mut stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, listener.accept()).await else { return };
+    service.stats.connections_refused.fetch_add(1, Relaxed);
+    tokio::spawn(async move {
+        let detail = "It has as many files and connections open as the operating system allows.";
+        let hint =
+            "Try again later, raise the limit of open files (ulimit -n), or lower clip_search.max_connections_server.";
+        // Whoever leaves meanwhile is not to be told.
+        let _ = refuse(&mut stream, detail.to_owned(), hint, false).await;
+    });
 }
 
 /// Binds under another name and renames, so that whoever finds the socket can connect to it.
@@ -110,27 +147,52 @@ fn leave(socket: &Path, status: i32) -> ! {
 }
 
 async fn serve(mut stream: UnixStream, service: Arc<Service>, connections: Arc<Connections>) {
+    let is_greeted = is_supervisor(&stream);
+    if is_greeted && !asks(&mut stream).await {
+        return;
+    }
     service.stats.connections.fetch_add(1, Relaxed);
     let max = service.max_connections();
     let place = connections.enter(max);
     service.stats.connections_refused.fetch_add(place.is_none().into(), Relaxed);
     // A connection that breaks is the client's affair: it may have been cancelled.
     let _ = match place {
-        Some(place) => converse(&mut stream, &service, &place).await,
-        None => refuse(&mut stream, max).await,
+        Some(place) => converse(&mut stream, &service, &place, is_greeted).await,
+        None => {
+            let detail = format!("clip_search.max_connections_server is {max}, and all are in use.");
+            let hint = "Try again later, or raise clip_search.max_connections_server.";
+            refuse(&mut stream, detail, hint, is_greeted).await
+        }
     };
     service.stats.connections.fetch_sub(1, Relaxed);
 }
 
+/// Whether the other side is the process that started this one.
+fn is_supervisor(stream: &UnixStream) -> bool {
+    let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    peer.is_some_and(|pid| u32::try_from(pid) == Ok(std::os::unix::process::parent_id()))
+}
+
+/// Greets, which is all that the supervisor wants to know; whether the client asks something all the same. Until then, the
+/// connection takes nobody's place.
+async fn asks(stream: &mut UnixStream) -> bool {
+    greet(stream, false).await.is_ok() && stream.readable().await.is_ok() && !process::has_hung_up(&*stream)
+}
+
+/// Sends the greeting, where it was not sent before.
+async fn greet(stream: &mut UnixStream, is_greeted: bool) -> io::Result<()> {
+    if is_greeted { Ok(()) } else { send(stream, Kind::Hello, &Hello::of_this_process()).await }
+}
+
 /// Says why there is no place, to whatever the client asks first.
-async fn refuse(stream: &mut UnixStream, max: usize) -> io::Result<()> {
+async fn refuse(stream: &mut UnixStream, detail: String, hint: &str, is_greeted: bool) -> io::Result<()> {
     let failure = Failure {
         class: ErrorClass::TooManyConnections,
         message: "clip-search-server has no connection free".to_owned(),
-        detail: Some(format!("clip_search.max_connections_server is {max}, and all are in use.")),
-        hint: Some("Try again later, or raise clip_search.max_connections_server.".to_owned()),
+        detail: Some(detail),
+        hint: Some(hint.to_owned()),
     };
-    send(stream, Kind::Hello, &Hello::of_this_process()).await?;
+    greet(stream, is_greeted).await?;
     part(stream, failure, std::future::pending()).await
 }
 
@@ -147,8 +209,8 @@ async fn part(stream: &mut UnixStream, failure: Failure, enough: impl Future<Out
     Ok(())
 }
 
-async fn converse(stream: &mut UnixStream, service: &Service, place: &Place) -> io::Result<()> {
-    send(stream, Kind::Hello, &Hello::of_this_process()).await?;
+async fn converse(stream: &mut UnixStream, service: &Service, place: &Place, is_greeted: bool) -> io::Result<()> {
+    greet(stream, is_greeted).await?;
     loop {
         let request = tokio::select! {
             request = receive(stream, service, place) => request?,

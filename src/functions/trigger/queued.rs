@@ -6,12 +6,9 @@ use super::row::{Row, same};
 use crate::errors::{Result, TableError};
 use crate::ingest::as_json;
 use crate::internal_tables::{self, InternalTable};
-use crate::spi::{Allowed, Argument, Connection, LocalSettings, Plan};
+use crate::spi::{Argument, Connection, LocalSettings};
 use crate::sync;
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::mem::ManuallyDrop;
 
 sql_function!(clip_enqueue_trigger, pg_finfo_clip_enqueue_trigger, |call| { run(&Row::after(call.0)?) });
 
@@ -74,13 +71,13 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options) -> Result<()> {
     let key = format!("SELECT pg_catalog.jsonb_build_object({})", pairs.join(", "));
     let insert = format!(
         "INSERT INTO {} (id, relid, key, source_column, embedding_column, model, enqueued_at, due_at, attempts, deferrals, \
-         last_error) VALUES (pg_catalog.gen_random_uuid(), $1, $2, CAST($3 AS pg_catalog.name), \
-         CAST($4 AS pg_catalog.name), $5, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), 0, 0, NULL)",
+         last_error, owner) VALUES (pg_catalog.gen_random_uuid(), $1, $2, CAST($3 AS pg_catalog.name), \
+         CAST($4 AS pg_catalog.name), $5, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), 0, 0, NULL, $6)",
         InternalTable::Queue.name()
     );
     let connection = Connection::open();
     let settings = (!is_plain).then(LocalSettings::with_keys_as_text);
-    let key = run_kept(&connection, key, &values, None)[0].datum(1).expect("an object");
+    let key = connection.execute_kept(key, &values)[0].datum(1).expect("an object");
     drop(settings);
     let entry = [
         Argument::oid(row.table()),
@@ -89,45 +86,9 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options) -> Result<()> {
         Argument::text(&options.source),
         Argument::text(&options.embedding),
         Argument::text(&options.model),
+        Argument::oid(row.owner()),
     ];
-    let queue = InternalTable::Queue.open()?;
-    run_kept(&connection, insert, &entry, Some(queue));
+    internal_tables::execute_kept(&connection, InternalTable::Queue, insert, &entry);
     sync::work_at_commit();
     Ok(())
-}
-
-/// Plans that are kept for the session's next row; more are not worth their memory.
-const PLANS: usize = 64;
-
-/// Runs a statement whose plan is kept: about one of the extension's own tables, which is open, or about none.
-fn run_kept(
-    connection: &Connection,
-    query: String,
-    arguments: &[Argument],
-    table: Option<Oid>,
-) -> Vec<crate::spi::Row> {
-    type Plans = HashMap<(String, Vec<Oid>, Option<Oid>), Plan>;
-    thread_local! {
-        // Not dropped when the process ends: Postgres has ended by then.
-        static KEPT: RefCell<ManuallyDrop<Plans>> = RefCell::new(ManuallyDrop::new(HashMap::new()));
-    }
-    let types: Vec<Oid> = arguments.iter().map(Argument::type_id).collect();
-    // Taken out while it runs: what it runs may come here again, or raise.
-    let place = (query, types, table);
-    let plan = KEPT.with_borrow_mut(|kept| kept.remove(&place));
-    let plan = plan.unwrap_or_else(|| match table {
-        Some(table) => internal_tables::prepare(connection, table, &place.0, &place.1),
-        None => Plan::prepare(connection, &Allowed::default(), &place.0, &place.1),
-    });
-    let rows = match table {
-        Some(_) => internal_tables::run(connection, &plan, arguments).1,
-        None => plan.run(connection, arguments).1,
-    };
-    KEPT.with_borrow_mut(|kept| {
-        if kept.len() >= PLANS {
-            kept.clear();
-        }
-        kept.insert(place, plan);
-    });
-    rows
 }

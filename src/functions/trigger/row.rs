@@ -103,6 +103,12 @@ impl Row {
         unsafe { (*(*(*self.0).tg_relation).rd_rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP }
     }
 
+    /// The table's owner.
+    pub fn owner(&self) -> Oid {
+        // SAFETY: an open relation.
+        unsafe { (*(*(*self.0).tg_relation).rd_rel).relowner }
+    }
+
     fn event(&self) -> u32 {
         // SAFETY: the trigger's data live as long as the call.
         unsafe { (*self.0).tg_event }

@@ -128,7 +128,7 @@ impl Cluster {
     fn write_settings(&self, builder: &Builder) {
         let mut lines = format!(
             "listen_addresses = ''\nport = {PORT}\nunix_socket_directories = '{}'\nfsync = off\nlc_messages = 'C'\n\
-             full_page_writes = off\nshared_buffers = '16MB'\nlog_line_prefix = '%m [%p] '\n\
+             full_page_writes = off\nclip_search.watchdog_timeout = 0\nclip_search.url_ports = '1-65535'\nshared_buffers = '16MB'\nlog_line_prefix = '%m [%p] '\n\
              clip_search.model = '{MODEL}'\nclip_search.model_dir = '{}'\n",
             self.sockets().display(),
             self.models().display(),

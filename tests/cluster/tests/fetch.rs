@@ -1,6 +1,6 @@
 //! Images by URL: what a session sees of hosts that misbehave, and what is left of it when the session leaves.
 
-use cluster_tests::{Answer, Cluster, Web, backend_pid, embed_text, image, refusal, wait_until};
+use cluster_tests::{Answer, Cluster, Web, backend_pid, embed_text, image, refusal, report, wait_until};
 use postgres::Client;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,26 +41,34 @@ fn good_and_dead_urls_together() {
     let paths = ["/good.png", "/gone", "/moved", "/page", "/broken", "/inside", "/silent", "/good.png"];
     let urls: Vec<String> = paths.iter().map(|path| web.url(path)).collect();
     let rows = client.query("SELECT * FROM clip_fetch_images($1)", &[&urls]).unwrap();
-    let expected =
-        [None, Some("404"), None, Some("is not an image"), Some("500"), Some("not public"), Some("2000 ms"), None];
+    let expected = [
+        None,
+        Some("404"),
+        None,
+        Some("is not an image"),
+        Some("500"),
+        Some("redirects to where"),
+        Some("2000 ms"),
+        None,
+    ];
     assert_eq!(rows.len(), expected.len());
     for (index, (row, expected)) in rows.iter().zip(expected).enumerate() {
         assert_eq!(row.get::<_, i32>("ordinal"), index as i32 + 1);
         assert_eq!(row.get::<_, String>("url"), urls[index]);
-        let (image, error): (Option<Vec<u8>>, Option<String>) = (row.get("image"), row.get("error"));
+        let (fetched, error): (Option<Vec<u8>>, Option<String>) = (row.get("image"), row.get("error"));
         match expected {
             None => {
-                assert_eq!((image, error), (Some(image("exact.png")), None));
+                assert_eq!((fetched, error), (Some(image("exact.png")), None));
                 assert_eq!(row.get::<_, String>("content_type"), "image/png");
             }
-            Some(part) => assert!(image.is_none() && error.as_ref().is_some_and(|e| e.contains(part)), "{error:?}"),
+            Some(part) => assert!(fetched.is_none() && error.as_ref().is_some_and(|e| e.contains(part)), "{error:?}"),
         }
     }
     assert_eq!(fetch(&mut client, &web.url("/moved")).unwrap(), image("exact.png"));
     let dead = refusal(fetch(&mut client, &web.url("/gone")));
     assert_eq!((dead.code().code(), dead.message().contains("404")), ("58030", true), "{dead:?}");
     let inside = refusal(fetch(&mut client, &web.url("/inside")));
-    assert_eq!(inside.code().code(), "42501");
+    assert_eq!(inside.code().code(), "58030");
     assert!(inside.hint().is_some_and(|hint| hint.contains("clip_search.url_allow")), "{inside:?}");
     cluster.assert_sessions_survived();
 }
@@ -176,10 +184,10 @@ fn the_allow_list_follows_the_configuration() {
     wait_until("the entry is refused", SOON, || {
         fetch(&mut client, &url).is_err_and(|error| {
             let error = refusal(Err::<(), _>(error));
-            error.code().code() == "22023" && error.message().contains("127.0.0.1/99") && error.hint().is_some()
+            error.code().code() == "22023" && !error.message().contains("127.0.0.1") && error.hint().is_some()
         })
     });
-    assert!(cluster.log().contains("clip_search.url_allow"));
+    assert!(cluster.log().contains("clip_search.url_allow: \"127.0.0.1/99\" is not a host"));
 }
 
 /// The result goes to disk, not to the backend's memory.
@@ -200,4 +208,65 @@ fn many_images_take_little_memory() {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(peak < 150 << 10, "{peak} kB for {IMAGES} MiB of images");
+}
+
+/// Neither the names, addresses and open ports of the own network, nor where hosts in it redirect to.
+#[test]
+fn refusals_tell_nothing_of_the_network() {
+    let (web, closed) = (web(), std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let port = web.url("").rsplit_once(':').unwrap().1.to_owned();
+    // What is allowed is allowed on these ports alone: names of this machine are not.
+    let allow = format!("127.0.0.1:{port}, {closed}");
+    let cluster = cluster(&[("clip_search.url_retries", "0"), ("clip_search.url_allow", &allow)]);
+    let mut client = cluster.connect();
+    let mut told = |url: &str| report(client.query("SELECT clip_fetch_image($1)", &[&url]));
+    // A name of the own network, and one that there is not.
+    let (inside, nowhere) = (told("http://localhost/a"), told("http://no-such-host.invalid/a"));
+    assert_eq!(inside.replace("localhost", "no-such-host.invalid"), nowhere);
+    cluster.wait_for_log("host \"localhost\" has the address ");
+    // A port that nobody listens on.
+    let url = format!("http://{closed}/a");
+    let refused = told(&url);
+    assert!(!refused.replace(&url, "").contains("refused"), "{refused}");
+    cluster.wait_for_log("Connection refused");
+    // Where a host redirects to.
+    let redirected = told(&web.url("/inside"));
+    assert!(!redirected.contains("169.254"), "{redirected}");
+    cluster.wait_for_log("169.254.169.254, which is not public");
+    // A key in a URL is not for the server's own lines.
+    told(&format!("http://{closed}/keyed?key=SECRET"));
+    cluster.wait_for_log("could not fetch: cannot connect for \"http://");
+    cluster.wait_for_log("/keyed?…");
+    assert!(!cluster.log().lines().any(|line| line.contains("could not fetch") && line.contains("SECRET")));
+    cluster.assert_sessions_survived();
+}
+
+#[test]
+fn only_the_ports_of_the_settings() {
+    let web = web();
+    let cluster = cluster(&[("clip_search.url_ports", "80,443")]);
+    let mut client = cluster.connect();
+    let (url, port) = (web.url("/good.png"), web.url("").rsplit_once(':').unwrap().1.to_owned());
+    for url in [url.as_str(), "http://192.0.2.1:22/", "http://no-such-host.invalid:22/", "http://1.1.1.1:6379/"] {
+        let error = refusal(fetch(&mut client, url));
+        assert_eq!(error.code().code(), "42501", "{url} {error:?}");
+    }
+    assert_eq!(web.requests("/good.png"), 0);
+    for (setting, value) in [
+        ("clip_search.url_allow", format!("127.0.0.1:{port}")),
+        ("clip_search.url_ports", format!("80, {port}-{port}")),
+    ] {
+        cluster.reconfigure(&[("clip_search.url_allow", "127.0.0.1"), ("clip_search.url_ports", "80,443")]);
+        wait_until("it is refused", SOON, || fetch(&mut client, &url).is_err());
+        cluster.reconfigure(&[(setting, &value)]);
+        wait_until("it is allowed", SOON, || fetch(&mut client, &url).is_ok());
+    }
+    cluster.reconfigure(&[("clip_search.url_ports", "eighty")]);
+    wait_until("the entry is refused", SOON, || {
+        fetch(&mut client, &url).is_err_and(|error| {
+            let error = refusal(Err::<(), _>(error));
+            error.code().code() == "22023" && !error.message().contains("eighty")
+        })
+    });
+    cluster.wait_for_log("clip_search.url_ports: \"eighty\" is not a port");
 }

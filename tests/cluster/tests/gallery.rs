@@ -1,8 +1,9 @@
 //! The gallery as psql writes it, in a browser.
 
 use browser::{DESKTOP, PHONE};
-use cluster_tests::{Cluster, image};
+use cluster_tests::{Cluster, image, refusal};
 use std::path::Path;
+use std::time::Instant;
 
 #[test]
 fn the_page_that_psql_writes() {
@@ -46,4 +47,49 @@ fn the_page_that_psql_writes() {
     for screenshot in &report.screenshots {
         assert!(screenshot.overflow <= 0, "{screenshot:?}");
     }
+}
+
+/// What is written under the images counts as well, as it is on the page: a character may become ten.
+#[test]
+fn captions_are_bounded() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let gallery = |caption: &str, title: &str, images: i32| {
+        format!("SELECT length(clip_gallery(NULL, {caption}, 0, {title})) FROM generate_series(1, {images})")
+    };
+    for query in [
+        gallery("repeat('x', 1000000)", "'t'", 60),
+        gallery("repeat('&', 100000)", "'t'", 100),
+        gallery("repeat('é', 1000000)", "'t'", 6),
+        gallery("'c'", "repeat('x', 60000000)", 1),
+    ] {
+        let error = refusal(client.query_one(&query, &[]));
+        assert_eq!(error.code().code(), "54000", "{query} {error:?}");
+    }
+    let page: i32 = client.query_one(&gallery("repeat('é', 100000)", "'t'", 50), &[]).unwrap().get(0);
+    assert!(page > 2 * 50 * 100_000 * 6 && page < 110 << 20, "{page}");
+    cluster.assert_sessions_survived();
+}
+
+/// A page that takes long is given up in the middle.
+#[test]
+fn a_page_can_be_cancelled() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let query = "SELECT length(clip_gallery(NULL, caption, 0)) FROM captions";
+    client
+        .batch_execute(
+            "CREATE TABLE captions AS SELECT repeat('\u{1f408}', 500) AS caption FROM generate_series(1, 10000)",
+        )
+        .unwrap();
+    let began = Instant::now();
+    client.query_one(query, &[]).unwrap();
+    let whole = began.elapsed();
+    let limit = whole.as_millis() / 2;
+    client.batch_execute(&format!("SET statement_timeout = '{limit}ms'")).unwrap();
+    let began = Instant::now();
+    let error = refusal(client.query_one(query, &[]));
+    assert_eq!(error.code().code(), "57014");
+    assert!(began.elapsed() < whole * 9 / 10, "{:?} of {whole:?}", began.elapsed());
+    cluster.assert_sessions_survived();
 }

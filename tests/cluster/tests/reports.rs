@@ -64,9 +64,7 @@ fn settings() {
     comes_to_say(
         &cluster,
         |client| client.query("SELECT clip_fetch_image('http://10.0.0.1/')", &[]),
-        "22023: clip_search.url_allow: \"10.0.0.0/99\" is not a host, an address or a network: \
-         networks are written as address/bits, without a port\n\
-         HINT: List host names, addresses and networks, such as images.local, 10.1.0.0/16.",
+        "22023: clip_search.url_allow has an entry that is not valid\nHINT: The server log says what is wrong.",
     );
     cluster.reconfigure(&[("clip_search.onnxruntime_library", "/nonexistent/libonnxruntime.so")]);
     comes_to_say(

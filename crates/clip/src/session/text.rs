@@ -93,7 +93,7 @@ impl TextEncoder {
         let context_length = self.graph.spec.context_length;
         for ids in batch {
             if ids.len() > context_length {
-                return Err(Error::TextTooLong { tokens: ids.len(), context_length });
+                return Err(Error::TextTooLong { tokens: ids.len(), is_read: true, context_length });
             }
             if ids.is_empty() || ids.iter().any(|&id| id > i32::MAX as u32) {
                 let model = self.graph.spec.name.to_string();

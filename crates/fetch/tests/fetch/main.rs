@@ -18,6 +18,7 @@ const MAX_BYTES: u64 = 100_000;
 fn options(allow: &str) -> Options {
     Options {
         allow: allow.parse().expect("a good list"),
+        ports: "1-65535".parse().expect("all ports"),
         max_bytes: MAX_BYTES,
         total_timeout: Duration::from_secs(60),
         connect_timeout: Duration::from_secs(30),

@@ -25,7 +25,11 @@ fn one_bad_item_fails_alone() {
     let server = Server::start(&config());
     let image = std::fs::read(workspace().join("tests/golden/images/exact.png")).unwrap();
     let images = [&b"no image"[..], &image, b""].map(|bytes| bytes.to_vec().into()).to_vec();
-    let request = Request::Embed(EmbedRequest { model: MODEL.to_owned(), items: Items::Images(images) });
+    let request = Request::Embed(EmbedRequest {
+        model: MODEL.to_owned(),
+        items: Items::Images(images),
+        scope: protocol::Scope::default(),
+    });
     let Response::Embeddings(results) = ask(&mut server.connect(), &request) else { panic!("no embeddings") };
     let class = |index: usize| results[index].as_ref().map(Vec::len).map_err(|failure| failure.class);
     assert_eq!([class(0), class(1), class(2)], [Err(ErrorClass::BadImage), Ok(32), Err(ErrorClass::BadImage)]);

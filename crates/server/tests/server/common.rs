@@ -120,7 +120,11 @@ pub fn ask(stream: &mut UnixStream, request: &Request) -> Response {
 
 pub fn texts(texts: &[&str]) -> Request {
     let texts = texts.iter().map(|text| (*text).to_owned()).collect();
-    Request::Embed(EmbedRequest { model: MODEL.to_owned(), items: Items::Texts(texts) })
+    Request::Embed(EmbedRequest {
+        model: MODEL.to_owned(),
+        items: Items::Texts(texts),
+        scope: protocol::Scope::default(),
+    })
 }
 
 /// The server's statistics.
@@ -134,7 +138,11 @@ pub fn statistics(stream: &mut UnixStream) -> Statistics {
 /// A request to embed images.
 pub fn images(images: impl IntoIterator<Item = Vec<u8>>) -> Request {
     let images = images.into_iter().map(Into::into).collect();
-    Request::Embed(EmbedRequest { model: MODEL.to_owned(), items: Items::Images(images) })
+    Request::Embed(EmbedRequest {
+        model: MODEL.to_owned(),
+        items: Items::Images(images),
+        scope: protocol::Scope::default(),
+    })
 }
 
 /// The embeddings of a response.

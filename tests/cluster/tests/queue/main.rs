@@ -1,5 +1,6 @@
 //! Uploads that are embedded later.
 
+mod attacks;
 mod blame;
 mod elsewhere;
 mod faults;

@@ -39,8 +39,18 @@ fn requests() -> Vec<(&'static str, Request)> {
     let images = || vec![ByteBuf::from(*b"\x89PNG"), ByteBuf::new()];
     let texts = Items::Texts(vec!["a photo of a cat".to_owned(), String::new(), "猫".to_owned()]);
     vec![
-        ("texts", Request::Embed(EmbedRequest { model: model.clone(), items: texts })),
-        ("images", Request::Embed(EmbedRequest { model: model.clone(), items: Items::Images(images()) })),
+        (
+            "texts",
+            Request::Embed(EmbedRequest { model: model.clone(), items: texts, scope: protocol::Scope::default() }),
+        ),
+        (
+            "images",
+            Request::Embed(EmbedRequest {
+                model: model.clone(),
+                items: Items::Images(images()),
+                scope: protocol::Scope::default(),
+            }),
+        ),
         ("logit-scale", Request::LogitScale(model)),
         ("thumbnails", Request::Thumbnails(ThumbnailRequest { images: images(), max_side: 128 })),
         ("fetch", Request::Fetch(FetchRequest { urls: vec!["https://example.org/a.jpg".to_owned()], in_order: true })),

@@ -1,0 +1,18 @@
+//! For whom a session asks.
+
+use pgrx::pg_sys;
+use protocol::Scope;
+
+/// Both roles count. The session's alone would let the owner of a SECURITY DEFINER function time what its caller has searched
+/// for; the current user's alone would let all callers of such a function time each other. And a role may trust one
+/// database, whose owner can have it run functions, less than another.
+pub fn current() -> Scope {
+    // SAFETY: numbers of this process.
+    unsafe {
+        Scope {
+            database: pg_sys::MyDatabaseId.to_u32(),
+            session: pg_sys::GetOuterUserId().to_u32(),
+            user: pg_sys::GetUserId().to_u32(),
+        }
+    }
+}
