@@ -44,6 +44,8 @@ static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_BATCH: GucSetting<i32> = GucSetting::<i32>::new(32);
 static MAX_IMAGE_BYTES: GucSetting<i32> = GucSetting::<i32>::new(64 << 20);
 static MAX_IMAGE_PIXELS: GucSetting<i32> = GucSetting::<i32>::new(89_478_485);
+static IMAGE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+static SANDBOX: GucSetting<bool> = GucSetting::<bool>::new(true);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300_000);
 static START_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static URL_FETCH: GucSetting<bool> = GucSetting::<bool>::new(false);
@@ -169,6 +171,8 @@ pub fn server_config() -> Config {
         apply_orientation: APPLY_ORIENTATION.get(),
         max_image_bytes: MAX_IMAGE_BYTES.get() as u64,
         max_image_pixels: MAX_IMAGE_PIXELS.get() as u64,
+        image_timeout_ms: IMAGE_TIMEOUT.get() as u64,
+        sandbox: SANDBOX.get(),
         idle_timeout_s: IDLE_TIMEOUT.get() as u32,
         bulk_step_ms: BULK_STEP.get() as u32,
         max_queue_bytes: kibibytes(&MAX_QUEUE),

@@ -16,6 +16,7 @@ pub fn register() {
     register_bounds();
     register_batches();
     register_paths();
+    register_sandbox();
     register_fetching();
     register_fetching_limits();
     reserve_prefix();
@@ -164,13 +165,24 @@ fn register_limits() {
     GucRegistry::define_int_guc(
         c"clip_search.max_image_pixels",
         c"Most pixels (width times height) of an image that is decoded.",
-        c"Checked against the image's header, before memory is taken: a decoded image needs three to eight bytes \
-          for each pixel. Takes effect on reload.",
+        c"Checked against the image's header, before memory is taken: decoding takes up to 16 bytes for each pixel, which \
+          also bounds the memory of a decoder. Takes effect on reload.",
         &MAX_IMAGE_PIXELS,
         1,
         i32::MAX,
         GucContext::Sighup,
         GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"clip_search.image_timeout",
+        c"Longest time to decode one image.",
+        c"Counts processor time, and at most four times as long by the clock. An image that takes longer is an error of its \
+          own. Takes effect on reload.",
+        &IMAGE_TIMEOUT,
+        1,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
     );
     GucRegistry::define_int_guc(
         c"clip_search.request_timeout",
@@ -330,6 +342,18 @@ fn register_paths() {
         &PROGRAM,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
+    );
+}
+
+fn register_sandbox() {
+    GucRegistry::define_bool_guc(
+        c"clip_search.sandbox",
+        c"Whether the server and its decoders give up the rights that they do not need.",
+        c"They then read models and libraries and no other files, by Landlock and seccomp where the kernel has them. Takes \
+          effect on reload, which restarts the server.",
+        &SANDBOX,
+        GucContext::Sighup,
+        GucFlags::default(),
     );
 }
 

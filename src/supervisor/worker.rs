@@ -232,12 +232,12 @@ impl Supervisor {
         // SAFETY: the worker's own reaction to SIGHUP, outside of any transaction.
         unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
         let config = Config { restarts: self.config.restarts, ..settings::server_config() };
-        let same_library = config.onnxruntime_library == self.config.onnxruntime_library;
+        let is_other_process = config.needs_another_process(&self.config);
         let changed = config != self.config;
         self.config = config;
         let restart = match &mut self.phase {
-            // A library is opened once in a process. And a server that is gone, or does not read, takes no settings.
-            Phase::Running { server, .. } if changed => !same_library || server.configure(&self.config).is_err(),
+            // A server that is gone, or does not read, takes no settings.
+            Phase::Running { server, .. } if changed => is_other_process || server.configure(&self.config).is_err(),
             // A program that was missing may be there now.
             Phase::Waiting { .. } => true,
             Phase::Running { .. } | Phase::Idle => false,

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of this crate. The text states the fact; what to do about it is for the caller to say.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {
     /// The name is not `owner/name`.
@@ -113,6 +115,30 @@ pub enum Error {
         /// The limit on width times height.
         max: u64,
     },
+    /// Decoding the image takes too long.
+    #[error("decoding the image takes more than {limit_ms} ms")]
+    ImageTimeout {
+        /// The limit in milliseconds.
+        limit_ms: u64,
+    },
+    /// Decoding the image takes too much memory.
+    #[error("decoding the image takes more than {} MiB of memory", .limit >> 20)]
+    ImageMemory {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The image made its decoder crash.
+    #[error("the decoder crashed on the image: {reason}")]
+    DecoderCrashed {
+        /// How its process ended.
+        reason: String,
+    },
+    /// No image is at fault: the process that decodes it could not be started, or was killed from outside.
+    #[error("the image could not be decoded: {reason}")]
+    DecoderUnavailable {
+        /// What happened.
+        reason: String,
+    },
 
     /// The ONNX Runtime library cannot be opened.
     #[error("ONNX Runtime library {} cannot be used: {reason}", .path.display())]
@@ -181,6 +207,9 @@ impl Error {
                 | Error::CorruptImage { .. }
                 | Error::ImageTooLarge { .. }
                 | Error::TooManyPixels { .. }
+                | Error::ImageTimeout { .. }
+                | Error::ImageMemory { .. }
+                | Error::DecoderCrashed { .. }
         )
     }
 }

@@ -26,7 +26,7 @@ mod tokenizer;
 
 pub use self::image::{
     FORMATS, ImageInfo, Limits, Preprocessor, Reading, RgbImage, Thumbnail, Transparency, decode, image_info,
-    media_type, thumbnail,
+    media_type, prepare_decoders, thumbnail,
 };
 pub use cancel::Cancel;
 pub use device::{Device, Devices, Precision, Provider};

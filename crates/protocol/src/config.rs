@@ -56,6 +56,10 @@ pub struct Config {
     pub max_image_bytes: u64,
     /// Most pixels of a decoded image.
     pub max_image_pixels: u64,
+    /// Longest processor time that decoding one image may take, in milliseconds.
+    pub image_timeout_ms: u64,
+    /// Whether server and decoders give up what they do not need of the system's files and calls.
+    pub sandbox: bool,
     /// End the process after so many seconds without a request; 0 means never.
     pub idle_timeout_s: u32,
     /// How long one run of a model may take on the device where others may be waiting, in milliseconds.
@@ -137,6 +141,8 @@ impl Default for Config {
             apply_orientation: true,
             max_image_bytes: 64 << 20,
             max_image_pixels: 89_478_485,
+            image_timeout_ms: 30_000,
+            sandbox: true,
             idle_timeout_s: 0,
             bulk_step_ms: 100,
             max_queue_bytes: 256 << 20,
@@ -148,6 +154,17 @@ impl Default for Config {
             restarts: 0,
             fetch: FetchConfig::default(),
         }
+    }
+}
+
+impl Config {
+    /// Whether a running server cannot take these settings in place of `before`: a library is opened once in a process, and
+    /// what a sandbox has shut stays shut.
+    pub fn needs_another_process(&self, before: &Self) -> bool {
+        let needs_gpu = |config: &Self| config.device != "cpu";
+        self.onnxruntime_library != before.onnxruntime_library
+            || self.sandbox != before.sandbox
+            || self.sandbox && (self.model_roots != before.model_roots || needs_gpu(self) && !needs_gpu(before))
     }
 }
 

@@ -18,9 +18,13 @@ pub(crate) fn of(error: &Error) -> Failure {
         Error::NoSuchPrecision { .. } | Error::InvalidPrecision { .. } => {
             (Class::BadModel, Some("Set clip_search.precision to one of them, or to auto."))
         }
-        Error::BadModel { reason, .. } if reason.contains("ermission denied") => {
-            (Class::BadModel, Some("Make the model's files readable for the user that PostgreSQL runs as."))
-        }
+        Error::BadModel { reason, .. } if reason.contains("ermission denied") => (
+            Class::BadModel,
+            Some(
+                "Make the model's files readable for the user that PostgreSQL runs as; where links lead to another folder, \
+                     run SELECT clip_restart_server() as a superuser.",
+            ),
+        ),
         Error::BadModel { reason, .. } if reason.contains("were replaced") => {
             (Class::BadModel, Some("Run SELECT clip_restart_server() as a superuser, and embed again."))
         }
@@ -43,6 +47,18 @@ pub(crate) fn of(error: &Error) -> Failure {
         }
         Error::TooManyPixels { .. } => {
             (Class::LimitExceeded, Some("Scale the image down, or raise clip_search.max_image_pixels."))
+        }
+        Error::ImageTimeout { .. } => {
+            (Class::LimitExceeded, Some("Scale the image down, or raise clip_search.image_timeout."))
+        }
+        Error::ImageMemory { .. } => {
+            (Class::LimitExceeded, Some("Scale the image down, or raise clip_search.max_image_pixels."))
+        }
+        Error::DecoderCrashed { .. } => {
+            (Class::BadImage, Some("The file may be damaged; make the image anew, as JPEG or PNG."))
+        }
+        Error::DecoderUnavailable { .. } => {
+            (Class::OutOfMemory, Some("The machine may be short of memory or processes; the kernel's log says so."))
         }
         Error::RuntimeLibrary { .. } => (
             Class::RuntimeUnavailable,

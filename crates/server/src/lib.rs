@@ -8,6 +8,8 @@
 //! embed       an embed request → its vectors: prepare, look whether they are known, have the rest run
 //! models      the models in memory; loads an encoder when it is first needed, unloads where memory is short
 //! prepare     decode and tokenize, on a pool of threads
+//! decoder     the processes that decode
+//! sandbox     what server and decoders give up
 //! cache       embeddings of texts that were asked for before
 //! scheduler   what waits for the device, and the one thread that runs batches on it
 //! fetching    images by URL
@@ -20,6 +22,8 @@
 mod admission;
 mod cache;
 mod connections;
+#[doc(hidden)]
+pub mod decoder;
 mod embed;
 mod failure;
 mod fetching;
@@ -29,9 +33,11 @@ pub mod log;
 mod models;
 mod prepare;
 pub mod process;
+#[doc(hidden)]
+pub mod sandbox;
 mod scheduler;
 mod service;
 mod stats;
 
-pub use listener::listen;
+pub use listener::{bind, listen};
 pub use service::Service;

@@ -32,9 +32,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Of connections that could not be accepted, or were refused.
 static WARNINGS: Limit = Limit::new(1, Duration::from_secs(60));
 
-/// Listens on the socket for ever. Returns only why it cannot.
-pub async fn listen(path: &Path, service: Arc<Service>) -> io::Error {
-    let listener = match bind(path) {
+/// Listens for ever on the socket that was bound to `path`. Returns only why it cannot.
+pub async fn listen(listener: std::os::unix::net::UnixListener, path: &Path, service: Arc<Service>) -> io::Error {
+    let listener = match UnixListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return error,
     };
@@ -88,14 +88,18 @@ async fn turn_away(listener: &UnixListener, service: &Arc<Service>) {
     });
 }
 
-/// Binds under another name and renames, so that whoever finds the socket can connect to it.
-fn bind(path: &Path) -> io::Result<UnixListener> {
+/// Makes the socket. Binds under another name and renames, so that whoever finds the socket can connect to it.
+///
+/// # Errors
+/// What the operating system says.
+pub fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     let draft = path.with_extension("new");
     match std::fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&draft)?;
+    let listener = std::os::unix::net::UnixListener::bind(&draft)?;
+    listener.set_nonblocking(true)?;
     std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&draft, path)?;
     Ok(listener)
@@ -142,6 +146,7 @@ async fn leave_when_removed(socket: std::path::PathBuf) {
 }
 
 fn leave(socket: &Path, status: i32) -> ! {
+    // In the sandbox it stays, and refuses connections: as where the server was killed.
     let _ = std::fs::remove_file(socket);
     process::leave(status)
 }

@@ -9,11 +9,15 @@
 //! ```
 
 use clap::Parser;
-use clip_search_server::{Service, listen, log_warning, process};
+use clip_search_server::{Service, bind, decoder, listen, log_info, log_warning, process, sandbox};
 use protocol::Config;
 use std::io::BufRead;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: decoder::Allocator = decoder::Allocator;
 
 #[derive(Parser)]
 #[command(
@@ -27,6 +31,9 @@ struct Arguments {
 }
 
 fn main() {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == decoder::ARGUMENT) {
+        decoder::run();
+    }
     let arguments = Arguments::parse();
     process::settle();
     let mut lines = std::io::stdin().lock().lines();
@@ -39,6 +46,21 @@ fn main() {
         }
     };
     drop(lines);
+    let listener = match bind(&arguments.socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            log_warning!("could not listen on \"{}\": {error}", arguments.socket.display());
+            process::leave(process::STATUS_FAILED);
+        }
+    };
+    if config.sandbox {
+        process::look_around();
+        let (entered, watched) = sandbox::enter_server(&config);
+        if let Err(missing) = entered {
+            log_info!("the server runs without a part of its sandbox: {missing}");
+        }
+        leave_when_replaced(watched);
+    }
     let service = Arc::new(Service::new(config));
     follow_standard_input(Arc::clone(&service));
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -48,13 +70,26 @@ fn main() {
             process::leave(process::STATUS_FAILED);
         }
     };
-    let ended = runtime.block_on(listen(&arguments.socket, service));
+    let ended = runtime.block_on(listen(listener, &arguments.socket, service));
     log_warning!("could not listen on \"{}\": {ended}", arguments.socket.display());
     process::leave(process::STATUS_FAILED);
 }
 
 fn parse(line: &str) -> Result<Config, String> {
     serde_json::from_str(line).map_err(|error| format!("malformed settings: {error}"))
+}
+
+/// Leaves, to be started again, where a file or folder has taken the place of one that the sandbox lets the server read.
+fn leave_when_replaced(watched: sandbox::Watched) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_secs(2));
+            if let Some(path) = watched.replaced() {
+                log_info!("leaving to be started again: \"{}\" was replaced", path.display());
+                process::leave(process::STATUS_DONE);
+            }
+        }
+    });
 }
 
 /// Takes further settings, and leaves when nobody can send any: the supervisor is gone.

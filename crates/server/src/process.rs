@@ -15,18 +15,9 @@ pub const STATUS_IDLE: i32 = 3;
 /// soft limit on open files. Asks the
 /// kernel to end this process first where memory runs out, not the postmaster, which protects itself.
 pub fn settle() {
-    // SAFETY: called first in main, while there is one thread. The default dispositions replace inherited ones;
-    // the descriptors above 2 belong to nobody in this program yet.
+    reset_signals();
+    // SAFETY: called first in main, while there is one thread; the descriptors above 2 belong to nobody in this program yet.
     unsafe {
-        for signal in 1..=libc::SIGRTMAX() {
-            if signal != libc::SIGPIPE {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-        }
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-        let mut none = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         libc::umask(0o077);
         // Each session keeps its connection: the usual soft limit of 1,024 would be theirs too.
         let mut files = std::mem::zeroed::<libc::rlimit>();
@@ -48,6 +39,68 @@ pub fn settle() {
     let _ = fs::write("/proc/self/oom_score_adj", "500");
 }
 
+fn reset_signals() {
+    // SAFETY: called while there is one thread. The default dispositions replace inherited ones.
+    unsafe {
+        for signal in 1..=libc::SIGRTMAX() {
+            if signal != libc::SIGPIPE {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// What a decoder has to put right about itself: signals and descriptors as with [`settle`]; and it ends with the server,
+/// whatever it is doing, with status 0. (Where the postmaster is process 1, it inherits decoders whose server was killed, and
+/// takes one that dies of a signal for a crash of its own.)
+pub(crate) fn settle_decoder() {
+    extern "C" fn leave_on_signal(_: i32) {
+        leave(STATUS_DONE);
+    }
+    reset_signals();
+    // SAFETY: called first in main, while there is one thread. The handler does what a handler may. The descriptors above 2
+    // belong to nobody in this program yet.
+    unsafe {
+        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+            libc::signal(signal, leave_on_signal as extern "C" fn(i32) as libc::sighandler_t);
+        }
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0);
+    }
+}
+
+/// Asks what is remembered and cannot be asked in the sandbox.
+pub fn look_around() {
+    num_cpus::get();
+}
+
+/// Bounds this process's memory to what it has now and so many bytes more.
+pub(crate) fn limit_memory(bytes: u64) {
+    /// Where /proc does not say what it has.
+    const UNKNOWN: u64 = 256 << 20;
+    let now = memory_pages(0).unwrap_or(UNKNOWN);
+    // SAFETY: changes a number of this process, from one that lives as long as the calls. It never goes up.
+    unsafe {
+        let mut limit = std::mem::zeroed::<libc::rlimit>();
+        if libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_cur.min(now.saturating_add(bytes));
+            limit.rlim_max = limit.rlim_cur;
+            libc::setrlimit(libc::RLIMIT_AS, &raw const limit);
+        }
+    }
+}
+
+/// Waits until there is something to read, or the other side has left; false after so many milliseconds.
+pub(crate) fn is_readable(fd: i32, timeout_ms: i32) -> bool {
+    let mut asked = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which lives as long as the call.
+    unsafe { libc::poll(&raw mut asked, 1, timeout_ms) != 0 }
+}
+
 /// Leaves at once, without running destructors or exit handlers: ONNX Runtime with CUDA is known to abort in its own,
 /// and where the postmaster is PID 1, a child that dies of a signal counts as a crash.
 pub fn leave(status: i32) -> ! {
@@ -55,13 +108,17 @@ pub fn leave(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Resident memory of this process in bytes; 0 where /proc does not say.
+/// Resident memory of this process in bytes; 0 where /proc does not say. Decoders have theirs.
 pub fn resident_bytes() -> u64 {
+    memory_pages(1).unwrap_or(0)
+}
+
+/// A field of /proc/self/statm, in bytes: 0 is all memory, 1 what is resident.
+fn memory_pages(field: usize) -> Option<u64> {
     // SAFETY: asks for a constant.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
-    let pages =
-        fs::read_to_string("/proc/self/statm").ok().and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or(0) * page
+    let line = fs::read_to_string("/proc/self/statm").ok()?;
+    Some(line.split(' ').nth(field)?.parse::<u64>().ok()? * page)
 }
 
 /// Makes the calling thread give way to others where cores are short.

@@ -10,7 +10,7 @@ use crate::scheduler::Scheduler;
 use crate::stats::Stats;
 use crate::{failure, log_info, log_warning, process};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use protocol::{Config, Failure, ImageInfo, Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest};
+use protocol::{Config, Failure, Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -178,14 +178,8 @@ impl Service {
     async fn thumbnails(&self, request: ThumbnailRequest) -> Vec<Result<Thumbnail, Failure>> {
         let Settings { config, pool, .. } = self.settings();
         let made = pool.thumbnails(request.images, request.max_side, &config).await;
-        let results: Vec<Result<Thumbnail, Failure>> = made
-            .into_iter()
-            .map(|result| match result {
-                Ok(clip::Thumbnail::Jpeg(bytes)) => Ok(Thumbnail { is_png: false, bytes: bytes.into() }),
-                Ok(clip::Thumbnail::Png(bytes)) => Ok(Thumbnail { is_png: true, bytes: bytes.into() }),
-                Err(error) => Err(failure::of(&error)),
-            })
-            .collect();
+        let results: Vec<Result<Thumbnail, Failure>> =
+            made.into_iter().map(|result| result.map_err(|error| failure::of(&error))).collect();
         let failed = results.iter().filter(|result| result.is_err()).count();
         self.stats.errors.fetch_add(failed as u64, Relaxed);
         results
@@ -194,9 +188,7 @@ impl Service {
     async fn describe(&self, image: serde_bytes::ByteBuf) -> Result<Response, Failure> {
         let Settings { config, pool, .. } = self.settings();
         let info = pool.describe(image, &config).await.map_err(|error| failure::of(&error))?;
-        let clip::ImageInfo { format, width, height, orientation, frames, has_alpha, error } = info;
-        let format = format.map(str::to_owned);
-        Ok(Response::ImageInfo(ImageInfo { format, width, height, orientation, frames, has_alpha, error }))
+        Ok(Response::ImageInfo(info))
     }
 
     async fn logit_scale(&self, model: &str) -> Result<Response, Failure> {

@@ -276,6 +276,16 @@ impl Cluster {
         Process::find(&self.data(), |arguments| arguments.iter().any(|argument| argument == SocketPaths::SOCKET))
     }
 
+    /// The decoders of a server.
+    pub fn decoders_of(server: Process) -> Vec<Process> {
+        server.children()
+    }
+
+    /// The processes that decode images for this cluster's servers, also for those that are gone.
+    pub fn decoders(&self) -> Vec<Process> {
+        Process::find(&self.data(), |arguments| arguments.get(1).is_some_and(|argument| argument == "decoder"))
+    }
+
     /// The one server; waits for it.
     pub fn server(&self) -> Process {
         let mut servers = Vec::new();

@@ -63,19 +63,34 @@ impl Process {
             .collect()
     }
 
-    /// Processes with this working directory whose command line is accepted.
+    /// Processes that it has started and that still run.
+    pub fn children(self) -> Vec<Self> {
+        let parent = |process: &Self| -> Option<i32> {
+            let stat = fs::read_to_string(process.folder().join("stat")).ok()?;
+            // The name is in parentheses and may have any character; then come the state and the parent.
+            stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
+        };
+        all().filter(|process| parent(process) == Some(self.0) && process.runs()).collect()
+    }
+
+    /// Processes of this working directory, or with a title that ends with it, whose command line is accepted.
     pub(crate) fn find(working_directory: &Path, accept: impl Fn(&[String]) -> bool) -> Vec<Self> {
-        let mut found: Vec<Self> = fs::read_dir("/proc")
-            .expect("/proc")
-            .filter_map(|entry| Some(Self(entry.ok()?.file_name().to_str()?.parse().ok()?)))
-            .filter(|process| {
-                fs::read_link(process.folder().join("cwd")).is_ok_and(|folder| folder == working_directory)
-                    && accept(&process.arguments())
-            })
-            .collect();
+        let title = format!(" of {}", working_directory.display());
+        // Where a process that nobody may look into works is not to be seen.
+        let is_of_folder = |process: &Self| {
+            fs::read_link(process.folder().join("cwd")).is_ok_and(|folder| folder == working_directory)
+                || process.arguments().first().is_some_and(|argument| argument.ends_with(&title))
+        };
+        let mut found: Vec<Self> =
+            all().filter(|process| is_of_folder(process) && accept(&process.arguments())).collect();
         found.sort();
         found
     }
+}
+
+fn all() -> impl Iterator<Item = Process> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    entries.filter_map(|entry| Some(Process(entry.ok()?.file_name().to_str()?.parse().ok()?)))
 }
 
 /// Asks again and again until the answer is yes.

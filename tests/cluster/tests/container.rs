@@ -1,8 +1,10 @@
 //! As in a container: the postmaster is process 1, and inherits what others leave behind. A child that it does not know
 //! counts as one of its own, so one that dies of a signal would restart all sessions.
 
-use cluster_tests::{Cluster, Container, DIMENSION, Request, backend_pid, embed_text};
+use cluster_tests::{Cluster, Container, DIMENSION, Request, backend_pid, bits, embed_image, embed_text, image};
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 fn container() -> Container {
     let container = Container::start(Cluster::on_demand());
@@ -26,6 +28,24 @@ fn server_is_killed() {
         assert_ne!(cluster.server(), server);
     }
     assert_eq!(backend_pid(&mut client), backend);
+    cluster.assert_sessions_survived();
+}
+
+/// Decoders are process 1's children then. Also one that works leaves with status 0.
+#[test]
+fn server_is_killed_and_leaves_decoders() {
+    let container = container();
+    let cluster = &container.cluster;
+    let mut client = cluster.connect();
+    for _ in 0..3 {
+        embed_image(&mut client, &image("black.png")).unwrap();
+        let (server, busy) = (cluster.server(), Request::image(cluster.connect(), bits(9_400, 9_400, 1)));
+        thread::sleep(Duration::from_millis(100));
+        assert!(!cluster.decoders().is_empty());
+        server.kill();
+        assert_eq!(busy.join().1.expect("made good").len(), DIMENSION);
+        cluster.server_after(server);
+    }
     cluster.assert_sessions_survived();
 }
 

@@ -120,7 +120,8 @@ fn model_is_not_readable() {
         "onnx/text_model.onnx",
         "55000: onnx/text_model.onnx of model \"golden/small\" cannot be used: \
          Permission denied (os error 13)\n\
-         HINT: Make the model's files readable for the user that PostgreSQL runs as.",
+         HINT: Make the model's files readable for the user that PostgreSQL runs as; where links lead to another folder, \
+         run SELECT clip_restart_server() as a superuser.",
     );
 }
 
@@ -129,6 +130,7 @@ fn config_is_not_readable() {
     not_readable(
         "config.json",
         "55000: config.json of model \"golden/small\" cannot be used: Permission denied (os error 13)\n\
-         HINT: Make the model's files readable for the user that PostgreSQL runs as.",
+         HINT: Make the model's files readable for the user that PostgreSQL runs as; where links lead to another folder, \
+         run SELECT clip_restart_server() as a superuser.",
     );
 }

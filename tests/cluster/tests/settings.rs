@@ -40,6 +40,8 @@ fn server_wide_settings_are_not_per_session() {
         ("max_batch", "1"),
         ("max_image_bytes", "1000"),
         ("max_image_pixels", "1000"),
+        ("image_timeout", "1s"),
+        ("sandbox", "off"),
         ("server_idle_timeout", "10"),
         ("model_dir", "/"),
         ("onnxruntime_library", "/"),

@@ -1,18 +1,20 @@
-//! However the cluster ends, no clip-search-server stays behind.
+//! However the cluster ends, no clip-search-server stays behind, and no decoder of it.
 
-use cluster_tests::{Cluster, Request, StopMode, backend_pid, embed_text, wait_until};
+use cluster_tests::{Cluster, Request, StopMode, backend_pid, embed_image, embed_text, image, wait_until};
 use std::thread;
 use std::time::Duration;
 
 fn assert_none_stays(cluster: &Cluster) {
     wait_until("no clip-search-server stays behind", Duration::from_secs(5), || cluster.servers().is_empty());
+    wait_until("no decoder stays behind", Duration::from_secs(5), || cluster.decoders().is_empty());
     cluster.assert_sessions_survived();
 }
 
 fn stopped(preload: bool, mode: StopMode) {
     let cluster = Cluster::builder().preload(preload).start();
-    embed_text(&mut cluster.connect(), "x").unwrap();
+    embed_image(&mut cluster.connect(), &image("black.png")).unwrap();
     cluster.server();
+    assert!(!cluster.decoders().is_empty());
     cluster.stop(mode);
     assert_none_stays(&cluster);
 }
@@ -65,8 +67,9 @@ fn immediate_while_the_server_works() {
 fn postmaster_killed() {
     for preload in [true, false] {
         let cluster = Cluster::builder().preload(preload).start();
-        embed_text(&mut cluster.connect(), "x").unwrap();
+        embed_image(&mut cluster.connect(), &image("black.png")).unwrap();
         cluster.server();
+        assert!(!cluster.decoders().is_empty());
         cluster.postmaster().kill();
         assert_none_stays(&cluster);
     }

@@ -4,6 +4,7 @@ use clip::{Limits, ModelName, ModelSpec, Preprocessor};
 use fuzz_targets::memory::peak_of;
 use fuzz_targets::seeds::bombs::{self, Outcome};
 use fuzz_targets::{LIMITS, MEMORY};
+use std::io::Write;
 
 fn preprocessor() -> Preprocessor {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../golden/models/golden/small");
@@ -34,6 +35,52 @@ fn explode(limits: &Limits, most: usize) {
         }
     }
     assert!(wrong.is_empty(), "more than {} KiB, or read although it is no image:\n{}", most >> 10, wrong.join("\n"));
+}
+
+/// A PNG of one bit for each pixel.
+fn black(width: u32, height: u32) -> Vec<u8> {
+    let mut rows = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    let row = vec![0; 1 + width.div_ceil(8) as usize];
+    (0..height).for_each(|_| rows.write_all(&row).unwrap());
+    let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
+    header.extend([1, 0, 0, 0, 0]);
+    let chunk = |kind: &[u8; 4], data: &[u8]| {
+        let content = [kind, data].concat();
+        let crc = crc32fast::hash(&content);
+        [&(data.len() as u32).to_be_bytes(), content.as_slice(), &crc.to_be_bytes()].concat()
+    };
+    let chunks = [chunk(b"IHDR", &header), chunk(b"IDAT", &rows.finish().unwrap()), chunk(b"IEND", &[])].concat();
+    [b"\x89PNG\r\n\x1a\n", chunks.as_slice()].concat()
+}
+
+/// As many pixels as there may be, in one row or one column: the resizer's tables are bounded, too.
+#[test]
+fn the_longest_images_stay_within_the_budget() {
+    let limits = Limits::default();
+    let most = limits.max_pixels as u32;
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../golden/models/golden/small");
+    let spec = ModelSpec::read(directory.as_ref(), &ModelName::parse("golden/small").unwrap()).unwrap().image;
+    let squash = clip::ImageSpec {
+        resize: Some(clip::Resize::Exact { height: spec.height, width: spec.width }),
+        filter: clip::Filter::Bicubic,
+        ..spec.clone()
+    };
+    // Each image takes 268 MB as red, green and blue, and 11 kB as a file.
+    for (width, height) in [(most, 1), (1, most), (most / 7, 7)] {
+        let image = black(width, height);
+        for spec in [&spec, &squash] {
+            let (made, peak) = peak_of(|| Preprocessor::of(spec.clone()).run(&image, &limits));
+            made.unwrap();
+            println!("{width} x {height}: {} MiB", peak >> 20);
+            assert!(peak as u64 <= limits.memory(), "{width} x {height}: {peak} bytes");
+        }
+        for side in [64, 4096] {
+            let (made, peak) = peak_of(|| clip::thumbnail(&image, side, &limits));
+            made.unwrap();
+            println!("{width} x {height} to {side}: {} MiB", peak >> 20);
+            assert!(peak as u64 <= limits.memory(), "a thumbnail of {width} x {height}: {peak} bytes");
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::error::{ImageError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use serde::{Deserialize, Serialize};
 
 use super::ico::{self, Inside};
 use super::samples::{gray16, high};
@@ -33,12 +34,21 @@ const DECODER_SCRATCH: u64 = 64 << 20;
 const BYTES_PER_PIXEL: u64 = 16;
 
 /// Bounds on an image, checked before it is decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Most bytes of the encoded image.
     pub max_bytes: usize,
     /// Most pixels, width times height. Decoding takes up to 8 bytes for each, usually 3 or 4.
     pub max_pixels: u64,
+}
+
+impl Limits {
+    /// Most bytes that decoding an image, resizing it and making a thumbnail take: 16 for each pixel, the file and a copy of
+    /// it, and what does not depend on the image.
+    pub fn memory(&self) -> u64 {
+        let pixels = self.max_pixels.saturating_mul(BYTES_PER_PIXEL);
+        pixels.saturating_add(2 * self.max_bytes as u64).saturating_add(2 * DECODER_SCRATCH)
+    }
 }
 
 impl Default for Limits {
@@ -49,7 +59,7 @@ impl Default for Limits {
 }
 
 /// What becomes of transparent pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Transparency {
     /// The alpha channel is left out and the colours below it show, as with PIL's `convert("RGB")`, and so with
     /// OpenAI's CLIP, open_clip, and transformers before it composited.
@@ -61,7 +71,7 @@ pub enum Transparency {
 }
 
 /// How an image is to be understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// What becomes of transparent pixels.
     pub transparency: Transparency,

@@ -46,6 +46,18 @@ pub(super) fn open(_: &[u8], name: &'static str, _: &Limits) -> Result<(DynamicI
     Err(unsupported(name, "clip-search-server was built without the feature heif (libheif)"))
 }
 
+/// Has libheif load its decoders, which may be libraries of their own.
+#[cfg(feature = "heif")]
+#[expect(unsafe_code, reason = "libheif-rs does not offer it")]
+pub fn prepare() {
+    // SAFETY: may be called at any time; a null pointer asks for the defaults. What fails is told by the first image.
+    unsafe { libheif_sys::heif_init(std::ptr::null_mut()) };
+}
+
+/// Nothing to prepare without libheif.
+#[cfg(not(feature = "heif"))]
+pub fn prepare() {}
+
 /// `HEIC` or `AVIF`, by the brand of the file.
 pub(super) fn name_of(bytes: &[u8]) -> Option<&'static str> {
     match bytes.get(4..12)?.strip_prefix(b"ftyp")? {

@@ -18,6 +18,8 @@ mod tiff_tags;
 mod webp;
 
 pub use decode::{FORMATS, Limits, Reading, Transparency, decode, media_type};
+/// Loads what decoders are made of and opens files for, so that they can be called in a sandbox.
+pub use heif::prepare as prepare_decoders;
 /// 8-bit RGB image, row by row from the top left.
 pub use image::RgbImage;
 pub use info::{ImageInfo, image_info};

@@ -1,7 +1,7 @@
 //! Images to the input of the image encoder, as transformers' `CLIPImageProcessorPil`.
 
 use image::RgbImage;
-use ndarray::{Array3, s};
+use ndarray::Array3;
 
 use super::decode::{Limits, Reading, decode};
 use super::resize::{self, Axis};
@@ -20,13 +20,23 @@ pub struct Preprocessor {
 impl Preprocessor {
     /// The preprocessing of a model, with the default [`Reading`].
     pub fn new(spec: &ModelSpec) -> Preprocessor {
-        let values = values(&spec.image);
-        Preprocessor { spec: spec.image.clone(), reading: Reading::default(), values }
+        Preprocessor::of(spec.image.clone())
+    }
+
+    /// The preprocessing that a specification describes, with the default [`Reading`]: for a process that has no model.
+    pub fn of(spec: ImageSpec) -> Preprocessor {
+        let values = values(&spec);
+        Preprocessor { spec, reading: Reading::default(), values }
     }
 
     /// The same with another understanding of images.
     pub fn with_reading(self, reading: Reading) -> Preprocessor {
         Preprocessor { reading, ..self }
+    }
+
+    /// What this was made from.
+    pub fn spec(&self) -> (&ImageSpec, Reading) {
+        (&self.spec, self.reading)
     }
 
     /// Decodes an image and makes the image encoder's input of it: (3, height, width), red, green, blue.
@@ -37,25 +47,51 @@ impl Preprocessor {
         Ok(self.input(&decode(bytes, limits, self.reading)?))
     }
 
+    /// Decodes an image, resizes and crops it: 8-bit RGB, row by row. [`Preprocessor::values`] is the second half of
+    /// [`Preprocessor::run`].
+    ///
+    /// # Errors
+    /// Those of [`crate::decode`].
+    pub fn pixels(&self, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
+        Ok(self.cropped(&decode(bytes, limits, self.reading)?).into_raw())
+    }
+
+    /// The image encoder's input, (3, height, width), from the bytes that [`Preprocessor::pixels`] made. `None` where they
+    /// are not as many as that makes.
+    pub fn values(&self, pixels: &[u8]) -> Option<Array3<f32>> {
+        let (height, width) = (self.spec.height as usize, self.spec.width as usize);
+        if pixels.len() != 3 * height * width {
+            return None;
+        }
+        let mut input = Vec::with_capacity(pixels.len());
+        for (channel, values) in self.values.iter().enumerate() {
+            input.extend(pixels.chunks_exact(3).map(|pixel| values[usize::from(pixel[channel])]));
+        }
+        Array3::from_shape_vec((3, height, width), input).ok()
+    }
+
     /// The image encoder's input from a decoded image: (3, height, width), red, green, blue.
     pub fn input(&self, image: &RgbImage) -> Array3<f32> {
+        self.values(&self.cropped(image)).expect("a crop has the specification's size")
+    }
+
+    /// An image, resized and cropped. What a crop has beyond the image is zero.
+    fn cropped(&self, image: &RgbImage) -> RgbImage {
         let (height, width) = (self.spec.height, self.spec.width);
         let (resized_width, resized_height) = self.resized_size(image);
         let (x, left) = axis(image.width(), resized_width, width);
         let (y, top) = axis(image.height(), resized_height, height);
         let part = resize::resize(image, x, y, self.spec.filter);
-
-        // What a crop has beyond the image is zero before rescaling and normalising.
-        let mut input = Array3::from_shape_fn((3, height as usize, width as usize), |(c, _, _)| self.values[c][0]);
-        let (part_width, part_height) = (part.width() as usize, part.height() as usize);
-        for channel in 0..3 {
-            let mut window = input.slice_mut(s![channel, top..top + part_height, left..left + part_width]);
-            let values = &self.values[channel];
-            for (value, pixel) in window.iter_mut().zip(part.as_raw().chunks_exact(3)) {
-                *value = values[usize::from(pixel[channel])];
-            }
+        if part.dimensions() == (width, height) {
+            return part;
         }
-        input
+        let mut whole = RgbImage::new(width, height);
+        let levels: &mut [u8] = &mut whole;
+        let (stride, length) = (width as usize * 3, part.width() as usize * 3);
+        for (row, pixels) in part.as_raw().chunks_exact(length).enumerate() {
+            levels[(top + row) * stride + left * 3..][..length].copy_from_slice(pixels);
+        }
+        whole
     }
 
     /// Width and height after resizing, before cropping. The shorter side is exact and the longer cut to an integer,

@@ -12,6 +12,10 @@ use crate::error::{Error, Result};
 
 /// Nobody sees a difference to more at this size.
 const JPEG_QUALITY: u8 = 85;
+/// Longest side in pixels that is made small in one go: the resizer's tables take some 40 bytes for each pixel of a side.
+const MAX_RESIZED_SIDE: u32 = 1 << 19;
+/// What longer ones become first.
+const REDUCED_SIDE: u32 = 1 << 16;
 
 /// An encoded image of limited size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +55,7 @@ fn shrink(image: DynamicImage, max_side: u32) -> Result<DynamicImage, String> {
     if longest <= max_side {
         return Ok(image);
     }
+    let image = if longest > MAX_RESIZED_SIDE { reduced(image) } else { image };
     let side = |side: u32| {
         ((u64::from(side) * u64::from(max_side) + u64::from(longest) / 2) / u64::from(longest)).max(1) as u32
     };
@@ -60,6 +65,12 @@ fn shrink(image: DynamicImage, max_side: u32) -> Result<DynamicImage, String> {
         .use_alpha(true);
     Resizer::new().resize(&image, &mut small, &options).map_err(|error| error.to_string())?;
     Ok(small)
+}
+
+/// An image that is longer than any photograph, averaged over blocks, which takes no tables.
+fn reduced(image: DynamicImage) -> DynamicImage {
+    let (width, height) = (image.width().min(REDUCED_SIDE), image.height().min(REDUCED_SIDE));
+    image.thumbnail_exact(width, height)
 }
 
 fn encode(image: &DynamicImage) -> Result<Thumbnail, String> {

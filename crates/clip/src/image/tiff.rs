@@ -23,10 +23,11 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
     let mut decoder = Decoder::new(Cursor::new(&bytes[..])).map_err(failed)?;
     let (width, height) = decoder.dimensions().map_err(failed)?;
     let (shown_width, shown_height) = lzw_tiles.unwrap_or((width, height));
-    let tiff_limits = tiff_limits(check_size(NAME, shown_width, shown_height, limits)?);
+    let pixels = check_size(NAME, shown_width, shown_height, limits)?;
+    let tiff_limits = tiff_limits(pixels);
     decoder = decoder.with_limits(tiff_limits.clone());
 
-    check_jpeg(&mut decoder, bytes.len())?;
+    check_parts(&mut decoder, bytes.len() as u64, pixels)?;
 
     let colour = decoder.colortype().map_err(failed)?;
     let (channels, bits) = channels(colour)?;
@@ -77,18 +78,27 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
     Ok(image)
 }
 
-/// The decoder of JPEG inside fills what is missing of it with gray.
-fn check_jpeg<R: Read + Seek>(decoder: &mut Decoder<R>, length: usize) -> Result<()> {
+/// Strips and tiles that share bytes of the file may have so many times its bytes together. Some programs write equal tiles
+/// once; a few kilobytes that thousands of strips name take hours.
+const MAX_SHARED: u64 = 4;
+
+/// Checks where the strips and tiles are. Together they have no more bytes than [`MAX_SHARED`] files, or one for each pixel.
+/// And the decoder of JPEG inside fills what is missing of it with gray.
+fn check_parts<R: Read + Seek>(decoder: &mut Decoder<R>, length: u64, pixels: u64) -> Result<()> {
     const JPEG: u64 = 7;
     let mut values = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).ok().flatten().unwrap_or_default();
-    if values(Tag::Compression) != [JPEG] {
-        return Ok(());
-    }
+    let is_jpeg = values(Tag::Compression) == [JPEG];
     for (starts, lengths) in [(Tag::StripOffsets, Tag::StripByteCounts), (Tag::TileOffsets, Tag::TileByteCounts)] {
-        let mut ends =
-            values(starts).into_iter().zip(values(lengths)).map(|(start, length)| start.saturating_add(length));
-        if ends.any(|end| end > length as u64) {
-            return Err(truncated(NAME, length));
+        let (starts, lengths) = (values(starts), values(lengths));
+        let mut ends = starts.into_iter().zip(&lengths).map(|(start, length)| start.saturating_add(*length));
+        if is_jpeg && ends.any(|end| end > length) {
+            return Err(truncated(NAME, length as usize));
+        }
+        let sum = lengths.iter().fold(0_u64, |sum, length| sum.saturating_add(*length));
+        let most = length.saturating_mul(MAX_SHARED).max(pixels);
+        if sum > most {
+            let reason = format!("its strips or tiles have {sum} bytes together, and the file has {length}");
+            return Err(corrupt(NAME, &reason));
         }
     }
     Ok(())

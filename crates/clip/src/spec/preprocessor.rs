@@ -1,6 +1,6 @@
 //! preprocessor_config.json: what transformers' `CLIPImageProcessorPil` is made from, with its defaults.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::config::{Config, MAX_IMAGE_SIZE};
@@ -12,7 +12,7 @@ const FILE: &str = "preprocessor_config.json";
 const COMBINED: &str = "processor_config.json";
 
 /// How an image becomes the input of the image encoder: resize, crop, rescale, normalise, each where present.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageSpec {
     /// Height of the input in pixels.
     pub height: u32,
@@ -46,7 +46,7 @@ impl ImageSpec {
 }
 
 /// The size that an image is resized to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resize {
     /// The shorter side gets this many pixels, the aspect ratio stays.
     ShortestEdge(u32),
@@ -60,7 +60,7 @@ pub enum Resize {
 }
 
 /// Interpolation of PIL's `Image.resize`, the numbers being PIL's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// 0
     Nearest,
@@ -77,7 +77,7 @@ pub enum Filter {
 }
 
 /// Mean and standard deviation of the channels red, green and blue.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Normalize {
     /// Means.
     pub mean: [f64; 3],

@@ -49,6 +49,12 @@ fn good() -> Vec<u8> {
     file.into_inner()
 }
 
+/// A good image with so many bytes of comments in it.
+pub(super) fn padded(bytes: usize) -> Vec<u8> {
+    let good = good();
+    [&good[..2], &segment(0xfe, &[0; 60_000]).repeat(bytes / 60_000 + 1), &good[2..]].concat()
+}
+
 fn segment(code: u8, data: &[u8]) -> Vec<u8> {
     [&[0xff, code], (data.len() as u16 + 2).to_be_bytes().as_slice(), data].concat()
 }

@@ -19,6 +19,7 @@ const TILE_BYTES: u16 = 325;
 const ICC: u16 = 34_675;
 
 const NONE: u32 = 1;
+const JPEG: u32 = 7;
 const DEFLATE: u32 = 8;
 
 pub(super) fn bombs(size: Size) -> Vec<Bomb> {
@@ -38,6 +39,9 @@ pub(super) fn bombs(size: Size) -> Vec<Bomb> {
         ignored("TIFF with a tile of 16 x 2147483648", tiled(1, 1, 16, 1 << 31, &bomb)),
         ignored("TIFF with too much in a strip", gray(1, 1, DEFLATE, &bomb)),
         ignored("TIFF with a profile of 4 GiB", edited(1, 1, ICC, (7, u32::MAX, 8))),
+        refused("TIFF whose strips are all the same padded JPEG", same_jpeg(size, false)),
+        refused("TIFF whose tiles are all the same padded JPEG", same_jpeg(size, true)),
+        ignored("TIFF whose strips are all the same few bytes", same_strip()),
         ignored("TIFF that is its own next", {
             let mut bytes = gray(1, 1, NONE, &[7]);
             let next = rest_at(9) as usize - 4;
@@ -88,6 +92,52 @@ fn edited(width: u32, height: u32, tag: u16, (kind, count, value): (u16, u32, u3
         strip.3 = 8;
     }
     directory(&entries, 0, &[0; 4])
+}
+
+/// An image of as many strips or tiles as there are repeats, all of which name one JPEG, which is padded with comments: a file
+/// of a megabyte or so for whose decoding gigabytes have to be read.
+fn same_jpeg(size: Size, is_tiled: bool) -> Vec<u8> {
+    const SIDE: u32 = 16;
+    let count = size.repeats as u32;
+    let jpeg = super::jpeg::padded(size.unpacked / 256);
+    let entries = |at: [u32; 2]| {
+        let (columns, rows) = (SIDE, SIDE * count);
+        let mut entries = entries(columns, rows, JPEG, 0);
+        entries.retain(|entry| ![STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTES].contains(&entry.0));
+        let [offsets, bytes] = at;
+        if is_tiled {
+            entries.extend([(TILE_WIDTH, 4, 1, SIDE), (TILE_HEIGHT, 4, 1, SIDE)]);
+            entries.extend([(TILE_OFFSETS, 4, count, offsets), (TILE_BYTES, 4, count, bytes)]);
+        } else {
+            entries.extend([(STRIP_OFFSETS, 4, count, offsets), (ROWS_PER_STRIP, 4, 1, SIDE)]);
+            entries.extend([(STRIP_BYTES, 4, count, bytes)]);
+            entries.sort_by_key(|entry| entry.0);
+        }
+        entries
+    };
+    let first = rest_at(entries([0, 0]).len());
+    let (offsets, lengths) = (first, first + 4 * count);
+    let at = lengths + 4 * count;
+    let tables = [vec![at; size.repeats], vec![jpeg.len() as u32; size.repeats]].concat();
+    let rest = [tables.into_iter().flat_map(u32::to_le_bytes).collect(), jpeg].concat();
+    directory(&entries([offsets, lengths]), 0, &rest)
+}
+
+/// As some programs write an image that is empty in large parts.
+fn same_strip() -> Vec<u8> {
+    const ROWS: u32 = 64;
+    let mut entries = entries(1000, ROWS, NONE, 0);
+    entries.retain(|entry| ![STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTES].contains(&entry.0));
+    let first = rest_at(entries.len() + 3);
+    entries.extend([
+        (STRIP_OFFSETS, 4, ROWS, first),
+        (ROWS_PER_STRIP, 4, 1, 1),
+        (STRIP_BYTES, 4, ROWS, first + 4 * ROWS),
+    ]);
+    entries.sort_by_key(|entry| entry.0);
+    let tables = [[first + 8 * ROWS; ROWS as usize], [1000; ROWS as usize]].concat();
+    let rest = [tables.into_iter().flat_map(u32::to_le_bytes).collect(), vec![7; 1000]].concat();
+    directory(&entries, 0, &rest)
 }
 
 fn tiled(width: u32, height: u32, tile_width: u32, tile_height: u32, data: &[u8]) -> Vec<u8> {

@@ -1,0 +1,356 @@
+//! The server's side of a decoder.
+
+#![allow(unsafe_code)]
+
+use super::wire::{self, Job, MAX_HEAD, Reply, Settings, Started};
+use super::{ARGUMENT, process::STATUS_MEMORY};
+use crate::{log_warning, process};
+use clip::{Error, Result};
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// This program, whatever has been installed in its place meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+/// Between two looks whether an image takes too long, or whether anybody still wants it.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a decoder may take to start.
+const START: Duration = Duration::from_secs(10);
+/// How long a decoder may take to leave when asked, before it is killed.
+const LEAVE: Duration = Duration::from_millis(200);
+/// Where cores are short, an image may take so many times its limit by the clock; what counts is processor time.
+const MAX_STARVED: u32 = 4;
+
+thread_local! {
+    /// The decoder of this thread of the pool. It ends with the thread.
+    static DECODER: RefCell<Option<Decoder>> = const { RefCell::new(None) };
+}
+
+/// How long an image is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience<'a> {
+    /// Longest processor time, and a quarter of the longest time by the clock.
+    pub limit: Duration,
+    /// Raised where nobody wants the image any more.
+    pub abandoned: &'a AtomicBool,
+}
+
+/// Has this thread's decoder do a job; starts it where there is none.
+///
+/// # Errors
+/// What is wrong with the image; [`Error::Cancelled`]; [`Error::DecoderUnavailable`].
+pub(crate) fn ask(settings: &Settings, job: &Job, image: &[u8], patience: Patience<'_>) -> Result<(Reply, Vec<u8>)> {
+    if image.len() > settings.limits.max_bytes {
+        return Err(Error::ImageTooLarge { bytes: image.len(), max: settings.limits.max_bytes });
+    }
+    let mut reason = String::new();
+    // One that was killed from outside is no fault of the image, unless it happens again: then the machine is short of
+    // memory, and trying on makes it worse.
+    for _ in 0..2 {
+        let present = DECODER.take().filter(|decoder| decoder.settings == *settings);
+        let unavailable = |error: io::Error| match patience.abandoned.load(Relaxed) {
+            true => Error::Cancelled,
+            false => Error::DecoderUnavailable { reason: error.to_string() },
+        };
+        let mut decoder = match present {
+            Some(decoder) => decoder,
+            None => Decoder::start(Path::new(THIS_PROGRAM), settings, patience.abandoned).map_err(unavailable)?,
+        };
+        match decoder.ask(job, image, patience) {
+            Ok(reply) => {
+                DECODER.set(Some(decoder));
+                return match reply {
+                    (Reply::Failed(error), _) => Err(error),
+                    reply => Ok(reply),
+                };
+            }
+            Err(Failed::Image(error)) => {
+                return Err(error);
+            }
+            Err(Failed::Killed(how)) => reason = how,
+        }
+    }
+    log_warning!("a decoder {reason}");
+    Err(Error::DecoderUnavailable { reason: format!("its decoder {reason}") })
+}
+
+/// Why a decoder gave no answer. It has been ended.
+#[derive(Debug)]
+pub enum Failed {
+    /// The image is at fault, or nobody wants it any more.
+    Image(Error),
+    /// Something outside ended it; in the words behind "the decoder".
+    Killed(String),
+}
+
+/// A decoder. Dropping it ends its process.
+#[derive(Debug)]
+pub struct Decoder {
+    child: Child,
+    stream: UnixStream,
+    settings: Settings,
+    reaped: bool,
+}
+
+/// What ends the wait for a frame.
+enum End {
+    TooLate,
+    Abandoned,
+    Broken,
+}
+
+impl Decoder {
+    /// Starts a decoder: `program` with the argument [`ARGUMENT`]. Gives up where nobody wants it any more.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn start(program: &Path, settings: &Settings, abandoned: &AtomicBool) -> io::Result<Self> {
+        let (stream, theirs) = UnixStream::pair()?;
+        stream.set_read_timeout(Some(TICK))?;
+        stream.set_write_timeout(Some(TICK))?;
+        let mut command = Command::new(program);
+        // The environment may have what is nobody's business; the loader needs this part of it.
+        command.env_clear().envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)));
+        command.arg0(title()).arg(ARGUMENT);
+        // What a decoder writes to standard error would be in Postgres's log.
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn()?;
+        // `command` still has the decoder's end of the socket: as long as it does, the decoder's end is not seen.
+        drop(command);
+        let mut decoder = Self { child, stream, settings: settings.clone(), reaped: false };
+        let patience = Patience { limit: START, abandoned };
+        let started = decoder.exchange::<Started>(settings, &[], patience, 0);
+        let Ok((Started { missing }, _)) = started else {
+            let how = decoder.end().map_or_else(|| "did not start".to_owned(), describe);
+            return Err(io::Error::other(format!("the decoder {how}")));
+        };
+        if let Some(missing) = missing {
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| log_warning!("decoders run without a part of their sandbox: {missing}"));
+        }
+        Ok(decoder)
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has a job done.
+    ///
+    /// # Errors
+    /// Where the decoder gave no answer and was ended.
+    pub fn ask(
+        &mut self,
+        job: &Job,
+        image: &[u8],
+        patience: Patience<'_>,
+    ) -> std::result::Result<(Reply, Vec<u8>), Failed> {
+        let answer = self.exchange::<Reply>(job, image, patience, job.max_body());
+        let end = match answer {
+            Ok((reply, body)) if makes_sense(job, &reply, &body) => return Ok((reply, body)),
+            Ok(_) => {
+                self.end();
+                let reason = "it answered what it was not asked".to_owned();
+                return Err(Failed::Image(Error::DecoderCrashed { reason }));
+            }
+            Err(end) => end,
+        };
+        match end {
+            End::TooLate => {
+                self.end();
+                Err(Failed::Image(Error::ImageTimeout { limit_ms: patience.limit.as_millis() as u64 }))
+            }
+            End::Abandoned => {
+                self.end();
+                Err(Failed::Image(Error::Cancelled))
+            }
+            End::Broken => Err(self.why_broken()),
+        }
+    }
+
+    /// Tells from how the process ended whose fault it is.
+    fn why_broken(&mut self) -> Failed {
+        // Its socket is closed while it ends; one that closed it and goes on is no decoder any more.
+        let status = self.wait(LEAVE);
+        if status.is_none() {
+            self.end();
+        }
+        let image = |error| Failed::Image(error);
+        let crashed = |reason: String| image(Error::DecoderCrashed { reason });
+        let Some(status) = status else { return crashed("it closed its connection".to_owned()) };
+        match (status.code(), status.signal()) {
+            (Some(STATUS_MEMORY), _) => image(Error::ImageMemory { limit: self.settings.limits.memory() }),
+            (Some(process::STATUS_DONE), _) | (_, Some(libc::SIGKILL | libc::SIGTERM)) => {
+                Failed::Killed(describe(status))
+            }
+            _ => crashed(format!("it {}", describe(status))),
+        }
+    }
+
+    /// Sends a frame and reads the answer.
+    fn exchange<T: for<'de> serde::Deserialize<'de>>(
+        &mut self,
+        head: &impl serde::Serialize,
+        body: &[u8],
+        patience: Patience<'_>,
+        max_body: usize,
+    ) -> std::result::Result<(T, Vec<u8>), End> {
+        let mut patient = Patient {
+            stream: &self.stream,
+            patience,
+            began: Instant::now(),
+            pid: self.child.id(),
+            processor_time: processor_time(self.child.id()),
+            end: None,
+        };
+        let answer = wire::send(&mut patient, head, body);
+        let answer = answer.and_then(|()| wire::receive(&mut patient, MAX_HEAD, max_body));
+        match answer {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) | Err(_) => Err(patient.end.unwrap_or(End::Broken)),
+        }
+    }
+
+    /// How the process ended, if it does within this time.
+    fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                self.reaped = true;
+                return Some(status);
+            }
+            if Instant::now() > deadline {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Ends and reaps the process. It is asked first, on which it exits with status 0: where the postmaster is process 1, an
+    /// orphan that dies of a signal counts as a crash of Postgres, should the server end at this moment.
+    fn end(&mut self) -> Option<ExitStatus> {
+        if self.reaped {
+            return None;
+        }
+        // SAFETY: the process is a child that was not reaped, so the id is not somebody else's.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        if let Some(status) = self.wait(LEAVE) {
+            return Some(status);
+        }
+        // Fails only where it has just ended by itself.
+        let _ = self.child.kill();
+        self.reaped = true;
+        self.child.wait().ok()
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Reads and writes with an eye on the time.
+struct Patient<'a> {
+    stream: &'a UnixStream,
+    patience: Patience<'a>,
+    began: Instant,
+    pid: u32,
+    /// What the decoder had used before.
+    processor_time: Duration,
+    end: Option<End>,
+}
+
+impl Patient<'_> {
+    /// Called again and again while the decoder works.
+    fn check(&mut self) -> io::Result<()> {
+        let elapsed = self.began.elapsed();
+        let is_late = elapsed >= self.patience.limit
+            && (elapsed >= self.patience.limit * MAX_STARVED
+                || processor_time(self.pid).saturating_sub(self.processor_time) >= self.patience.limit);
+        let end = match () {
+            () if self.patience.abandoned.load(Relaxed) => End::Abandoned,
+            () if is_late => End::TooLate,
+            () => return Ok(()),
+        };
+        self.end = Some(end);
+        Err(ErrorKind::TimedOut.into())
+    }
+
+    fn patiently<T>(&mut self, mut work: impl FnMut(&UnixStream) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match work(self.stream) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => self.check()?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.patiently(|mut stream| stream.read(buffer))
+    }
+}
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.patiently(|mut stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a reply is one to the job. What users see of it is text that a decoder may have made up: it has no control
+/// characters.
+fn makes_sense(job: &Job, reply: &Reply, body: &[u8]) -> bool {
+    let is_plain = |text: &str| !text.contains(char::is_control);
+    match (job, reply) {
+        (Job::Pixels { .. }, Reply::Pixels) => body.len() == job.max_body(),
+        (Job::Thumbnail { .. }, Reply::Jpeg | Reply::Png) => true,
+        (Job::Info, Reply::Info(info)) => info.format.iter().chain(&info.error).all(|text| is_plain(text)),
+        (Job::Pixels { .. } | Job::Thumbnail { .. }, Reply::Failed(error)) => {
+            error.is_about_image() && is_plain(&error.to_string())
+        }
+        _ => false,
+    }
+}
+
+/// Processor time that a process has used.
+fn processor_time(pid: u32) -> Duration {
+    let mut clock = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both write to what they are given, which lives as long as the calls.
+    let known = unsafe {
+        libc::clock_getcpuclockid(pid as i32, &raw mut clock) == 0 && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    if known { Duration::new(time.tv_sec as u64, time.tv_nsec as u32) } else { Duration::ZERO }
+}
+
+/// What ps shows: which cluster's it is.
+fn title() -> String {
+    let server = std::env::args().next().unwrap_or_default();
+    match server.strip_prefix("clip_search server") {
+        Some(rest) => format!("clip_search decoder{rest}"),
+        None => "clip_search decoder".to_owned(),
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(signal)) => format!("was terminated by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}

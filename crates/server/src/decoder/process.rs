@@ -1,0 +1,113 @@
+//! A decoder's side: shuts itself off, then decodes what it is sent until nobody sends any more.
+
+#![allow(unsafe_code)]
+
+use super::wire::{self, Job, Reply, Settings, Started};
+use crate::{process, sandbox};
+use clip::{Error, Preprocessor, Thumbnail};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// How a decoder ends whose image takes too much memory.
+pub(super) const STATUS_MEMORY: i32 = 5;
+/// After so many milliseconds without an image, memory that was freed goes back to the operating system.
+const REST_MS: i32 = 1000;
+/// Longest head of a frame from the server, which is trusted.
+const MAX_HEAD: usize = 1 << 20;
+
+static IS_DECODER: AtomicBool = AtomicBool::new(false);
+
+/// The allocator of the program. In a decoder, an allocation that fails ends the process with a status of its own, so that
+/// the server knows what to tell.
+pub struct Allocator;
+
+fn checked(pointer: *mut u8) -> *mut u8 {
+    if pointer.is_null() && IS_DECODER.load(Relaxed) {
+        process::leave(STATUS_MEMORY);
+    }
+    pointer
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; what is done on failure allocates nothing.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as promised by the caller.
+        checked(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as promised by the caller.
+        checked(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as promised by the caller.
+        checked(unsafe { System.realloc(pointer, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as promised by the caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Decodes what comes on standard input, a socket, until its end.
+pub fn run() -> ! {
+    process::settle_decoder();
+    // What a panic says is caught, and its place in the code helps nobody here; a backtrace would open files.
+    std::panic::set_hook(Box::new(|_| {}));
+    // SAFETY: standard input is open, and used by nobody else in this process.
+    let mut stream = unsafe { File::from_raw_fd(0) };
+    match serve(&mut stream) {
+        Ok(()) => process::leave(process::STATUS_DONE),
+        Err(_) => process::leave(process::STATUS_FAILED),
+    }
+}
+
+fn serve(stream: &mut File) -> io::Result<()> {
+    let Some((settings, _)) = wire::receive::<Settings>(stream, MAX_HEAD, 0)? else { return Ok(()) };
+    clip::prepare_decoders();
+    process::limit_memory(settings.limits.memory());
+    let missing = if settings.sandbox { sandbox::enter_decoder().err() } else { None };
+    wire::send(stream, &Started { missing }, &[])?;
+    IS_DECODER.store(true, Relaxed);
+    loop {
+        if !process::is_readable(stream.as_raw_fd(), REST_MS) {
+            process::trim_memory();
+        }
+        let Some((job, image)) = wire::receive::<Job>(stream, MAX_HEAD, settings.limits.max_bytes)? else {
+            return Ok(());
+        };
+        let (reply, body) = catch_unwind(AssertUnwindSafe(|| work(&job, &image, &settings))).unwrap_or_else(|_| {
+            let reason = "the decoder failed on it".to_owned();
+            (Reply::Failed(Error::CorruptImage { format: "this".to_owned(), reason }), Vec::new())
+        });
+        wire::send(stream, &reply, &body)?;
+    }
+}
+
+fn work(job: &Job, image: &[u8], settings: &Settings) -> (Reply, Vec<u8>) {
+    let limits = &settings.limits;
+    let done = match job {
+        Job::Pixels { spec, reading } => {
+            let preprocessor = Preprocessor::of(spec.clone()).with_reading(*reading);
+            preprocessor.pixels(image, limits).map(|pixels| (Reply::Pixels, pixels))
+        }
+        Job::Thumbnail { max_side } => clip::thumbnail(image, *max_side, limits).map(|made| match made {
+            Thumbnail::Jpeg(bytes) => (Reply::Jpeg, bytes),
+            Thumbnail::Png(bytes) => (Reply::Png, bytes),
+        }),
+        Job::Info => {
+            let clip::ImageInfo { format, width, height, orientation, frames, has_alpha, error } =
+                clip::image_info(image, limits);
+            let format = format.map(str::to_owned);
+            let info = protocol::ImageInfo { format, width, height, orientation, frames, has_alpha, error };
+            Ok((Reply::Info(info), Vec::new()))
+        }
+    };
+    done.unwrap_or_else(|error| (Reply::Failed(error), Vec::new()))
+}

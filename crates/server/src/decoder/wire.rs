@@ -1,0 +1,119 @@
+//! What server and decoder say to each other over a socket pair: a head of JSON, and bytes.
+//!
+//! ```text
+//! server ──> decoder   Settings, once; then Job and the image's bytes, again and again
+//! decoder ──> server   Started, once; then a Reply to each job
+//! ```
+//!
+//! Frames are lengths of head and body, both u32 in the machine's byte order, the head, and the body. The decoder may be in
+//! the hands of whoever made the image: the server takes no frame that is longer than it expects.
+
+use clip::{Error, ImageSpec, Limits, Reading};
+use protocol::ImageInfo;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+
+/// What holds for all images of a decoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Bounds on an image; also of the decoder's memory.
+    pub limits: Limits,
+    /// Whether the decoder shuts itself off from everything but its socket.
+    pub sandbox: bool,
+}
+
+/// A decoder is ready.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Started {
+    /// What the kernel does not have of the sandbox.
+    pub missing: Option<String>,
+}
+
+/// What to do with an image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Job {
+    /// Decode, resize and crop it for a model.
+    Pixels {
+        /// Of the model.
+        spec: ImageSpec,
+        /// How it is to be understood.
+        reading: Reading,
+    },
+    /// Make it small.
+    Thumbnail {
+        /// Longest side in pixels.
+        max_side: u32,
+    },
+    /// Describe it.
+    Info,
+}
+
+/// What came of a job. The body has the bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// 8-bit RGB, row by row, as from [`clip::Preprocessor::pixels`].
+    Pixels,
+    /// A thumbnail.
+    Jpeg,
+    /// A thumbnail with transparent parts.
+    Png,
+    /// What the image is like.
+    Info(ImageInfo),
+    /// It cannot be done; the image is at fault.
+    Failed(Error),
+}
+
+/// Most bytes of a reply's head. An error's text has some hundred.
+pub(super) const MAX_HEAD: usize = 16 << 10;
+
+impl Job {
+    /// Most bytes of a reply's body.
+    pub(super) fn max_body(&self) -> usize {
+        match self {
+            Job::Pixels { spec, .. } => 3 * spec.height as usize * spec.width as usize,
+            // Not compressed at all, with a byte more for each row and what a file has around its pixels.
+            Job::Thumbnail { max_side } => {
+                let side = *max_side as usize + 1;
+                side.saturating_mul(side).saturating_mul(4).saturating_add(64 << 10)
+            }
+            Job::Info => 0,
+        }
+    }
+}
+
+/// Writes a frame.
+pub(super) fn send(stream: &mut impl Write, head: &impl Serialize, body: &[u8]) -> io::Result<()> {
+    let head = serde_json::to_vec(head)?;
+    let length = |length: usize| u32::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    let mut start = Vec::with_capacity(8 + head.len());
+    start.extend(length(head.len())?.to_ne_bytes());
+    start.extend(length(body.len())?.to_ne_bytes());
+    start.extend(head);
+    stream.write_all(&start)?;
+    stream.write_all(body)
+}
+
+/// Reads a frame whose parts have at most so many bytes; `None` at the end of the stream.
+pub(super) fn receive<T: for<'de> Deserialize<'de>>(
+    stream: &mut impl Read,
+    max_head: usize,
+    max_body: usize,
+) -> io::Result<Option<(T, Vec<u8>)>> {
+    let mut lengths = [0; 8];
+    match stream.read_exact(&mut lengths) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let length = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| lengths[at + byte])) as usize;
+    let (head, body) = (length(0), length(4));
+    if head > max_head || body > max_body {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is too long"));
+    }
+    let read = |stream: &mut _, length| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        Read::take(stream, length as u64).read_to_end(&mut bytes)?;
+        if bytes.len() == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    };
+    let head = serde_json::from_slice(&read(&mut *stream, head)?)?;
+    Ok(Some((head, read(stream, body)?)))
+}
