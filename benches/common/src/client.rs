@@ -60,7 +60,10 @@ impl Connection {
 /// # Errors
 /// Where it is too long.
 pub fn embed_request(model: &str, items: Items) -> anyhow::Result<Vec<u8>> {
-    Ok(encode(Kind::Request, &Request::Embed(EmbedRequest { model: model.to_owned(), items, scope: Scope::default() }))?)
+    Ok(encode(
+        Kind::Request,
+        &Request::Embed(EmbedRequest { model: model.to_owned(), items, scope: Scope::default() }),
+    )?)
 }
 
 fn receive<T: serde::de::DeserializeOwned>(stream: &mut UnixStream, kind: Kind) -> anyhow::Result<T> {

@@ -70,7 +70,10 @@ fn similarities_have_three_decimals_or_are_left_out() {
 fn nothing_is_written_under_an_image_where_there_is_nothing() {
     let bare = page("t", &[Captioned { image: Image::Png(vec![1]), caption: None, similarity: None }], || ());
     assert!(!bare.contains("<figcaption") && bare.contains("alt=\"image without a caption\""));
-    assert_eq!(bare, page("t", &[Captioned { similarity: None, image: Image::Png(vec![1]), ..captioned(" \n") }], || ()));
+    assert_eq!(
+        bare,
+        page("t", &[Captioned { similarity: None, image: Image::Png(vec![1]), ..captioned(" \n") }], || ())
+    );
 }
 
 #[test]

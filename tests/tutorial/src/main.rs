@@ -71,10 +71,8 @@ fn tutorial(arguments: &Arguments) -> Result<bool> {
     if arguments.shell {
         return psql::shell(&arguments.psql, &arguments.folder);
     }
-    let sql: Vec<String> = blocks
-        .iter()
-        .map(|block| server.to_real(&block.sql).replace(IMAGE_FOLDER, real_folder))
-        .collect();
+    let sql: Vec<String> =
+        blocks.iter().map(|block| server.to_real(&block.sql).replace(IMAGE_FOLDER, real_folder)).collect();
     let outputs = psql::run(&arguments.psql, &arguments.folder, &sql)
         .map_err(|stopped| stopped.in_file(&arguments.file, &blocks))?;
     let outputs: Vec<String> = outputs.iter().map(|output| server.to_shown(output)).collect();

@@ -137,13 +137,13 @@ pub async fn in_child(url: &str, allow: &str, environment: &[(&str, &str)]) {
     command.args([url, allow]).envs(environment.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.starts_with("7 bytes"), "{said}{failed}");
+    assert!(output.status.success() && said.starts_with("5 bytes"), "{said}{failed}");
 }
 
 #[tokio::test]
 async fn proxies_of_the_environment_are_not_used() {
     let server = server::fixed(ok("image")).await;
-    let proxy = server::fixed(ok("proxy")).await;
+    let proxy = server::fixed(ok("the proxy")).await;
     let proxy_url = proxy.url("");
     let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
     let mut environment: Vec<_> = names.iter().map(|name| (*name, proxy_url.as_str())).collect();
