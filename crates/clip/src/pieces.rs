@@ -19,7 +19,7 @@ const PATTERNS: [&str; 2] = [
 /// Bytes of a part, where there is a place to cut: most texts are shorter.
 const PART: usize = 1024;
 /// Most bytes of a part. More, without a place to cut, are not worth the time.
-pub(crate) const LONGEST_PART: usize = 128 << 10;
+pub(crate) const LONGEST_PART: usize = 256 << 10;
 
 /// Whether the tokenizer is CLIP's, but for its vocabulary.
 pub(crate) fn may_be_cut(tokenizer: &Tokenizer) -> bool {

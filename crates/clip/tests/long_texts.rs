@@ -131,9 +131,9 @@ fn what_is_not_read_costs_nothing() {
 #[test]
 fn what_would_have_to_be_read_whole_is_refused() {
     let tokenizer = of_77();
-    assert_eq!(tokenizer.encode(&"a".repeat(128 << 10), LongText::Truncate).unwrap().len(), 77);
-    let error = tokenizer.encode(&"a".repeat((128 << 10) + 1), LongText::Truncate).unwrap_err();
-    assert_eq!(error, Error::TextTooLarge { bytes: (128 << 10) + 1, max: 128 << 10 });
+    assert_eq!(tokenizer.encode(&"a".repeat(256 << 10), LongText::Truncate).unwrap().len(), 77);
+    let error = tokenizer.encode(&"a".repeat((256 << 10) + 1), LongText::Truncate).unwrap_err();
+    assert_eq!(error, Error::TextTooLarge { bytes: (256 << 10) + 1, max: 256 << 10 });
     // What comes after enough tokens is not in the way.
     let text = format!("{}{}", "a photo of a cat ".repeat(100), "a".repeat(200 << 10));
     assert_eq!(tokenizer.encode(&text, LongText::Truncate).unwrap().len(), 77);
