@@ -94,7 +94,11 @@ fn an_image_that_takes_too_long_in_the_queue() {
     };
     wait_until("the others", LIMIT, || count(&mut client, "photos WHERE embedding IS NOT NULL") == 2);
     wait_until("the end of it", LIMIT, || {
-        client.batch_execute("UPDATE clip_search_internal.clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts > 0").unwrap();
+        client
+            .batch_execute(
+                "UPDATE clip_search_internal.clip_embed_queue SET attempts = 9, due_at = now() WHERE attempts > 0",
+            )
+            .unwrap();
         count(&mut client, "clip_embed_errors WHERE sqlstate = '54000'") == 1
     });
     drop(client);

@@ -41,12 +41,15 @@ fn wait_for_the_attack(client: &mut Client) {
 fn it_is_given_up(client: &mut Client, sqlstate: &str) {
     wait_until("it is given up", LIMIT, || {
         client
-            .batch_execute("UPDATE clip_embed_queue SET attempts = 9, due_at = now() WHERE relid = 'mallory.captions'::regclass AND attempts > 0")
+            .batch_execute("UPDATE clip_search_internal.clip_embed_queue SET attempts = 9, due_at = now() WHERE relid = 'mallory.captions'::regclass AND attempts > 0")
             .unwrap();
         number_of(client, "clip_embed_errors WHERE \"table\" = 'mallory.captions'::regclass") == 1
     });
     assert_eq!(one::<String>(client, "SELECT sqlstate FROM clip_embed_errors"), sqlstate);
-    assert_eq!(number_of(client, "clip_embed_queue WHERE relid = 'mallory.captions'::regclass"), 0);
+    assert_eq!(
+        number_of(client, "clip_search_internal.clip_embed_queue WHERE relid = 'mallory.captions'::regclass"),
+        0
+    );
 }
 
 /// A trigger that catches the cancel, again and again: the worker is ended, and another takes its place.
@@ -75,11 +78,14 @@ fn a_trigger_that_swallows_the_cancel() {
     assert!(!first.runs());
     // Nobody uploads anything, and others' rows go on all the same.
     wait_until("the attempt is counted", LIMIT, || {
-        number_of(&mut client, "clip_embed_queue WHERE attempts > 0 AND last_error LIKE '%worker was ended%'") == 1
+        number_of(
+            &mut client,
+            "clip_search_internal.clip_embed_queue WHERE attempts > 0 AND last_error LIKE '%worker was ended%'",
+        ) == 1
     });
     it_is_given_up(&mut client, "57P01");
     alices_row_is_embedded(&mut client, 2, LIMIT / 2);
-    assert_eq!(number_of(&mut client, "clip_embed_attempts"), 0);
+    assert_eq!(number_of(&mut client, "clip_search_internal.clip_embed_attempts"), 0);
     cluster.assert_sessions_survived();
 }
 
@@ -103,7 +109,10 @@ fn a_check_of_a_keys_domain_that_sleeps() {
     wait_for_the_attack(&mut client);
     alices_row_is_embedded(&mut client, 1, LIMIT / 2);
     wait_until("the attempt is counted", LIMIT, || {
-        number_of(&mut client, "clip_embed_queue WHERE attempts > 0 AND last_error LIKE 'canceling statement%'") == 1
+        number_of(
+            &mut client,
+            "clip_search_internal.clip_embed_queue WHERE attempts > 0 AND last_error LIKE 'canceling statement%'",
+        ) == 1
     });
     it_is_given_up(&mut client, "57014");
     cluster.assert_sessions_survived();
@@ -127,7 +136,9 @@ fn the_limit_is_for_all_rows_together() {
     alices_row_is_embedded(&mut client, 1, LIMIT / 2);
     // One by one, they have enough of it.
     wait_until("all of them", LIMIT * 2, || {
-        client.batch_execute("UPDATE clip_embed_queue SET due_at = now() WHERE due_at > now()").unwrap();
+        client
+            .batch_execute("UPDATE clip_search_internal.clip_embed_queue SET due_at = now() WHERE due_at > now()")
+            .unwrap();
         embedded(&mut client, "mallory.captions") == 10
     });
     cluster.assert_sessions_survived();
@@ -166,8 +177,10 @@ fn an_attempt_that_ends_the_worker_is_counted() {
     client.batch_execute("INSERT INTO mallory.captions VALUES (1, 'a caption')").unwrap();
     for attempt in 1..=2_i32 {
         wait_until("the worker works on it", LIMIT, || {
-            client.batch_execute("UPDATE clip_embed_queue SET due_at = now() WHERE due_at > now()").unwrap();
-            number_of(&mut client, "clip_embed_attempts") == 1
+            client
+                .batch_execute("UPDATE clip_search_internal.clip_embed_queue SET due_at = now() WHERE due_at > now()")
+                .unwrap();
+            number_of(&mut client, "clip_search_internal.clip_embed_attempts") == 1
         });
         let worker = worker(&mut client).expect("a worker");
         worker.terminate();
@@ -176,12 +189,14 @@ fn an_attempt_that_ends_the_worker_is_counted() {
         // Starts another.
         client.execute("INSERT INTO alice.captions VALUES ($1, 'a caption')", &[&(10 + attempt)]).unwrap();
         wait_until("the attempt is counted", LIMIT, || {
-            number(&mut client, "SELECT sum(attempts) FROM clip_embed_queue") >= attempt.into()
+            number(&mut client, "SELECT sum(attempts) FROM clip_search_internal.clip_embed_queue") >= attempt.into()
         });
     }
     server.thaw();
     wait_until("all rows", LIMIT, || {
-        client.batch_execute("UPDATE clip_embed_queue SET due_at = now() WHERE due_at > now()").unwrap();
+        client
+            .batch_execute("UPDATE clip_search_internal.clip_embed_queue SET due_at = now() WHERE due_at > now()")
+            .unwrap();
         embedded(&mut client, "mallory.captions") == 1 && embedded(&mut client, "alice.captions") == 3
     });
     assert_eq!(number_of(&mut client, "clip_embed_errors"), 0);
