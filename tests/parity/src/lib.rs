@@ -8,12 +8,14 @@
 //! measure   one image -> how far it is off
 //! resizing  resize.json: PIL's resizing of noise
 //! document  the tables of docs/parity.md
+//! jpegs     JPEG files of every kind, and digests of PIL's pixels
 //! ```
 
 mod corpus;
 mod document;
 mod expected;
 mod golden;
+mod jpegs;
 mod measure;
 mod resizing;
 
@@ -21,5 +23,6 @@ pub use corpus::{Corpus, Image, Reference};
 pub use document::{Document, PATH};
 pub use expected::{Bound, Expected, expected};
 pub use golden::{cosine, golden_dir, spec, workspace};
+pub use jpegs::{Jpeg, JpegDigests, jpegs};
 pub use measure::{Distance, Measured, Meter};
 pub use resizing::{FILTERS, noise, pixels, worst_of_each_filter};
