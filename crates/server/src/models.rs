@@ -6,8 +6,8 @@ use crate::scheduler::Key;
 use crate::stats::Stats;
 use crate::{log_info, process};
 use clip::{
-    Device, EncoderStamp, Error, ImageEncoder, Modality, ModelName, ModelSpec, Precision, Preprocessor, Provider,
-    Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency, catalog,
+    Device, EncoderStamp, Error, ImageEncoder, Modality, ModelName, ModelSpec, Precision, Precisions, Preprocessor,
+    Provider, Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency, catalog,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
@@ -47,7 +47,9 @@ pub(crate) struct Model {
     pub(crate) preprocessor: Preprocessor,
     /// Of all models that this process has read.
     number: u64,
-    options: SessionOptions,
+    device: Device,
+    threads: usize,
+    precisions: Precisions,
     /// Of the files of each encoder, as they were when the model was read.
     stamps: [Option<EncoderStamp>; 2],
     library: PathBuf,
@@ -79,17 +81,16 @@ impl Model {
     fn read(directory: &Path, name: &ModelName, config: &Config) -> Result<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let spec = ModelSpec::read(directory, name)?;
-        let precision = precision(&spec, config)?;
+        let precisions = precisions(&spec, config)?;
+        let stamp = |modality| spec.encoder_stamp(modality, precisions.of(modality));
         Ok(Self {
-            stamps: [Modality::Text, Modality::Image].map(|modality| spec.encoder_stamp(modality, precision)),
+            stamps: [Modality::Text, Modality::Image].map(stamp),
             tokenizer: Tokenizer::load(&spec)?,
             preprocessor: Preprocessor::new(&spec).with_reading(reading(config)),
             number: NUMBERS.fetch_add(1, Relaxed),
-            options: SessionOptions {
-                device: Device::from_str(&config.device)?,
-                threads: config.threads as usize,
-                precision,
-            },
+            device: Device::from_str(&config.device)?,
+            threads: config.threads as usize,
+            precisions,
             library: config.onnxruntime_library.clone(),
             text: Slot::default(),
             image: Slot::default(),
@@ -119,13 +120,13 @@ impl Model {
 
     /// Bytes that loading an encoder takes for a moment: what is read from the file, and the session made of it.
     fn memory_to_load(&self, modality: Modality) -> u64 {
-        2 * self.spec.encoder_size(modality, self.options.precision)
+        2 * self.spec.encoder_size(modality, self.precisions.of(modality))
     }
 
     /// Fails where the encoder's files are no longer those that the model was read with, and its other half is in memory,
     /// which would not fit.
     fn check_files(&self, modality: Modality) -> Result<()> {
-        let now = self.spec.encoder_stamp(modality, self.options.precision);
+        let now = self.spec.encoder_stamp(modality, self.precisions.of(modality));
         if self.is_loaded() && now.is_some() && now != self.stamps[modality as usize] {
             return Err(Error::BadModel {
                 model: self.spec.name.to_string(),
@@ -140,14 +141,16 @@ impl Model {
         self.check_files(modality)?;
         let (began, before) = (Instant::now(), process::resident_bytes());
         let runtime = Runtime::init(&self.library)?;
+        let precision = self.precisions.of(modality);
+        let options = SessionOptions { device: self.device, threads: self.threads, precision };
         let (session, provider, note) = match modality {
             Modality::Text => {
-                let encoder = TextEncoder::load(&self.spec, &self.options, &runtime)?;
+                let encoder = TextEncoder::load(&self.spec, &options, &runtime)?;
                 let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
                 (Session::Text(encoder), provider, note)
             }
             Modality::Image => {
-                let encoder = ImageEncoder::load(&self.spec, &self.options, &runtime)?;
+                let encoder = ImageEncoder::load(&self.spec, &options, &runtime)?;
                 let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
                 (Session::Image(encoder), provider, note)
             }
@@ -158,7 +161,7 @@ impl Model {
             "loaded the {} encoder of model \"{}\" ({}) on {provider} in {} ms, {} MiB{}",
             modality.name(),
             self.spec.name,
-            self.options.precision,
+            precision,
             took.as_millis(),
             mebibytes(memory),
             note.map(|note| format!("; {note}")).unwrap_or_default(),
@@ -170,20 +173,10 @@ impl Model {
     }
 }
 
-fn precision(spec: &ModelSpec, config: &Config) -> Result<Precision> {
+fn precisions(spec: &ModelSpec, config: &Config) -> Result<Precisions> {
     match config.precision.as_str() {
-        "" | "auto" => Ok(spec.precisions()[0]),
-        name => {
-            let precision = Precision::from_str(name)?;
-            if spec.precisions().contains(&precision) {
-                return Ok(precision);
-            }
-            Err(Error::NoSuchPrecision {
-                model: spec.name.to_string(),
-                precision: name.to_owned(),
-                available: spec.precisions().iter().map(ToString::to_string).collect(),
-            })
-        }
+        "" | "auto" => spec.choose(None),
+        name => spec.choose(Some(Precision::from_str(name)?)),
     }
 }
 
@@ -195,7 +188,7 @@ fn failed(panic: &tokio::task::JoinError) -> Error {
 /// All models that have been asked for under one configuration.
 pub(crate) struct Models {
     models: Mutex<HashMap<ModelName, Arc<OnceCell<Arc<Model>>>>>,
-    fingerprints: Mutex<HashMap<(PathBuf, Precision), (Stamp, String)>>,
+    fingerprints: Mutex<HashMap<(PathBuf, Precisions), (Stamp, String)>>,
     /// Held by whoever looks for memory to load an encoder into.
     making_room: Mutex<()>,
     uses: AtomicU64,
@@ -383,9 +376,9 @@ impl Models {
         info.context_length = Some(spec.context_length as u32);
         info.logit_scale = spec.logit_scale;
         info.size_bytes = Some(spec.size_on_disk);
-        match precision(&spec, config).and_then(|precision| Ok((precision, self.fingerprint(&spec, precision)?))) {
-            Ok((precision, fingerprint)) => {
-                info.precision = Some(precision.to_string());
+        match precisions(&spec, config).and_then(|precisions| Ok((precisions, self.fingerprint(&spec, precisions)?))) {
+            Ok((precisions, fingerprint)) => {
+                info.precision = Some(precisions.to_string());
                 info.fingerprint = Some(fingerprint);
             }
             Err(error) => info.error = Some(error.to_string()),
@@ -405,15 +398,15 @@ impl Models {
         info
     }
 
-    fn fingerprint(&self, spec: &ModelSpec, precision: Precision) -> Result<String> {
-        let key = (spec.path.clone(), precision);
+    fn fingerprint(&self, spec: &ModelSpec, precisions: Precisions) -> Result<String> {
+        let key = (spec.path.clone(), precisions);
         let stamp = (spec.size_on_disk, latest_change(&spec.path));
         if let Some((known, fingerprint)) = self.fingerprints.lock().expect("no panic while held").get(&key)
             && *known == stamp
         {
             return Ok(fingerprint.clone());
         }
-        let fingerprint = spec.fingerprint(precision)?;
+        let fingerprint = spec.fingerprint(precisions)?;
         self.fingerprints.lock().expect("no panic while held").insert(key, (stamp, fingerprint.clone()));
         Ok(fingerprint)
     }
@@ -429,7 +422,7 @@ fn reading(config: &Config) -> Reading {
 }
 
 fn latest_change(directory: &Path) -> Option<SystemTime> {
-    let files = [directory.to_owned(), directory.join("onnx")];
+    let files = [directory.to_owned(), directory.join("onnx"), directory.join("textual"), directory.join("visual")];
     let entries = files.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten();
     entries.filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok()?.modified().ok()).max()
 }

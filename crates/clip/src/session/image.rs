@@ -1,11 +1,12 @@
 //! The image encoder: preprocessed images to embeddings.
 
 use half::f16;
-use ndarray::ArrayView3;
+use ndarray::{Array3, ArrayView3};
 use ort::value::{DynValue, Tensor, TensorElementType};
 
 use super::SessionOptions;
 use super::graph::{Graph, Input};
+use super::role::Role;
 use crate::cancel::Cancel;
 use crate::device::Provider;
 use crate::error::{Error, Result};
@@ -30,11 +31,11 @@ impl ImageEncoder {
         let graph = Graph::load(spec, Modality::Image, options, runtime)?;
         let mut inputs = graph.inputs()?;
         let input = match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) if input.name == "pixel_values" => input,
+            (Some(input), true) if Role::of(&input.name) == Some(Role::Pixels) => input,
             _ => return Err(graph.bad("its input is not pixel_values alone")),
         };
         if !matches!(input.element, TensorElementType::Float32 | TensorElementType::Float16) {
-            return Err(graph.bad(format!("input pixel_values is {}, not float32 or float16", input.element)));
+            return Err(graph.bad(format!("input {} is {}, not float32 or float16", input.name, input.element)));
         }
         let wanted = [None, Some(3), Some(spec.image.height as usize), Some(spec.image.width as usize)];
         let fits = input.shape.len() == 4
@@ -45,15 +46,30 @@ impl ImageEncoder {
             let shape: Vec<String> =
                 input.shape.iter().map(|size| size.map_or("?".to_owned(), |size| size.to_string())).collect();
             return Err(graph.bad(format!(
-                "input pixel_values is {}, preprocessor_config.json makes ? x 3 x {height} x {width}",
+                "input {} is {}, preprocessor_config.json makes ? x 3 x {height} x {width}",
+                input.name,
                 shape.join(" x ")
             )));
         }
-        Ok(ImageEncoder { graph, input })
+        let mut encoder = ImageEncoder { graph, input };
+        encoder.probe()?;
+        Ok(encoder)
+    }
+
+    /// Embeds a gray image, which shows that the graph runs and answers vectors.
+    fn probe(&mut self) -> Result<()> {
+        let shape = (3, self.graph.spec.image.height as usize, self.graph.spec.image.width as usize);
+        let gray = Array3::zeros(shape);
+        let mut outcome = self.embed(&[gray.view()], &Cancel::new());
+        if outcome.is_err() && self.graph.feed_others() {
+            outcome = self.embed(&[gray.view()], &Cancel::new());
+        }
+        self.graph.check_probe(outcome).map(|_| ())
     }
 
     /// The embeddings of images, each (3, height, width) from [`crate::Preprocessor::run`]: one L2-normalised vector of
-    /// [`ModelSpec::dimension`] values per image, in their order.
+    /// [`ModelSpec::dimension`] values per image, in their order. An image's vector does not depend on the others: graphs in
+    /// which it would, which quantise activations as they go, take one image a run.
     ///
     /// # Errors
     /// [`Error::Cancelled`]; [`Error::Inference`], also where an image has another shape, [`Error::OutOfMemory`] and
@@ -67,7 +83,8 @@ impl ImageEncoder {
         }
         let fixed = self.input.shape[0];
         let mut vectors = Vec::with_capacity(batch.len());
-        for part in batch.chunks(fixed.unwrap_or(batch.len()).max(1)) {
+        let most = if self.graph.one_by_one { 1 } else { batch.len() };
+        for part in batch.chunks(fixed.unwrap_or(most).max(1)) {
             // Where the graph fixes the batch size, missing images are copies of the first.
             let rows = fixed.unwrap_or(part.len());
             let images = || (0..rows).map(|row| part.get(row).unwrap_or(&part[0]));
@@ -75,8 +92,8 @@ impl ImageEncoder {
             let mut values = Vec::with_capacity(shape.iter().product());
             images().for_each(|image| values.extend(image.iter()));
             let value = tensor(shape, values, self.input.element)
-                .map_err(|error| self.graph.bad(format!("pixel_values: {error}")))?;
-            self.graph.run(&[(self.input.name.clone(), value)], part.len(), cancel, &mut vectors)?;
+                .map_err(|error| self.graph.bad(format!("{}: {error}", self.input.name)))?;
+            vectors.extend(self.graph.run(vec![(self.input.name.clone(), value)], rows, part.len(), cancel)?);
         }
         Ok(vectors)
     }

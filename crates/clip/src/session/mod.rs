@@ -2,6 +2,7 @@
 
 mod graph;
 mod image;
+mod role;
 mod text;
 
 pub use self::image::ImageEncoder;
