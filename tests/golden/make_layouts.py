@@ -86,6 +86,8 @@ def randomize(module: torch.nn.Module, seed: int, patches=1.0, attention=1.0):
 
 
 def export(module, inputs: dict, outputs: list[str], path: Path, free: dict):
+    # The exporter sets what it exports back to training, with all that it is made of, where the whole was not evaluating.
+    module.eval()
     buffer = io.BytesIO()
     axes = {name: sizes for name, sizes in free.items() if sizes}
     torch.onnx.export(module, tuple(inputs.values()), buffer, input_names=list(inputs), output_names=outputs, dynamic_axes=axes,
