@@ -106,7 +106,8 @@ impl Tokenizer {
             return Err(Error::TextTooLarge { bytes: text.len(), max: LONGEST_PART });
         }
         let cleaned = self.cleaning.apply(text);
-        let space = self.space.filter(|_| begins_with_space(text));
+        // The reference has no token of a start before no text.
+        let space = self.space.filter(|_| !text.is_empty() && begins_with_space(text));
         let added = self.added + usize::from(space.is_some());
         let room = self.context_length.saturating_sub(added);
         let (mut rest, mut encoding) = (cleaned.as_ref(), Encoding::default());
