@@ -176,7 +176,10 @@ fn vectors_alone_and_in_batches() {
         let mut texts = TextEncoder::load(&spec, &on_cpu(precision), &runtime()).unwrap();
         let ids: Vec<&[u32]> = golden.texts.iter().map(|text| text.ids.as_slice()).collect();
         let single = embed_one_by_one(&mut texts, &ids);
-        let together = worst(&single, &texts.embed(&ids, &Cancel::new()).unwrap());
+        let batch = texts.embed(&ids, &Cancel::new()).unwrap();
+        let together = worst(&single, &batch);
+        // Runs of one item each are the same runs.
+        assert!(precision != Precision::Quantized || single == batch, "texts");
         let mut images = ImageEncoder::load(&spec, &on_cpu(precision), &runtime()).unwrap();
         let preprocessor = Preprocessor::new(&spec);
         let run = |entry: &GoldenImage| preprocessor.run(&image(&entry.file), &Limits::default()).unwrap();
@@ -184,9 +187,10 @@ fn vectors_alone_and_in_batches() {
         let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
         let one = |view: &clip::ArrayView3<'_, f32>| images.embed(&[*view], &Cancel::new()).unwrap().remove(0);
         let single: Vec<Vec<f32>> = views.iter().map(one).collect();
-        let images_together = worst(&single, &images.embed(&views, &Cancel::new()).unwrap());
+        let batch = images.embed(&views, &Cancel::new()).unwrap();
+        let images_together = worst(&single, &batch);
+        assert!(precision != Precision::Quantized || single == batch, "images");
         println!("{precision}: texts {together:.7}, images {images_together:.7}");
-        let bound = if precision == Precision::Quantized { 1.0 - 1e-12 } else { TEXT };
-        assert!(together >= bound && images_together >= bound, "{precision}");
+        assert!(together >= TEXT && images_together >= TEXT, "{precision}");
     }
 }

@@ -72,7 +72,7 @@ impl Preprocessor {
                 if ratio * f64::from(shortest) <= f64::from(longest) {
                     return shortest_edge(width, height, shortest.into(), f64::from(shortest));
                 }
-                let exact = f64::from(longest) / ratio;
+                let exact = f64::from(longest) * f64::from(width.min(height)) / f64::from(width.max(height));
                 shortest_edge(width, height, exact.round_ties_even() as u64, exact)
             }
             Some(Resize::Inside { height: high, width: wide }) => fit(width, height, wide, high, f64::max),

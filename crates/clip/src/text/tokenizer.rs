@@ -143,7 +143,7 @@ fn check_ends(around: &[u32], spec: &ModelSpec) -> tokenizers::Result<()> {
 
 /// Where transformers' `SiglipTokenizer` makes a token of the start of a text.
 fn begins_with_space(text: &str) -> bool {
-    text.chars().find(|character| !character.is_ascii_punctuation()).is_none_or(is_space)
+    !text.is_empty() && text.chars().find(|character| !character.is_ascii_punctuation()).is_none_or(is_space)
 }
 
 /// The library panics on some files that it does not like, and on texts that some files do not foresee: a bad file costs
