@@ -7,18 +7,22 @@
 //! service     a request → its response
 //! embed       an embed request → its vectors: prepare, look whether they are known, have the rest run
 //! models      the models in memory; loads a tower when it is first needed, unloads where memory is short
+//! model_dir   what is wrong with the folder of models
 //! prepare     decode and tokenize, on a pool of threads
 //! cache       embeddings of texts that were asked for before
 //! scheduler   what waits for the device, and the one thread that runs batches on it
 //! fetching    pictures by URL
 //! failure     clip::Error, fetch::Error → class and hint
 //! stats       counters, and how long things take
+//! cli         models install, list, verify, remove: without a server
+//! proof       a model embeds a probe set, when it is installed and later
 //! process     signals, descriptors, leaving
 //! log         lines on standard error, which the supervisor passes to Postgres's log
 //! ```
 
 mod admission;
 mod cache;
+pub mod cli;
 mod connections;
 mod embed;
 mod failure;
@@ -26,9 +30,11 @@ mod fetching;
 mod listener;
 #[doc(hidden)]
 pub mod log;
+mod model_dir;
 mod models;
 mod prepare;
 pub mod process;
+mod proof;
 mod scheduler;
 mod service;
 mod stats;

@@ -7,27 +7,47 @@
 //! (echo '{"model_roots": ["models"], "onnxruntime_library": "libonnxruntime.so"}'; cat) \
 //!     | clip-search-server --socket /tmp/clip.sock
 //! ```
+//!
+//! `clip-search-server models` installs, lists, verifies and removes models.
 
-use clap::Parser;
-use clip_search_server::{Service, listen, log_warning, process};
+use clap::{Parser, Subcommand};
+use clip_search_server::{Service, cli, listen, log_warning, process};
 use protocol::Config;
 use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[derive(Parser)]
 #[command(
     version,
-    about = "Inference server of clip_search. Settings are read from standard input, one JSON object a line."
+    about = "Inference server of clip_search. Settings are read from standard input, one JSON object a line.",
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
 )]
 struct Arguments {
     /// Unix socket to listen on; made anew, with mode 0600.
-    #[arg(long)]
-    socket: PathBuf,
+    #[arg(long, required = true)]
+    socket: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install, list, verify and remove models
+    Models(cli::Models),
 }
 
 fn main() {
     let arguments = Arguments::parse();
+    let socket = match (arguments.command, arguments.socket) {
+        (Some(Command::Models(models)), _) => process::leave(cli::run(&models)),
+        (None, socket) => socket.expect("clap wants it where there is no command"),
+    };
+    serve(&socket);
+}
+
+fn serve(socket: &Path) -> ! {
     process::settle();
     let mut lines = std::io::stdin().lock().lines();
     let Some(Ok(first)) = lines.next() else { process::leave(process::STATUS_DONE) };
@@ -48,8 +68,8 @@ fn main() {
             process::leave(process::STATUS_FAILED);
         }
     };
-    let ended = runtime.block_on(listen(&arguments.socket, service));
-    log_warning!("could not listen on \"{}\": {ended}", arguments.socket.display());
+    let ended = runtime.block_on(listen(socket, service));
+    log_warning!("could not listen on \"{}\": {ended}", socket.display());
     process::leave(process::STATUS_FAILED);
 }
 
