@@ -13,6 +13,7 @@
 //! client     backend → server          → protocol; asks the supervisor for a server where none listens
 //! sync       embedding later: a queue and its background workers              → ingest
 //! supervisor background worker         starts, watches, reconfigures and ends the server
+//! models     installing, verifying, removing: a child process     → supervisor
 //! settings   clip_search.* settings
 //! errors     failure → SQLSTATE, DETAIL, HINT
 //! spi        SQL from inside
@@ -29,6 +30,7 @@ mod functions;
 mod ingest;
 mod labels;
 mod memo;
+mod models;
 mod search;
 mod settings;
 mod spi;

@@ -1,11 +1,13 @@
 //! Every error of the extension, and the one table that gives each its SQLSTATE, DETAIL and HINT.
 
 mod misuse;
+mod model;
 mod obstacle;
 mod raised;
 mod watch;
 
 pub use misuse::Misuse;
+pub use model::ModelError;
 pub use obstacle::Obstacle;
 pub use raised::Raised;
 pub use watch::Watch;
@@ -113,6 +115,9 @@ pub enum Error {
     /// An argument that makes no sense.
     #[error(transparent)]
     Misuse(#[from] Misuse),
+    /// A model that could not be installed, verified or removed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A table that cannot be filled.
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
@@ -154,6 +159,7 @@ impl Error {
             Self::NoWorkerSlot => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             Self::File { .. } => Code::ERRCODE_IO_ERROR,
             Self::Misuse(misuse) => misuse.code(),
+            Self::Model(error) => error.code(),
             Self::Obstacle(obstacle) => obstacle.code(),
             Self::VectorDimension(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
@@ -276,6 +282,7 @@ impl From<Error> for ErrorReport {
                 Some("The next call of clip_embed_text starts it."),
             ),
             Error::Misuse(misuse) => report(None, Some(&misuse.hint())),
+            Error::Model(error) => report(None, error.hint().as_deref()),
             Error::Obstacle(obstacle) => report(None, Some(&obstacle.hint())),
             Error::File { .. } => report(None, None),
             Error::VectorDimension(_) => report(None, None),

@@ -12,6 +12,7 @@ mod child;
 mod files;
 mod worker;
 
+pub use child::describe as describe_end;
 pub use files::{check_files, holder, state};
 
 use crate::errors::{Error, Result};
