@@ -78,7 +78,7 @@ pub enum Error {
     DiskFull { path: PathBuf, needed: Option<u64>, free: Option<u64> },
     #[error("\"{}\" exists and was not installed by clip_search", .path.display())]
     Exists { path: PathBuf, name: String },
-    #[error("model \"{name}\" is not installed in \"{}\"", .model_dir.display())]
+    #[error("model \"{name}\" is not installed")]
     NotInstalled { name: String, model_dir: PathBuf },
     #[error("could not {action} \"{}\": {reason}", .path.display())]
     Io { action: &'static str, path: PathBuf, reason: String },
