@@ -152,7 +152,10 @@ impl ModelSpec {
     }
 
     /// An ONNX file of this precision, relative to the model's directory.
-    pub(crate) fn onnx_file(&self, modality: Modality, precision: Precision) -> Result<String> {
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPrecision`].
+    pub fn onnx_file(&self, modality: Modality, precision: Precision) -> Result<String> {
         self.check_precision(precision)?;
         Ok(onnx_file(modality, precision))
     }
