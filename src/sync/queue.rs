@@ -1,7 +1,7 @@
 //! The table `clip_embed_queue`. Only this process works on its entries, but for `clip_unsync`: whatever somebody else has
 //! locked is passed over.
 
-use crate::errors::Raised;
+use crate::errors::{Raised, or_raise};
 use crate::ingest::{Entry, Names};
 use crate::internal_tables::{self, InternalTable};
 use crate::spi::{self, Argument, Connection, LocalSettings};

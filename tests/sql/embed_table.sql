@@ -16,7 +16,7 @@ CALL clip_embed_table(NULL, 'image');
 :state
 CALL clip_embed_table('stock', NULL);
 :state
-CALL clip_embed_table('stock', 'image');
+CALL clip_embed_table('stock', 'photo');
 :state
 CALL clip_embed_table('stock', 'number');
 :state
@@ -34,7 +34,7 @@ CALL clip_embed_table('stock', 'image', 'small');
 :state
 CALL clip_embed_table('stock', 'image', model => 'no/such');
 :state
-CALL clip_embed_table('stock', 'image', source_kind => 'image');
+CALL clip_embed_table('stock', 'image', source_kind => 'photo');
 :state
 CALL clip_embed_table('stock', 'image', source_kind => 'text');
 :state

@@ -7,7 +7,7 @@ CREATE TABLE nokey (image bytea, embedding vector(128));
 CREATE VIEW shop_view AS SELECT * FROM shop;
 CREATE TEMP TABLE passing (id integer PRIMARY KEY, image bytea, embedding vector(128));
 SELECT * FROM report($$SELECT clip_sync(NULL, 'image')$$);
-SELECT * FROM report($$SELECT clip_sync('shop', 'image')$$);
+SELECT * FROM report($$SELECT clip_sync('shop', 'photo')$$);
 SELECT * FROM report($$SELECT clip_sync('shop', 'image', 'vectors')$$);
 SELECT * FROM report($$SELECT clip_sync('shop', 'image', mode => 'later')$$);
 SELECT * FROM report($$SELECT clip_sync('shop', 'image', on_error => 'ignore')$$);

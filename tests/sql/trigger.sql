@@ -21,7 +21,7 @@ SELECT * FROM refused($$$$) AS r(state text, message text, detail text, hint tex
 SELECT * FROM refused($$'image'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'image', 'embedding', 'clip-search/emoji', 'more'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'image', 'embedding', 'on_error=ignore'$$) AS r(state text, message text, detail text, hint text);
-SELECT * FROM refused($$'image', 'embedding'$$) AS r(state text, message text, detail text, hint text);
+SELECT * FROM refused($$'photo', 'embedding'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'ctid', 'embedding'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'image', 'vector'$$) AS r(state text, message text, detail text, hint text);
 SELECT * FROM refused($$'number', 'embedding'$$) AS r(state text, message text, detail text, hint text);

@@ -36,7 +36,7 @@ fn tokens_are_the_references() {
         assert_eq!(&tokenizer.encode(text, LongText::Truncate).unwrap(), ids, "{text:?}");
         match tokenizer.encode(text, LongText::Error) {
             Ok(all) => assert_eq!(all.len(), *tokens),
-            Err(clip::Error::TextTooLong { tokens: found, context_length }) => {
+            Err(clip::Error::TextTooLong { tokens: found, context_length, .. }) => {
                 assert_eq!((found, context_length), (*tokens, 77));
                 assert!(found > 77 && ids.len() == 77, "{text:?}");
                 assert_eq!(ids.last(), spec.tokens.eos.as_ref(), "the end token is kept");

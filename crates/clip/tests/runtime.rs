@@ -94,7 +94,7 @@ fn a_run_can_be_cancelled() {
 fn inputs_that_no_encoder_takes() {
     let mut text = TextEncoder::load(&spec(), &on_cpu(Precision::Fp32), &runtime()).unwrap();
     let long = vec![1u32; 78];
-    let too_long = Error::TextTooLong { tokens: 78, context_length: 77 };
+    let too_long = Error::TextTooLong { tokens: 78, is_read: true, context_length: 77 };
     assert_eq!(text.embed(&[&[1, 2], &long], &Cancel::new()), Err(too_long));
     for ids in [&[][..], &[1, u32::MAX], &[1, 1_000_000, 2]] {
         assert!(matches!(text.embed(&[ids], &Cancel::new()), Err(Error::Inference { .. })), "{ids:?}");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn image(caption: &str) -> Captioned {
+fn captioned(caption: &str) -> Captioned {
     Captioned { image: Image::Png(vec![1, 2, 3]), caption: Some(caption.to_owned()), similarity: Some(0.25) }
 }
 
@@ -17,9 +17,9 @@ fn text_stays_text() {
         "--></figcaption><a href=javascript:alert(1)>",
         "&lt;script&gt;",
     ] {
-        let mut broken = image(attempt);
+        let mut broken = captioned(attempt);
         broken.image = Image::Broken(attempt.to_owned());
-        let page = page(attempt, &[image(attempt), broken], || ());
+        let page = page(attempt, &[captioned(attempt), broken], || ());
         let harmless = attempt.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
         // The title, its heading, the two captions, the alternative text and the reason.
         assert_eq!(page.matches(&harmless).count(), 6, "{attempt}");
@@ -29,7 +29,7 @@ fn text_stays_text() {
         assert_eq!(page.matches("</title>").count(), 1, "{attempt}");
     }
     // Not in a place where it would be an address.
-    assert!(page("t", &[image("javascript:alert(1)")], || ()).contains(" alt=\"javascript:alert(1)\""));
+    assert!(page("t", &[captioned("javascript:alert(1)")], || ()).contains(" alt=\"javascript:alert(1)\""));
 }
 
 #[test]
@@ -41,15 +41,15 @@ fn images_are_inside_with_their_media_type() {
         (Image::Png(bytes.clone()), "data:image/png;base64,//vwAA=="),
         (Image::WebP(bytes.clone()), "data:image/webp;base64,//vwAA=="),
     ] {
-        let page = page("t", &[Captioned { image, ..image("a cat") }], || ());
+        let page = page("t", &[Captioned { image, ..captioned("a cat") }], || ());
         assert!(page.contains(&format!("<img src=\"{uri}\" alt=\"a cat\" loading=\"lazy\">")), "{page}");
     }
 }
 
 #[test]
 fn what_cannot_be_shown_says_why() {
-    let missing = Captioned { image: Image::Missing, ..image("gone") };
-    let broken = Captioned { image: Image::Broken("a TIFF of 2 GB".into()), ..image("large") };
+    let missing = Captioned { image: Image::Missing, ..captioned("gone") };
+    let broken = Captioned { image: Image::Broken("a TIFF of 2 GB".into()), ..captioned("large") };
     let page = page("t", &[missing, broken], || ());
     assert!(page.contains("no image</span>") && page.contains("a TIFF of 2 GB</span>"));
     assert!(page.contains(">gone<") && page.contains(">large<") && !page.contains("<img"));
@@ -57,7 +57,7 @@ fn what_cannot_be_shown_says_why() {
 
 #[test]
 fn similarities_have_three_decimals_or_are_left_out() {
-    let with = |similarity| page("t", &[Captioned { similarity, ..image("c") }], || ());
+    let with = |similarity| page("t", &[Captioned { similarity, ..captioned("c") }], || ());
     for (similarity, text) in [(0.123_46, "0.123"), (1.0, "1.000"), (-0.5, "-0.500"), (-0.0001, "0.000")] {
         assert!(with(Some(similarity)).contains(&format!("\"note\">similarity {text}</span>")), "{similarity}");
     }
@@ -70,20 +70,20 @@ fn similarities_have_three_decimals_or_are_left_out() {
 fn nothing_is_written_under_an_image_where_there_is_nothing() {
     let bare = page("t", &[Captioned { image: Image::Png(vec![1]), caption: None, similarity: None }], || ());
     assert!(!bare.contains("<figcaption") && bare.contains("alt=\"image without a caption\""));
-    assert_eq!(bare, page("t", &[Captioned { similarity: None, image: Image::Png(vec![1]), ..image(" \n") }], || ()));
+    assert_eq!(bare, page("t", &[Captioned { similarity: None, image: Image::Png(vec![1]), ..captioned(" \n") }], || ()));
 }
 
 #[test]
 fn the_page_counts_its_images() {
     assert!(page("t", &[], || ()).contains("There are no images in this gallery."));
-    assert!(page("t", &[image("a")], || ()).contains("<p>1 image</p>"));
-    assert!(page("t", &[image("a"), image("b")], || ()).contains("<p>2 images</p>"));
+    assert!(page("t", &[captioned("a")], || ()).contains("<p>1 image</p>"));
+    assert!(page("t", &[captioned("a"), captioned("b")], || ()).contains("<p>2 images</p>"));
     assert!(page(" ", &[], || ()).contains("<title>Images</title>"));
 }
 
 #[test]
 fn nothing_outside_is_referred_to() {
-    let page = page("t", &[image("a"), Captioned { image: Image::Missing, ..image("b") }], || ());
+    let page = page("t", &[captioned("a"), Captioned { image: Image::Missing, ..captioned("b") }], || ());
     for outside in ["http:", "https:", "//", "url(", "@import", "src=\"/", "href=\"/"] {
         assert!(!page.contains(outside), "{outside}");
     }
@@ -96,6 +96,6 @@ fn nothing_outside_is_referred_to() {
 #[test]
 fn the_page_looks_whether_it_is_wanted() {
     let looks = std::cell::Cell::new(0);
-    page("t", &[image("a"), image("b"), image("c")], || looks.set(looks.get() + 1));
+    page("t", &[captioned("a"), captioned("b"), captioned("c")], || looks.set(looks.get() + 1));
     assert_eq!(looks.get(), 3);
 }
