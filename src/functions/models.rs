@@ -2,10 +2,10 @@
 
 use super::arguments::{Arguments, required};
 use super::rows::Rows;
-use super::sql_function;
+use super::{server, sql_function};
 use crate::errors::Result;
 use crate::models::{self, Install, notice};
-use crate::text;
+use crate::{settings, supervisor, text};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 
@@ -21,7 +21,12 @@ fn install(call: Arguments) -> Result<Datum> {
         precision: call.text(2),
         as_name: call.text(3),
     };
+    let is_first = !settings::model_dir().exists();
     let model = models::install(&what)?;
+    // The server's sandbox has no rule for a folder that was not there when it started. It would notice within seconds.
+    if is_first && let Some(pid) = supervisor::server_pid() {
+        server::restart_server(Some(pid))?;
+    }
     if model.replaced {
         notice(
             &format!("model \"{}\" was replaced by another revision", model.name),

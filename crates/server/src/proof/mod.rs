@@ -7,8 +7,8 @@
 mod probe;
 
 use clip::{
-    Cancel, Device, ImageEncoder, LongText, ModelName, ModelSpec, Precision, Preprocessor, Runtime, SessionOptions, TextEncoder,
-    Tokenizer,
+    Cancel, Device, ImageEncoder, LongText, ModelName, ModelSpec, Precision, Preprocessor, Runtime, SessionOptions,
+    TextEncoder, Tokenizer,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -306,7 +306,8 @@ fn what_lies_there_and_cannot_be_used() {
 
 /// Words of the probe set, for a model of 80 tokens.
 fn tokenizer() -> String {
-    let words = "[UNK] a dog blue photo of cat on red sofa two people ride bicycles along the beach at sunset black and white";
+    let words =
+        "[UNK] a dog blue photo of cat on red sofa two people ride bicycles along the beach at sunset black and white";
     let mut vocabulary: serde_json::Map<_, _> =
         words.split(' ').enumerate().map(|(id, word)| (word.to_owned(), id.into())).collect();
     vocabulary.extend([("<end>".to_owned(), 41.into()), ("<start>".to_owned(), 78.into())]);
