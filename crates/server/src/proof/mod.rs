@@ -7,8 +7,8 @@
 mod probe;
 
 use clip::{
-    Cancel, Device, ImageEncoder, LongText, ModelName, ModelSpec, Precision, Preprocessor, Runtime, SessionOptions,
-    TextEncoder, Tokenizer,
+    Cancel, Device, Devices, ImageEncoder, LongText, ModelName, ModelSpec, Precision, Preprocessor, Runtime,
+    SessionOptions, TextEncoder, Tokenizer,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -30,7 +30,7 @@ const ALIKE: f64 = 0.9999;
 pub struct Setup {
     /// The ONNX Runtime library.
     pub library: PathBuf,
-    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    /// What `clip_search.device` takes.
     pub device: String,
     /// Threads of a run; 0 means one for each core.
     pub threads: usize,
@@ -97,8 +97,12 @@ pub fn prove(folder: &Path, name: &str, setup: &Setup) -> Result<Proof, Error> {
     let spec = ModelSpec::read(folder, &name)?;
     let precision = precision(&spec, setup)?;
     let runtime = Runtime::init(&setup.library)?;
-    let device = Device::from_str(&setup.device)?;
-    let options = SessionOptions { device, threads: setup.threads, precision };
+    // All devices have the same model; one shows that it works.
+    let device = match Devices::from_str(&setup.device)? {
+        Devices::Each(devices) => devices[0],
+        Devices::AllCuda => Device::Cuda(0),
+    };
+    let options = SessionOptions { device, threads: setup.threads, precision, max_gpu_memory: 0 };
     let (texts, alone_text, text_provider) = embed_texts(&spec, &options, &runtime)?;
     let (images, alone_image, image_provider) = embed_images(&spec, &options, &runtime)?;
     let batch = Worst { text: least(&texts, &alone_text), image: least(&images, &alone_image) };
