@@ -29,7 +29,7 @@ impl Server {
         Self { cluster, witness, at_rest, gate }
     }
 
-    /// A request for an image, once the server has it.
+    /// A request for an image, once the server loads the model for it.
     fn request(&mut self, client: Client) -> Request {
         let request = Request::image(client, image("photo_444.jpg"));
         self.is_under_way();
@@ -41,6 +41,7 @@ impl Server {
         Load::wait_for(&mut self.witness, "the request is under way", |load| {
             load.in_flight == in_flight && load.queue_bytes > bytes
         });
+        self.gate.wait();
     }
 
     /// Others are answered all the time; and what was given up leaves the server though its model is still being
