@@ -202,9 +202,10 @@ pub fn or_raise<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| error.raise())
 }
 
-/// Whether a failure is the image's fault.
+/// Whether a failure is that of one image or text: other items of the request may be fine.
 pub fn is_the_images_fault(class: ErrorClass) -> bool {
-    matches!(class, ErrorClass::BadImage | ErrorClass::UnsupportedImage | ErrorClass::LimitExceeded)
+    use ErrorClass::{BadEmbedding, BadImage, LimitExceeded, UnsupportedImage};
+    matches!(class, BadEmbedding | BadImage | UnsupportedImage | LimitExceeded)
 }
 
 /// The five characters of a SQLSTATE, which Postgres packs into a number.
@@ -221,6 +222,7 @@ fn sqlstate(class: ErrorClass) -> Code {
         ErrorClass::InvalidModelName => Code::ERRCODE_INVALID_PARAMETER_VALUE,
         ErrorClass::NoSuchModel => Code::ERRCODE_UNDEFINED_OBJECT,
         ErrorClass::BadModel => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        ErrorClass::BadEmbedding => Code::ERRCODE_DATA_EXCEPTION,
         ErrorClass::DeviceUnavailable | ErrorClass::RuntimeUnavailable => Code::ERRCODE_SYSTEM_ERROR,
         ErrorClass::OutOfMemory => Code::ERRCODE_OUT_OF_MEMORY,
         ErrorClass::InvalidSetting | ErrorClass::InvalidUrl => Code::ERRCODE_INVALID_PARAMETER_VALUE,

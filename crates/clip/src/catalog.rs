@@ -1,4 +1,5 @@
-//! Finds the models that are installed: directories `<root>/<owner>/<name>` with a `config.json`.
+//! Finds the models that are installed: directories `<root>/<owner>/<name>` with a `config.json` or
+//! `open_clip_config.json`.
 //!
 //! Links are followed, also out of the root: whoever may write below a model root decides what is in it.
 
@@ -6,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::layouts::CONFIGURATIONS;
 use crate::name::ModelName;
 
 /// Names and directories of all models below the roots, by name. Where two roots have the same name the first wins.
@@ -42,7 +44,7 @@ pub fn find<P: AsRef<Path>>(roots: &[P], name: &ModelName) -> Result<PathBuf> {
 }
 
 fn is_model(path: &Path) -> bool {
-    path.join("config.json").is_file()
+    CONFIGURATIONS.iter().any(|file| path.join(file).is_file())
 }
 
 /// Names of the entries of a directory that are UTF-8; none where it cannot be read.

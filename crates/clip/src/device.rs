@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, shorten};
+use crate::spec::Modality;
 
 /// The device that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -152,6 +153,38 @@ impl Precision {
             Precision::Fp32 => String::new(),
             other => format!("_{other}"),
         }
+    }
+}
+
+/// The precisions of a model's two encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Precisions {
+    /// That of the text encoder.
+    pub text: Precision,
+    /// That of the image encoder.
+    pub image: Precision,
+}
+
+impl Precisions {
+    /// The precision of an encoder.
+    pub fn of(self, modality: Modality) -> Precision {
+        match modality {
+            Modality::Text => self.text,
+            Modality::Image => self.image,
+        }
+    }
+}
+
+impl From<Precision> for Precisions {
+    fn from(both: Precision) -> Precisions {
+        Precisions { text: both, image: both }
+    }
+}
+
+impl fmt::Display for Precisions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Precisions { text, image } = self;
+        if text == image { text.fmt(f) } else { write!(f, "text {text}, image {image}") }
     }
 }
 

@@ -125,7 +125,6 @@ fn values_that_cannot_be_used() {
         (CONFIG, "/logit_scale", json!(0)),
         (CONFIG, "/logit_scale", json!(-3.5)),
         (PREPROCESSOR, "/size", json!({"shortest_edge": 0})),
-        (PREPROCESSOR, "/size", json!({"shortest_edge": 48, "longest_edge": 96})),
         (PREPROCESSOR, "/size", json!({"height": 48})),
         (PREPROCESSOR, "/size", json!({"max_height": 48, "max_width": 48})),
         (PREPROCESSOR, "/size", huge.clone()),
@@ -139,7 +138,9 @@ fn values_that_cannot_be_used() {
         (PREPROCESSOR, "/do_pad", json!(true)),
         (PREPROCESSOR, "/do_resize", json!("yes")),
         (PREPROCESSOR, "/resample", json!(6)),
-        (PREPROCESSOR, "/resample", json!("bicubic")),
+        (PREPROCESSOR, "/resample", json!("area")),
+        (PREPROCESSOR, "/image_processor_type", json!("OtherImageProcessor")),
+        (PREPROCESSOR, "/antialias", json!(true)),
         (PREPROCESSOR, "/rescale_factor", json!(0)),
         (PREPROCESSOR, "/image_mean", json!([0.5, 0.5])),
         (PREPROCESSOR, "/image_mean", json!([1e300, 0.5, 0.5])),
@@ -276,7 +277,8 @@ fn precisions_need_both_files() {
     let wanted =
         Error::NoSuchPrecision { model: "golden/copy".into(), precision: "q4".into(), available: vec!["fp16".into()] };
     assert_eq!(spec.fingerprint(Precision::Q4).unwrap_err(), wanted);
-    assert_eq!(TextEncoder::load(&spec, &on_cpu(Precision::Q4), &runtime()).unwrap_err(), wanted);
+    assert_eq!(spec.choose(Some(Precision::Q4)).unwrap_err(), wanted);
+    assert_eq!(ImageEncoder::load(&spec, &on_cpu(Precision::Q4), &runtime()).unwrap_err(), wanted);
     fs::remove_dir_all(copy.file("onnx")).unwrap();
     assert!(matches!(copy.spec(), Err(Error::BadModel { file, .. }) if file == "onnx"));
 }

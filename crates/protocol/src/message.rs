@@ -220,6 +220,8 @@ pub enum ErrorClass {
     NoSuchModel,
     /// The model's files are malformed or incomplete.
     BadModel,
+    /// The model answered one item with no usable vector: NaN, infinity or zeros.
+    BadEmbedding,
     /// The configured device cannot be had.
     DeviceUnavailable,
     /// The ONNX Runtime library is missing or unusable.

@@ -4,7 +4,7 @@
 //! cargo build --release -p clip-search-server && cargo run --release -p clip-search-server --example decoders
 //! ```
 
-use clip::{Filter, ImageSpec, Limits, Normalize, Preprocessor, Reading, Resize};
+use clip::{CropRounding, Filter, ImageSpec, Limits, Normalize, Preprocessor, Reading, Resize};
 use clip_search_server::decoder::{Decoder, Job, Patience, Settings};
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
@@ -35,6 +35,9 @@ fn main() {
         resize: Some(Resize::ShortestEdge(224)),
         filter: Filter::Bicubic,
         center_crop: true,
+        crop_rounding: CropRounding::Down,
+        fill: 0,
+        reverse_channels: false,
         rescale: Some(1.0 / 255.0),
         normalize: Some(Normalize {
             mean: [0.48145466, 0.4578275, 0.40821073],

@@ -76,9 +76,12 @@ pub(crate) fn of(error: &Error) -> Failure {
                 "Raise clip_search.max_server_memory where it is the limit, lower clip_search.max_batch, or use a smaller model.",
             ),
         ),
-        Error::BadEmbedding { .. } => {
-            (Class::BadModel, Some("The model's files may be damaged, or its precision too low for this device."))
-        }
+        Error::BadEmbedding { .. } => (
+            Class::BadEmbedding,
+            Some(
+                "Leave this item out, or set clip_search.precision to a more exact one: other items are not affected.",
+            ),
+        ),
         Error::Cancelled => (Class::Cancelled, None),
         _ => (Class::Internal, None),
     };

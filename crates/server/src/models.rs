@@ -7,7 +7,8 @@ use crate::stats::Stats;
 use crate::{log_info, process};
 use clip::{
     Device, Devices, EncoderStamp, Error, ImageEncoder, ImageStager, Modality, ModelName, ModelSpec, Precision,
-    Preprocessor, Provider, Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency, catalog,
+    Precisions, Preprocessor, Provider, Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency,
+    catalog,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
@@ -82,8 +83,10 @@ pub(crate) struct Model {
     pub(crate) preprocessor: Preprocessor,
     /// Of all models that this process has read.
     number: u64,
+    /// Their device and precision are set for each session.
     options: SessionOptions,
     devices: Devices,
+    precisions: Precisions,
     /// Of the files of each encoder, as they were when the model was read.
     stamps: [Option<EncoderStamp>; 2],
     library: PathBuf,
@@ -115,19 +118,20 @@ impl Model {
     fn read(directory: &Path, name: &ModelName, config: &Config) -> Result<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let spec = ModelSpec::read(directory, name)?;
-        let precision = precision(&spec, config)?;
+        let precisions = precisions(&spec, config)?;
+        let stamp = |modality| spec.encoder_stamp(modality, precisions.of(modality));
         Ok(Self {
-            stamps: [Modality::Text, Modality::Image].map(|modality| spec.encoder_stamp(modality, precision)),
+            stamps: [Modality::Text, Modality::Image].map(stamp),
             tokenizer: Tokenizer::load(&spec)?,
             preprocessor: Preprocessor::new(&spec).with_reading(reading(config)),
             number: NUMBERS.fetch_add(1, Relaxed),
             options: SessionOptions {
                 threads: config.threads as usize,
-                precision,
                 max_gpu_memory: config.max_gpu_memory,
                 ..SessionOptions::default()
             },
             devices: Devices::from_str(&config.device)?,
+            precisions,
             library: config.onnxruntime_library.clone(),
             text: Slot::default(),
             image: Slot::default(),
@@ -157,13 +161,13 @@ impl Model {
 
     /// Bytes that loading an encoder takes for a moment: what is read from the file, and the session made of it.
     fn memory_to_load(&self, modality: Modality) -> u64 {
-        2 * self.spec.encoder_size(modality, self.options.precision)
+        2 * self.spec.encoder_size(modality, self.precisions.of(modality))
     }
 
     /// Fails where the encoder's files are no longer those that the model was read with, and its other half is in memory,
     /// which would not fit.
     fn check_files(&self, modality: Modality) -> Result<()> {
-        let now = self.spec.encoder_stamp(modality, self.options.precision);
+        let now = self.spec.encoder_stamp(modality, self.precisions.of(modality));
         if self.is_loaded() && now.is_some() && now != self.stamps[modality as usize] {
             return Err(Error::BadModel {
                 model: self.spec.name.to_string(),
@@ -193,7 +197,7 @@ impl Model {
             "loaded the {} encoder of model \"{}\" ({}) on {} in {} ms, {} MiB{}",
             modality.name(),
             self.spec.name,
-            self.options.precision,
+            self.precisions.of(modality),
             encoder.providers(),
             took.as_millis(),
             mebibytes(memory),
@@ -229,7 +233,7 @@ impl Model {
 
     /// Opens a session of an encoder, and says why it is on the CPU where that was not asked for.
     fn open(&self, modality: Modality, device: Device, runtime: &Runtime) -> Result<(Lane, Option<String>)> {
-        let options = &SessionOptions { device, ..self.options };
+        let options = &SessionOptions { device, precision: self.precisions.of(modality), ..self.options };
         let (session, stager, provider, note) = match modality {
             Modality::Text => {
                 let encoder = TextEncoder::load(&self.spec, options, runtime)?;
@@ -247,20 +251,10 @@ impl Model {
     }
 }
 
-fn precision(spec: &ModelSpec, config: &Config) -> Result<Precision> {
+fn precisions(spec: &ModelSpec, config: &Config) -> Result<Precisions> {
     match config.precision.as_str() {
-        "" | "auto" => Ok(spec.precisions()[0]),
-        name => {
-            let precision = Precision::from_str(name)?;
-            if spec.precisions().contains(&precision) {
-                return Ok(precision);
-            }
-            Err(Error::NoSuchPrecision {
-                model: spec.name.to_string(),
-                precision: name.to_owned(),
-                available: spec.precisions().iter().map(ToString::to_string).collect(),
-            })
-        }
+        "" | "auto" => spec.choose(None),
+        name => spec.choose(Some(Precision::from_str(name)?)),
     }
 }
 
@@ -272,7 +266,7 @@ fn failed(panic: &tokio::task::JoinError) -> Error {
 /// All models that have been asked for under one configuration.
 pub(crate) struct Models {
     models: Mutex<HashMap<ModelName, Arc<OnceCell<Arc<Model>>>>>,
-    fingerprints: Mutex<HashMap<(PathBuf, Precision), (Stamp, String)>>,
+    fingerprints: Mutex<HashMap<(PathBuf, Precisions), (Stamp, String)>>,
     /// Held by whoever looks for memory to load an encoder into.
     making_room: Mutex<()>,
     uses: AtomicU64,
@@ -460,9 +454,9 @@ impl Models {
         info.context_length = Some(spec.context_length as u32);
         info.logit_scale = spec.logit_scale;
         info.size_bytes = Some(spec.size_on_disk);
-        match precision(&spec, config).and_then(|precision| Ok((precision, self.fingerprint(&spec, precision)?))) {
-            Ok((precision, fingerprint)) => {
-                info.precision = Some(precision.to_string());
+        match precisions(&spec, config).and_then(|precisions| Ok((precisions, self.fingerprint(&spec, precisions)?))) {
+            Ok((precisions, fingerprint)) => {
+                info.precision = Some(precisions.to_string());
                 info.fingerprint = Some(fingerprint);
             }
             Err(error) => info.error = Some(error.to_string()),
@@ -482,15 +476,15 @@ impl Models {
         info
     }
 
-    fn fingerprint(&self, spec: &ModelSpec, precision: Precision) -> Result<String> {
-        let key = (spec.path.clone(), precision);
+    fn fingerprint(&self, spec: &ModelSpec, precisions: Precisions) -> Result<String> {
+        let key = (spec.path.clone(), precisions);
         let stamp = (spec.size_on_disk, latest_change(&spec.path));
         if let Some((known, fingerprint)) = self.fingerprints.lock().expect("no panic while held").get(&key)
             && *known == stamp
         {
             return Ok(fingerprint.clone());
         }
-        let fingerprint = spec.fingerprint(precision)?;
+        let fingerprint = spec.fingerprint(precisions)?;
         self.fingerprints.lock().expect("no panic while held").insert(key, (stamp, fingerprint.clone()));
         Ok(fingerprint)
     }
@@ -506,7 +500,7 @@ fn reading(config: &Config) -> Reading {
 }
 
 fn latest_change(directory: &Path) -> Option<SystemTime> {
-    let files = [directory.to_owned(), directory.join("onnx")];
+    let files = [directory.to_owned(), directory.join("onnx"), directory.join("textual"), directory.join("visual")];
     let entries = files.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten();
     entries.filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok()?.modified().ok()).max()
 }

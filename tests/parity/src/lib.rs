@@ -6,6 +6,7 @@
 //! corpus    formats.json: the images, and the reference's pixels and embeddings
 //! expected  the bounds, and why they are not those of exact decoding
 //! measure   one image -> how far it is off
+//! layouts   layouts/: models of each family, and the table of docs/models.md
 //! resizing  resize.json: PIL's resizing of noise
 //! document  the tables of docs/parity.md
 //! ```
@@ -14,6 +15,7 @@ mod corpus;
 mod document;
 mod expected;
 mod golden;
+mod layouts;
 mod measure;
 mod resizing;
 
@@ -21,5 +23,9 @@ pub use corpus::{Corpus, Image, Reference};
 pub use document::{Document, PATH};
 pub use expected::{Bound, Expected, expected};
 pub use golden::{cosine, golden_dir, spec, workspace};
+pub use layouts::{
+    Comparison, LAYOUTS_PATH, LayoutImage, LayoutModel, LayoutText, compare_images, compare_texts, layout_models,
+    layout_promises, layout_spec, layout_table, layouts_dir, put_layouts,
+};
 pub use measure::{Distance, Measured, Meter};
 pub use resizing::{FILTERS, noise, pixels, worst_of_each_filter};

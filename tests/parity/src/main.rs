@@ -1,9 +1,12 @@
-//! `parity`: measures, and writes the tables of docs/parity.md. `make parity` runs it.
+//! `parity`: measures, and writes the tables of docs/parity.md and of docs/models.md. `make parity` runs it.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use parity::{Corpus, Document, Measured, Meter, PATH, expected, workspace, worst_of_each_filter};
+use parity::{
+    Corpus, Document, LAYOUTS_PATH, Measured, Meter, PATH, expected, layout_table, put_layouts, workspace,
+    worst_of_each_filter,
+};
 
 fn main() -> Result<ExitCode> {
     let corpus = Corpus::read()?;
@@ -20,6 +23,9 @@ fn main() -> Result<ExitCode> {
     let document = std::fs::read_to_string(&path).with_context(|| format!("{PATH} cannot be read"))?;
     let tables = Document::new(&corpus, &measured, &worst_of_each_filter()?)?;
     std::fs::write(&path, tables.put_into(&document)?)?;
+    let path = workspace().join(LAYOUTS_PATH);
+    let document = std::fs::read_to_string(&path).with_context(|| format!("{LAYOUTS_PATH} cannot be read"))?;
+    std::fs::write(&path, put_layouts(&layout_table()?, &document)?)?;
     println!("{} images, {complaints} not as expected; see {PATH}", measured.len());
     Ok(if complaints == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

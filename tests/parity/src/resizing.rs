@@ -38,7 +38,8 @@ pub fn noise(width: u32, height: u32, seed: u32) -> RgbImage {
 /// 8-bit pixels after resizing and cropping, row by row.
 pub fn pixels(image: &RgbImage, height: u32, width: u32, resize: Resize, center_crop: bool, filter: Filter) -> Vec<u8> {
     let mut spec = spec();
-    spec.image = ImageSpec { height, width, resize: Some(resize), filter, center_crop, rescale: None, normalize: None };
+    let (resize, rescale, normalize) = (Some(resize), None, None);
+    spec.image = ImageSpec { height, width, resize, filter, center_crop, rescale, normalize, ..spec.image };
     let input = Preprocessor::new(&spec).input(image);
     assert_eq!(input.shape(), [3, height as usize, width as usize]);
     input.permuted_axes([1, 2, 0]).iter().map(|value| *value as u8).collect()

@@ -1,12 +1,12 @@
-//! Images to the input of the image encoder, as transformers' `CLIPImageProcessorPil`.
+//! Images to the input of the image encoder, as the PIL classes of transformers and open_clip's transforms.
 
-use image::RgbImage;
+use image::{Rgb, RgbImage};
 use ndarray::Array3;
 
 use super::decode::{Limits, Reading, decode};
 use super::resize::{self, Axis};
 use crate::error::Result;
-use crate::spec::{ImageSpec, ModelSpec, Resize};
+use crate::spec::{CropRounding, ImageSpec, ModelSpec, Resize};
 
 /// Makes the image encoder's input. Shared between threads.
 #[derive(Debug, Clone)]
@@ -65,7 +65,8 @@ impl Preprocessor {
         }
         let mut input = Vec::with_capacity(pixels.len());
         for (channel, values) in self.values.iter().enumerate() {
-            input.extend(pixels.chunks_exact(3).map(|pixel| values[usize::from(pixel[channel])]));
+            let source = if self.spec.reverse_channels { 2 - channel } else { channel };
+            input.extend(pixels.chunks_exact(3).map(|pixel| values[usize::from(pixel[source])]));
         }
         Array3::from_shape_vec((3, height, width), input).ok()
     }
@@ -75,17 +76,17 @@ impl Preprocessor {
         self.values(&self.cropped(image)).expect("a crop has the specification's size")
     }
 
-    /// An image, resized and cropped. What a crop has beyond the image is zero.
+    /// An image, resized and cropped. What a crop has beyond the image is filled before rescaling and normalising.
     fn cropped(&self, image: &RgbImage) -> RgbImage {
         let (height, width) = (self.spec.height, self.spec.width);
         let (resized_width, resized_height) = self.resized_size(image);
-        let (x, left) = axis(image.width(), resized_width, width);
-        let (y, top) = axis(image.height(), resized_height, height);
+        let (x, left) = axis(image.width(), resized_width, width, self.spec.crop_rounding);
+        let (y, top) = axis(image.height(), resized_height, height, self.spec.crop_rounding);
         let part = resize::resize(image, x, y, self.spec.filter);
         if part.dimensions() == (width, height) {
             return part;
         }
-        let mut whole = RgbImage::new(width, height);
+        let mut whole = RgbImage::from_pixel(width, height, Rgb([self.spec.fill; 3]));
         let levels: &mut [u8] = &mut whole;
         let (stride, length) = (width as usize * 3, part.width() as usize * 3);
         for (row, pixels) in part.as_raw().chunks_exact(length).enumerate() {
@@ -94,30 +95,55 @@ impl Preprocessor {
         whole
     }
 
-    /// Width and height after resizing, before cropping. The shorter side is exact and the longer cut to an integer,
-    /// after transformers' `get_resize_output_image_size`.
+    /// Width and height after resizing, before cropping.
     fn resized_size(&self, image: &RgbImage) -> (u64, u64) {
         let (width, height) = image.dimensions();
         match self.spec.resize {
             None => (width.into(), height.into()),
             Some(Resize::Exact { height, width }) => (width.into(), height.into()),
-            Some(Resize::ShortestEdge(edge)) => {
-                let longer = |long: u32, short: u32| (f64::from(edge) * f64::from(long) / f64::from(short)) as u64;
-                if width <= height {
-                    (edge.into(), longer(height, width))
-                } else {
-                    (longer(width, height), edge.into())
+            Some(Resize::ShortestEdge(edge)) => shortest_edge(width, height, edge.into(), f64::from(edge)),
+            Some(Resize::ShortestEdgeWithin { shortest, longest }) => {
+                let ratio = f64::from(width.max(height)) / f64::from(width.min(height));
+                if ratio * f64::from(shortest) <= f64::from(longest) {
+                    return shortest_edge(width, height, shortest.into(), f64::from(shortest));
                 }
+                let exact = f64::from(longest) * f64::from(width.min(height)) / f64::from(width.max(height));
+                shortest_edge(width, height, exact.round_ties_even() as u64, exact)
             }
+            Some(Resize::Inside { height: high, width: wide }) => fit(width, height, wide, high, f64::max),
+            Some(Resize::Outside { height: high, width: wide }) => fit(width, height, wide, high, f64::min),
         }
     }
 }
 
-/// The part of a resized side that a centre crop to `wanted` keeps, and where in the crop it starts. After transformers'
-/// `center_crop`: an odd rest goes to the right and bottom where it is cut, to the left and top where it is filled.
-fn axis(input: u32, resized: u64, wanted: u32) -> (Axis, usize) {
+/// The shorter side is exact and the longer cut to an integer, after transformers' `get_resize_output_image_size` and
+/// `get_size_with_aspect_ratio`, which take the longer side from an edge that is not rounded.
+fn shortest_edge(width: u32, height: u32, edge: u64, exact_edge: f64) -> (u64, u64) {
+    let longer = |long: u32, short: u32| ((exact_edge * f64::from(long) / f64::from(short)) as u64).max(1);
+    let edge = edge.max(1);
+    if u64::from(width.min(height)) == edge {
+        return (width.into(), height.into());
+    }
+    if width <= height { (edge, longer(height, width)) } else { (longer(width, height), edge) }
+}
+
+/// After open_clip's `ResizeKeepRatio`; a side of a very long image has one pixel at least.
+fn fit(width: u32, height: u32, wide: u32, high: u32, choose: fn(f64, f64) -> f64) -> (u64, u64) {
+    let ratio = choose(f64::from(height) / f64::from(high), f64::from(width) / f64::from(wide));
+    let side = |side: u32| ((f64::from(side) / ratio).round_ties_even() as u64).max(1);
+    (side(width), side(height))
+}
+
+/// The part of a resized side that a centre crop to `wanted` keeps, and where in the crop it starts.
+fn axis(input: u32, resized: u64, wanted: u32, rounding: CropRounding) -> (Axis, usize) {
     let resized_signed = resized as i64;
-    let start = (resized_signed - i64::from(wanted)).div_euclid(2);
+    let rest = resized_signed - i64::from(wanted);
+    let start = match rounding {
+        CropRounding::Down => rest.div_euclid(2),
+        // Towards zero where the crop is larger than the image.
+        CropRounding::HalfEven if rest < 0 => rest / 2,
+        CropRounding::HalfEven => rest / 2 + (rest % 2) * (rest / 2 % 2),
+    };
     let first = start.max(0);
     let last = (start + i64::from(wanted)).min(resized_signed);
     let axis = Axis { input, output: resized, start: first as u64, length: (last - first) as u32 };

@@ -7,13 +7,15 @@ use ort::ep::{ArenaExtendStrategy, CUDA, ExecutionProvider, cuda::ConvAlgorithmS
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
-use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
+use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
 use super::SessionOptions;
+use super::role::Role;
 use super::stage::ImageStager;
 use crate::cancel::Cancel;
 use crate::device::{Device, Provider};
 use crate::error::{Error, Result, shorten};
+use crate::layouts::GraphFile;
 use crate::runtime::{self, Runtime};
 use crate::spec::{Modality, ModelSpec};
 
@@ -27,6 +29,18 @@ pub(super) struct Graph {
     output: String,
     provider: Provider,
     note: Option<String>,
+    /// Whether an item's vector would depend on the others of its run.
+    pub one_by_one: bool,
+    /// Inputs of the other encoder, where both are one graph.
+    others: Vec<Other>,
+}
+
+/// An input that is not of this encoder, and what it is fed: nothing where the graph can run so, and one row of zeros
+/// otherwise.
+#[derive(Debug)]
+struct Other {
+    input: Input,
+    rows: usize,
 }
 
 /// An input of the graph. A size is `None` where the graph leaves it free.
@@ -53,12 +67,32 @@ impl Graph {
                 Err(error) => return Err(error),
             },
         };
-        let wanted = match modality {
-            Modality::Text => "text_embeds",
-            Modality::Image => "image_embeds",
-        };
-        let output = output(session.outputs(), wanted, spec.dimension).map_err(|reason| spec.bad(&file, reason))?;
-        Ok(Graph { session, spec: spec.clone(), file, output, provider, note })
+        let output = output(session.outputs(), modality, spec).map_err(|reason| spec.bad(&file, reason))?;
+        let about = GraphFile::read(&spec.path.join(&file)).map_err(|reason| spec.bad(&file, reason))?;
+        let (one_by_one, others) = (about.is_quantized_by_batch(), Vec::new());
+        let mut graph = Graph { session, spec: spec.clone(), file, output, provider, note, one_by_one, others };
+        let others = graph
+            .all_inputs()?
+            .into_iter()
+            .filter(|input| Role::of(&input.name).is_some_and(|role| role.modality() != modality));
+        // Only with both kinds of inputs is it a graph of both encoders.
+        let is_own = |input: &Input| Role::of(&input.name).is_none_or(|role| role.modality() == modality);
+        if graph.all_inputs()?.iter().any(is_own) {
+            graph.others = others
+                .map(|input| Other { rows: input.shape.first().copied().flatten().unwrap_or(0), input })
+                .collect();
+        }
+        Ok(graph)
+    }
+
+    /// Feeds one row of zeros to the inputs of the other encoder from now on, where they were fed none: false where they
+    /// have no other size.
+    pub fn feed_others(&mut self) -> bool {
+        let mut changed = false;
+        for other in self.others.iter_mut().filter(|other| other.rows == 0) {
+            (other.rows, changed) = (1, true);
+        }
+        changed
     }
 
     pub fn provider(&self) -> Provider {
@@ -69,7 +103,13 @@ impl Graph {
         self.note.as_deref()
     }
 
+    /// The inputs of this encoder.
     pub fn inputs(&self) -> Result<Vec<Input>> {
+        let is_other = |input: &Input| self.others.iter().any(|other| other.input == *input);
+        Ok(self.all_inputs()?.into_iter().filter(|input| !is_other(input)).collect())
+    }
+
+    fn all_inputs(&self) -> Result<Vec<Input>> {
         self.session.inputs().iter().map(|outlet| self.input(outlet)).collect()
     }
 
@@ -83,7 +123,7 @@ impl Graph {
 
     /// What makes batches of images for this graph.
     pub fn stager(&self, element: TensorElementType, fixed: Option<usize>) -> Result<ImageStager> {
-        ImageStager::new(&self.spec, &self.session, self.provider, element, fixed)
+        ImageStager::new(&self.spec, &self.session, self.provider, element, fixed, self.one_by_one)
     }
 
     /// A [`Error::BadModel`] about the graph.
@@ -91,32 +131,50 @@ impl Graph {
         self.spec.bad(&self.file, reason)
     }
 
-    /// Runs the graph and appends one normalised vector for each of the first `items` rows of its output.
+    /// Runs the graph on `rows` rows: one normalised vector for each of the first `items` rows of its output.
     pub fn run(
         &mut self,
         inputs: &[(&str, &DynValue)],
+        rows: usize,
         items: usize,
         cancel: &Cancel,
-        vectors: &mut Vec<Vec<f32>>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut others = Vec::with_capacity(self.others.len());
+        for Other { input, rows } in &self.others {
+            let value =
+                nothing(input, *rows, &self.spec).map_err(|error| self.bad(format!("{}: {error}", input.name)))?;
+            others.push((input.name.clone(), value));
+        }
+        let others = others.iter().map(|(name, value)| (name.as_str(), value));
+        let inputs: Vec<(&str, &DynValue)> = inputs.iter().copied().chain(others).collect();
         let options = Arc::new(RunOptions::new().map_err(|error| inference(&self.spec, &error.to_string()))?);
-        let answer = cancel.watch(&options, || self.run_session(inputs, &options))?;
-        let answer = answer.map_err(|error| {
+        let answer = cancel.watch(&options, || self.run_session(&inputs, &options))?;
+        let (shape, answer) = answer.map_err(|error| {
             if cancel.is_cancelled() { Error::Cancelled } else { inference(&self.spec, &error.to_string()) }
         })?;
         let dimension = self.spec.dimension;
-        if answer.len() % dimension != 0 || answer.len() / dimension < items {
-            let found = answer.len();
-            return Err(self.bad(format!("{found} values came out for {items} vectors of {dimension}")));
+        // Anything else would be read as other rows' values.
+        if shape != [rows as i64, dimension as i64] {
+            let shape: Vec<String> = shape.iter().map(i64::to_string).collect();
+            let (output, shape) = (&self.output, shape.join(" x "));
+            return Err(self.bad(format!("output {output} is {shape} for {rows} items, not {rows} x {dimension}")));
         }
-        for vector in answer.chunks_exact(dimension).take(items) {
-            vectors.push(self.normalize(vector)?);
-        }
-        Ok(())
+        answer.chunks_exact(dimension).take(items).map(|vector| self.normalize(vector)).collect()
+    }
+
+    /// A run whose vectors are not wanted: a model that answers no vector at all, or one of NaN, even now is not usable.
+    pub fn check_probe<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.map_err(|error| match error {
+            Error::BadEmbedding { reason, .. } => {
+                self.bad(format!("it answers a vector that {reason} whatever it is given"))
+            }
+            Error::Inference { reason, .. } => self.bad(format!("it cannot be run: {reason}")),
+            other => other,
+        })
     }
 
     /// Binds the one output that is wanted, so that the others are not copied from the device.
-    fn run_session(&mut self, inputs: &[(&str, &DynValue)], options: &RunOptions) -> ort::Result<Vec<f32>> {
+    fn run_session(&mut self, inputs: &[(&str, &DynValue)], options: &RunOptions) -> ort::Result<(Vec<i64>, Vec<f32>)> {
         let mut binding = self.session.create_binding()?;
         for (name, value) in inputs {
             binding.bind_input(*name, value)?;
@@ -127,9 +185,13 @@ impl Graph {
         let value = &outputs[self.output.as_str()];
         match value.dtype().tensor_type() {
             Some(TensorElementType::Float16) => {
-                Ok(value.try_extract_tensor::<f16>()?.1.iter().map(|v| v.to_f32()).collect())
+                let (shape, values) = value.try_extract_tensor::<f16>()?;
+                Ok((shape.to_vec(), values.iter().map(|value| value.to_f32()).collect()))
             }
-            _ => Ok(value.try_extract_tensor::<f32>()?.1.to_vec()),
+            _ => {
+                let (shape, values) = value.try_extract_tensor::<f32>()?;
+                Ok((shape.to_vec(), values.to_vec()))
+            }
         }
     }
 
@@ -244,8 +306,35 @@ pub(super) fn inference(spec: &ModelSpec, said: &str) -> Error {
     if is_out_of_memory(said) { Error::OutOfMemory { model, reason } } else { Error::Inference { model, reason } }
 }
 
-/// The output that holds the embeddings: the one of the usual name, else the only one with a vector for each item.
-fn output(outputs: &[Outlet], wanted: &str, dimension: usize) -> Result<String, String> {
+/// The names under which exports have embeddings.
+fn output_names(modality: Modality) -> [&'static str; 7] {
+    match modality {
+        Modality::Text => [
+            "text_embeds",
+            "text_embeddings",
+            "text_features",
+            "l2norm_text_embeddings",
+            "embedding",
+            "embeddings",
+            "sentence_embedding",
+        ],
+        Modality::Image => [
+            "image_embeds",
+            "image_embeddings",
+            "image_features",
+            "l2norm_image_embeddings",
+            "embedding",
+            "embeddings",
+            "sentence_embedding",
+        ],
+    }
+}
+
+/// The output that holds the embeddings: one of a known name, else the only one with a vector for each item. What a
+/// transformer pools, `pooler_output`, is an embedding in SigLIP's models alone: others project it first.
+fn output(outputs: &[Outlet], modality: Modality, spec: &ModelSpec) -> Result<String, String> {
+    const POOLED: &str = "pooler_output";
+    let dimension = spec.dimension;
     let vectors: Vec<(&str, i64, TensorElementType)> = outputs
         .iter()
         .filter_map(|outlet| match outlet.dtype() {
@@ -254,8 +343,15 @@ fn output(outputs: &[Outlet], wanted: &str, dimension: usize) -> Result<String, 
         })
         .collect();
     let named = |name: &str| vectors.iter().find(|(found, ..)| *found == name);
-    let only = || if vectors.len() == 1 { vectors.first() } else { None };
-    let Some((name, size, element)) = named(wanted).or_else(|| named("pooler_output")).or_else(only) else {
+    let known = || output_names(modality).into_iter().find_map(named);
+    let pooled = || named(POOLED).filter(|_| spec.model_type.starts_with("siglip"));
+    let only =
+        || vectors.first().filter(|(name, ..)| vectors.len() == 1 && *name != POOLED && !name.starts_with("logits"));
+    let Some((name, size, element)) = known().or_else(pooled).or_else(only) else {
+        let wanted = output_names(modality)[0];
+        if named(POOLED).is_some() {
+            return Err(format!("it has no output {wanted}; {POOLED} is not projected to the model's embeddings"));
+        }
         let names: Vec<&str> = outputs.iter().map(Outlet::name).collect();
         return Err(format!("no output is named {wanted} and has two dimensions; outputs are {}", names.join(", ")));
     };
@@ -266,4 +362,24 @@ fn output(outputs: &[Outlet], wanted: &str, dimension: usize) -> Result<String, 
         return Err(format!("output {name} is {element}, not float32 or float16"));
     }
     Ok((*name).to_owned())
+}
+
+/// So many rows of zeros for an input of the other encoder.
+fn nothing(input: &Input, rows: usize, spec: &ModelSpec) -> ort::Result<DynValue> {
+    let sizes = match Role::of(&input.name) {
+        Some(Role::Pixels) => vec![rows, 3, spec.image.height as usize, spec.image.width as usize],
+        _ => vec![rows, spec.context_length],
+    };
+    let shape: Vec<usize> = sizes
+        .iter()
+        .enumerate()
+        .map(|(axis, size)| input.shape.get(axis).copied().flatten().unwrap_or(*size))
+        .collect();
+    let count = shape.iter().product();
+    Ok(match input.element {
+        TensorElementType::Float16 => Tensor::from_array((shape, vec![f16::ZERO; count]))?.into_dyn(),
+        TensorElementType::Int32 => Tensor::from_array((shape, vec![0_i32; count]))?.into_dyn(),
+        TensorElementType::Int64 => Tensor::from_array((shape, vec![0_i64; count]))?.into_dyn(),
+        _ => Tensor::from_array((shape, vec![0_f32; count]))?.into_dyn(),
+    })
 }

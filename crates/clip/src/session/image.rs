@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use ndarray::ArrayView3;
+use ndarray::{Array3, ArrayView3};
 use ort::value::TensorElementType;
 
 use super::SessionOptions;
 use super::graph::Graph;
-use super::stage::{ImageStager, StagedImages};
+use super::role::Role;
+use super::stage::{ImageStager, StagedImages, StagedRun};
 use crate::cancel::Cancel;
 use crate::device::Provider;
 use crate::error::Result;
@@ -34,11 +35,11 @@ impl ImageEncoder {
         let graph = Graph::load(spec, Modality::Image, options, runtime)?;
         let mut inputs = graph.inputs()?;
         let input = match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) if input.name == "pixel_values" => input,
+            (Some(input), true) if Role::of(&input.name) == Some(Role::Pixels) => input,
             _ => return Err(graph.bad("its input is not pixel_values alone")),
         };
         if !matches!(input.element, TensorElementType::Float32 | TensorElementType::Float16) {
-            return Err(graph.bad(format!("input pixel_values is {}, not float32 or float16", input.element)));
+            return Err(graph.bad(format!("input {} is {}, not float32 or float16", input.name, input.element)));
         }
         let wanted = [None, Some(3), Some(spec.image.height as usize), Some(spec.image.width as usize)];
         let fits = input.shape.len() == 4
@@ -49,16 +50,31 @@ impl ImageEncoder {
             let shape: Vec<String> =
                 input.shape.iter().map(|size| size.map_or("?".to_owned(), |size| size.to_string())).collect();
             return Err(graph.bad(format!(
-                "input pixel_values is {}, preprocessor_config.json makes ? x 3 x {height} x {width}",
+                "input {} is {}, preprocessor_config.json makes ? x 3 x {height} x {width}",
+                input.name,
                 shape.join(" x ")
             )));
         }
         let stager = Arc::new(graph.stager(input.element, input.shape[0])?);
-        Ok(ImageEncoder { graph, input: input.name, stager })
+        let mut encoder = ImageEncoder { graph, input: input.name, stager };
+        encoder.probe()?;
+        Ok(encoder)
+    }
+
+    /// Embeds a gray image, which shows that the graph runs and answers vectors.
+    fn probe(&mut self) -> Result<()> {
+        let shape = (3, self.graph.spec.image.height as usize, self.graph.spec.image.width as usize);
+        let gray = Array3::zeros(shape);
+        let mut outcome = self.embed(&[gray.view()], &Cancel::new());
+        if outcome.is_err() && self.graph.feed_others() {
+            outcome = self.embed(&[gray.view()], &Cancel::new());
+        }
+        self.graph.check_probe(outcome).map(|_| ())
     }
 
     /// The embeddings of images, each (3, height, width) from [`crate::Preprocessor::run`]: one L2-normalised vector of
-    /// [`ModelSpec::dimension`] values per image, in their order.
+    /// [`ModelSpec::dimension`] values per image, in their order. An image's vector does not depend on the others: graphs in
+    /// which it would, which quantise activations as they go, take one image a run.
     ///
     /// # Errors
     /// [`crate::Error::Cancelled`]; [`crate::Error::Inference`], also where an image has another shape,
@@ -74,8 +90,8 @@ impl ImageEncoder {
     /// Those of [`ImageEncoder::embed`].
     pub fn run(&mut self, staged: &StagedImages, cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
         let mut vectors = Vec::new();
-        for (value, items) in &staged.runs {
-            self.graph.run(&[(self.input.as_str(), value)], *items, cancel, &mut vectors)?;
+        for StagedRun { input, rows, items } in &staged.runs {
+            vectors.extend(self.graph.run(&[(self.input.as_str(), input)], *rows, *items, cancel)?);
         }
         Ok(vectors)
     }

@@ -2,6 +2,7 @@
 
 mod graph;
 mod image;
+mod role;
 mod stage;
 mod text;
 

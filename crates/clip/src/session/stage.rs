@@ -24,6 +24,8 @@ pub struct ImageStager {
     spec: ModelSpec,
     /// The batch size, where the graph fixes it.
     fixed: Option<usize>,
+    /// Whether an image's vector would depend on the others of its run.
+    one_by_one: bool,
     element: TensorElementType,
     cuda: Option<Cuda>,
 }
@@ -31,8 +33,16 @@ pub struct ImageStager {
 /// Images that [`super::ImageEncoder::run`] takes.
 #[derive(Debug)]
 pub struct StagedImages {
-    /// The input of each run of the graph, and how many of its rows are wanted.
-    pub(super) runs: Vec<(DynValue, usize)>,
+    pub(super) runs: Vec<StagedRun>,
+}
+
+/// The input of one run of the graph.
+#[derive(Debug)]
+pub(super) struct StagedRun {
+    pub input: DynValue,
+    pub rows: usize,
+    /// How many of the rows are wanted, from the first on.
+    pub items: usize,
 }
 
 /// Memory of the host that a CUDA device reads by itself.
@@ -53,6 +63,7 @@ impl ImageStager {
         provider: Provider,
         element: TensorElementType,
         fixed: Option<usize>,
+        one_by_one: bool,
     ) -> Result<ImageStager> {
         let cuda = match provider {
             Provider::Cpu => None,
@@ -61,7 +72,7 @@ impl ImageStager {
                 Some(cuda)
             }
         };
-        Ok(ImageStager { spec: spec.clone(), fixed, element, cuda })
+        Ok(ImageStager { spec: spec.clone(), fixed, one_by_one, element, cuda })
     }
 
     /// A batch of images, each (3, height, width) from [`crate::Preprocessor::run`].
@@ -75,7 +86,8 @@ impl ImageStager {
             let reason = format!("an image has the shape {:?}, not {shape:?}", image.shape());
             return Err(Error::Inference { model: self.spec.name.to_string(), reason });
         }
-        let parts = batch.chunks(self.fixed.unwrap_or(batch.len()).max(1));
+        let most = if self.one_by_one { 1 } else { self.fixed.unwrap_or(batch.len()).max(1) };
+        let parts = batch.chunks(most);
         let run = |part: &[ArrayView3<'_, f32>]| {
             let rows = match (self.fixed, &self.cuda) {
                 (Some(rows), _) => rows,
@@ -83,7 +95,8 @@ impl ImageStager {
                 (None, None) => part.len(),
             };
             let value = self.value(part, [rows, shape[0], shape[1], shape[2]]);
-            Ok((value.map_err(|error| inference(&self.spec, &format!("pixel_values: {error}")))?, part.len()))
+            let input = value.map_err(|error| inference(&self.spec, &format!("pixel_values: {error}")))?;
+            Ok(StagedRun { input, rows, items: part.len() })
         };
         Ok(StagedImages { runs: parts.map(run).collect::<Result<_>>()? })
     }

@@ -4,12 +4,13 @@ use ort::value::{DynValue, Tensor, TensorElementType};
 
 use super::SessionOptions;
 use super::graph::{Graph, Input};
+use super::role::Role;
 use super::stage::padded_rows;
 use crate::cancel::Cancel;
 use crate::device::Provider;
 use crate::error::{Error, Result};
 use crate::runtime::Runtime;
-use crate::spec::{Modality, ModelSpec};
+use crate::spec::{Modality, ModelSpec, TextFamily};
 
 /// The text half of a model, loaded.
 #[derive(Debug)]
@@ -18,20 +19,28 @@ pub struct TextEncoder {
     inputs: Vec<(Role, Input)>,
     /// The batch size, where the graph fixes it.
     batch: Option<usize>,
-    /// The number of tokens of every text, where the graph fixes it or the model was trained so.
-    length: Option<usize>,
+    padding: Padding,
 }
 
-/// What an input of the graph is fed with.
+/// How many tokens a text is filled up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Ids,
-    Mask,
-    Positions,
+enum Padding {
+    /// Those of the longest text of its run: the encoder is causal, or masks what follows the text.
+    Longest,
+    /// So many, whatever the text: the graph takes no other number, or the encoder sees the padding and was trained so.
+    Fixed(usize),
+    /// None: the encoder sees the padding and was trained without. A run has texts of one length.
+    None,
 }
+
+/// Cosine of a text's vectors, alone and padded, from which on they are the same. Runs of other lengths add up in another
+/// order, and half precision has three decimals.
+const SAME: f64 = 0.9999;
+/// The same of graphs that quantise activations: by as much the length changes their scale, and the vector with it.
+const SAME_QUANTIZED: f64 = 0.99;
 
 impl TextEncoder {
-    /// Loads the text encoder of a model.
+    /// Loads the text encoder of a model, and embeds short texts to see whether padding changes their vectors.
     ///
     /// # Errors
     /// [`Error::DeviceUnavailable`] where the device that the options name cannot be had; [`Error::NoSuchPrecision`];
@@ -42,11 +51,9 @@ impl TextEncoder {
         let mut inputs = Vec::new();
         let (mut batch, mut length) = (None, None);
         for input in graph.inputs()? {
-            let role = match input.name.as_str() {
-                "input_ids" => Role::Ids,
-                "attention_mask" => Role::Mask,
-                "position_ids" => Role::Positions,
-                other => return Err(graph.bad(format!("it has an input {other}, which is not known"))),
+            let role = match Role::of(&input.name) {
+                Some(role) if role.modality() == Modality::Text => role,
+                _ => return Err(graph.bad(format!("it has an input {}, which is not known", input.name))),
             };
             if !matches!(input.element, TensorElementType::Int32 | TensorElementType::Int64) {
                 return Err(graph.bad(format!("input {} is {}, not int32 or int64", input.name, input.element)));
@@ -67,24 +74,100 @@ impl TextEncoder {
         if batch == Some(0) {
             return Err(graph.bad("its batch size is 0"));
         }
+        let positions = spec.positions.unwrap_or(spec.context_length);
         if let Some(fixed) = length
             && fixed != spec.context_length
+            && fixed != positions
         {
-            let wanted = spec.context_length;
-            return Err(
-                graph.bad(format!("it takes {fixed} tokens, max_position_embeddings of config.json is {wanted}"))
-            );
+            let reason = format!("it takes {fixed} tokens, max_position_embeddings of config.json is {positions}");
+            return Err(graph.bad(reason));
         }
-        if !spec.is_causal() {
-            length = Some(spec.context_length);
+        let padding = Padding::Fixed(length.unwrap_or(spec.context_length));
+        let mut encoder = TextEncoder { graph, inputs, batch, padding };
+        encoder.padding = match length {
+            None => encoder.probe()?,
+            Some(fixed) => encoder.check_fixed(fixed)?,
+        };
+        Ok(encoder)
+    }
+
+    /// Finds out what padding does, by embedding texts at their own length and at full length.
+    fn probe(&mut self) -> Result<Padding> {
+        let full = self.padding;
+        let texts = self.probe_texts(self.graph.spec.context_length);
+        let padded = self.embed_probe(&texts, full);
+        // Graphs of both encoders may need something to work on in the other half.
+        let padded = if padded.is_err() && self.graph.feed_others() { self.embed_probe(&texts, full) } else { padded };
+        let alone = match self.embed_probe(&texts, Padding::None) {
+            Err(error @ (Error::OutOfMemory { .. } | Error::BadEmbedding { .. })) => {
+                return self.graph.check_probe(Err(error));
+            }
+            Err(error) => {
+                // It takes texts of full length only, although it does not say so; or nothing at all.
+                self.graph.check_probe(padded.map_err(|_| error))?;
+                return Ok(full);
+            }
+            Ok(alone) => alone,
+        };
+        let padded = self.graph.check_probe(padded)?;
+        let enough = if self.graph.one_by_one { SAME_QUANTIZED } else { SAME };
+        if alone.iter().zip(&padded).all(|(a, b)| cosine(a, b) >= enough) {
+            return Ok(Padding::Longest);
         }
-        Ok(TextEncoder { graph, inputs, batch, length })
+        // What an encoder that was trained with a mask makes of padding without one is not what it was trained for.
+        let is_masked = self.graph.spec.text.family == TextFamily::Masked;
+        Ok(if is_masked { Padding::None } else { full })
+    }
+
+    /// Looks whether a graph that takes texts of one length only can tell padding from text, where its family must.
+    fn check_fixed(&mut self, length: usize) -> Result<Padding> {
+        let full = Padding::Fixed(length);
+        let mut texts = self.probe_texts(self.graph.spec.context_length);
+        let padded = self.embed_probe(&texts, full);
+        let padded = if padded.is_err() && self.graph.feed_others() { self.embed_probe(&texts, full) } else { padded };
+        let padded = self.graph.check_probe(padded)?;
+        let has_mask = self.inputs.iter().any(|(role, _)| *role == Role::Mask);
+        let is_masked = self.graph.spec.text.family == TextFamily::Masked;
+        // open_clip's graphs make the mask themselves.
+        if is_masked && !has_mask && self.inputs.iter().any(|(_, input)| input.name == "input_ids") {
+            let room = self.graph.spec.context_length;
+            texts.iter_mut().for_each(|text| text.extend(std::iter::repeat_n(OTHER, room.saturating_sub(text.len()))));
+            let other = self.embed_probe(&texts, full)?;
+            if padded.iter().zip(&other).any(|(a, b)| cosine(a, b) < SAME) {
+                return Err(self
+                    .graph
+                    .bad("it has no input attention_mask, and padding would change the vectors of texts"));
+            }
+        }
+        Ok(full)
+    }
+
+    /// Texts of some tokens that any vocabulary has.
+    fn probe_texts(&self, longest: usize) -> Vec<Vec<u32>> {
+        let tokens = self.graph.spec.tokens;
+        let special = [tokens.bos, tokens.eos, Some(tokens.pad), Some(OTHER)];
+        let words: Vec<u32> = (5..).filter(|id| !special.contains(&Some(*id))).take(8).collect();
+        [&words[..3], &words[2..8], &words[5..6]]
+            .map(|words| {
+                let words = &words[..words.len().min(longest.saturating_sub(2))];
+                let bos = tokens.bos.filter(|_| self.graph.spec.text.family != TextFamily::Siglip);
+                bos.into_iter().chain(words.iter().copied()).chain(tokens.eos).collect()
+            })
+            .into()
+    }
+
+    fn embed_probe(&mut self, texts: &[Vec<u32>], padding: Padding) -> Result<Vec<Vec<f32>>> {
+        let before = std::mem::replace(&mut self.padding, padding);
+        let outcome = texts.iter().map(|text| Ok(self.embed_part(&[text], &Cancel::new())?.swap_remove(0))).collect();
+        self.padding = before;
+        outcome
     }
 
     /// The embeddings of texts, each given by its token ids from [`crate::Tokenizer::encode`]: one L2-normalised vector
-    /// of [`ModelSpec::dimension`] values per text, in their order.
+    /// of [`ModelSpec::dimension`] values per text, in their order. A text's vector does not depend on the others.
     ///
-    /// Texts are padded to the longest of the batch, which costs time: put texts of similar length together.
+    /// Texts are padded to the longest of the batch where padding changes nothing, which costs time: put texts of similar
+    /// length together. Graphs that quantise activations as they go take one text a run.
     ///
     /// # Errors
     /// [`Error::TextTooLong`]; [`Error::Cancelled`]; [`Error::Inference`], [`Error::OutOfMemory`] and
@@ -100,40 +183,53 @@ impl TextEncoder {
                 return Err(Error::Inference { model, reason: "the text has no tokens, or unknown ones".to_owned() });
             }
         }
-        let mut vectors = Vec::with_capacity(batch.len());
-        for part in batch.chunks(self.batch.unwrap_or(batch.len()).max(1)) {
-            self.embed_part(part, cancel, &mut vectors)?;
+        let mut order: Vec<usize> = (0..batch.len()).collect();
+        if self.padding == Padding::None {
+            order.sort_by_key(|&index| batch[index].len());
+        }
+        let most = if self.graph.one_by_one { 1 } else { self.batch.unwrap_or(batch.len()).max(1) };
+        let fits_together = |a: &usize, b: &usize| self.padding != Padding::None || batch[*a].len() == batch[*b].len();
+        let parts: Vec<&[usize]> = order.chunk_by(fits_together).flat_map(|part| part.chunks(most)).collect();
+        let mut vectors = vec![Vec::new(); batch.len()];
+        for part in parts {
+            let texts: Vec<&[u32]> = part.iter().map(|&index| batch[index]).collect();
+            for (index, vector) in part.iter().zip(self.embed_part(&texts, cancel)?) {
+                vectors[*index] = vector;
+            }
         }
         Ok(vectors)
     }
 
     /// Runs the graph once. Where it fixes the batch size, missing texts are copies of the first.
-    fn embed_part(&mut self, part: &[&[u32]], cancel: &Cancel, vectors: &mut Vec<Vec<f32>>) -> Result<()> {
-        let longest = part.iter().map(|ids| ids.len()).max().unwrap_or(1);
+    fn embed_part<T: AsRef<[u32]>>(&mut self, part: &[T], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
+        let longest = part.iter().map(|ids| ids.as_ref().len()).max().unwrap_or(1);
         let on_cuda = matches!(self.graph.provider(), Provider::Cuda(_));
-        let length = self.length.unwrap_or(if on_cuda {
+        let length = match self.padding {
+            Padding::Fixed(length) => length,
             // Matrices whose sides are multiples of eight are what its matrix units multiply.
-            longest.next_multiple_of(8).min(self.graph.spec.context_length)
-        } else {
-            longest
-        });
+            Padding::Longest if on_cuda => longest.next_multiple_of(8).min(self.graph.spec.context_length),
+            Padding::Longest | Padding::None => longest,
+        };
         let rows = self.batch.unwrap_or(if on_cuda { padded_rows(part.len()) } else { part.len() });
-        let texts = || (0..rows).map(|row| part.get(row).copied().unwrap_or(part[0]));
+        let texts = || (0..rows).map(|row| part.get(row).unwrap_or(&part[0]).as_ref());
         let pad = self.graph.spec.tokens.pad;
+        // SigLIP was trained to see its padding.
+        let masked = u32::from(self.graph.spec.text.family == TextFamily::Siglip);
         let mut values = Vec::with_capacity(self.inputs.len());
         for (role, input) in &self.inputs {
             let rows = if *role == Role::Positions { input.shape[0].unwrap_or(rows) } else { rows };
             let numbers: Vec<u32> = match role {
                 Role::Ids => texts().flat_map(|ids| filled(ids.iter().copied(), pad, length)).collect(),
-                Role::Mask => texts().flat_map(|ids| filled(ids.iter().map(|_| 1), 0, length)).collect(),
+                Role::Mask => texts().flat_map(|ids| filled(ids.iter().map(|_| 1), masked, length)).collect(),
                 Role::Positions => (0..rows).flat_map(|_| 0..length as u32).collect(),
+                Role::Types | Role::Pixels => vec![0; rows * length],
             };
             let value = tensor([rows, length], numbers, input.element)
                 .map_err(|error| self.graph.bad(format!("{}: {error}", input.name)))?;
             values.push((input.name.as_str(), value));
         }
         let values: Vec<(&str, &DynValue)> = values.iter().map(|(name, value)| (*name, value)).collect();
-        self.graph.run(&values, part.len(), cancel, vectors)
+        self.graph.run(&values, rows, part.len(), cancel)
     }
 
     /// The execution provider that runs the encoder.
@@ -145,6 +241,14 @@ impl TextEncoder {
     pub fn note(&self) -> Option<&str> {
         self.graph.note()
     }
+}
+
+/// A token that is no padding.
+const OTHER: u32 = 6;
+
+/// Cosine of vectors of length 1.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
 fn filled(values: impl Iterator<Item = u32>, with: u32, length: usize) -> impl Iterator<Item = u32> {

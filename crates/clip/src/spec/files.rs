@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::name::ModelName;
 
-/// The files beside the ONNX files that decide a vector.
+/// The files beside the ONNX files that decide a vector, in the layouts with transformers' settings.
 pub(super) const SETTINGS: [&str; 6] = [
     "config.json",
     "preprocessor_config.json",
@@ -17,6 +17,18 @@ pub(super) const SETTINGS: [&str; 6] = [
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer_config.json",
+];
+/// Those that other layouts have, too, each where it exists.
+pub(super) const OTHER_SETTINGS: [&str; 9] = [
+    "merges.txt",
+    "model_config.json",
+    "open_clip_config.json",
+    "textual/merges.txt",
+    "textual/special_tokens_map.json",
+    "textual/tokenizer.json",
+    "textual/tokenizer_config.json",
+    "visual/preprocess_cfg.json",
+    "vocab.json",
 ];
 
 /// Most bytes of a settings file. Real ones have a few thousand; a tokenizer_config.json may list many added tokens.
@@ -27,47 +39,55 @@ pub(crate) const MAX_TOKENIZER: u64 = 128 << 20;
 const MAX_DEPTH: usize = 4;
 
 /// A model's directory, with the name that errors carry.
-pub(super) struct ModelDir<'a> {
+pub(crate) struct ModelDir<'a> {
     path: &'a Path,
     name: &'a ModelName,
 }
 
 impl<'a> ModelDir<'a> {
-    pub(super) fn new(path: &'a Path, name: &'a ModelName) -> ModelDir<'a> {
+    pub(crate) fn new(path: &'a Path, name: &'a ModelName) -> ModelDir<'a> {
         ModelDir { path, name }
     }
 
-    pub(super) fn bad(&self, file: &str, reason: impl Into<String>) -> Error {
+    pub(crate) fn bad(&self, file: &str, reason: impl Into<String>) -> Error {
         Error::BadModel { model: self.name.to_string(), file: file.to_owned(), reason: reason.into() }
     }
 
-    pub(super) fn is_file(&self, file: &str) -> bool {
+    pub(crate) fn path(&self) -> &Path {
+        self.path
+    }
+
+    pub(crate) fn exists(&self, file: &str) -> bool {
+        self.path.join(file).exists()
+    }
+
+    pub(crate) fn is_file(&self, file: &str) -> bool {
         self.path.join(file).is_file()
     }
 
     /// Parses a settings file; `None` where it does not exist.
-    pub(super) fn parse_optional<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>> {
-        if self.path.join(file).exists() { self.parse(file).map(Some) } else { Ok(None) }
+    pub(crate) fn parse_optional<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>> {
+        if self.exists(file) { self.parse(file).map(Some) } else { Ok(None) }
     }
 
     /// Parses a settings file.
-    pub(super) fn parse<T: DeserializeOwned>(&self, file: &str) -> Result<T> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self, file: &str) -> Result<T> {
         let bytes = self.read(file, MAX_SETTINGS)?;
         serde_json::from_slice(&bytes).map_err(|error| self.bad(file, error.to_string()))
     }
 
     /// Reads a whole file of at most `max` bytes.
-    pub(super) fn read(&self, file: &str, max: u64) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, file: &str, max: u64) -> Result<Vec<u8>> {
         read(&self.path.join(file), max).map_err(|reason| self.bad(file, reason))
     }
 
     /// Bytes of the files in the directory and below.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         size(self.path, MAX_DEPTH)
     }
 
     /// An ONNX file and the files of its weights beside it: `X.onnx_data`, `X.onnx_data_1`, `X.onnx.data`, in order.
-    pub(super) fn with_external_data(&self, file: &str) -> Result<Vec<String>> {
+    pub(crate) fn with_external_data(&self, file: &str) -> Result<Vec<String>> {
         let (folder, stem) = file.rsplit_once('/').unwrap_or((".", file));
         let entries = self.path.join(folder).read_dir().map_err(|error| self.bad(folder, error.to_string()))?;
         let mut files: Vec<String> = entries
@@ -80,7 +100,7 @@ impl<'a> ModelDir<'a> {
     }
 
     /// Hashes names, lengths and contents of the files; those that do not exist count as empty.
-    pub(super) fn fingerprint(&self, files: &[String]) -> Result<String> {
+    pub(crate) fn fingerprint(&self, files: &[String]) -> Result<String> {
         let mut hasher = blake3::Hasher::new();
         for file in files {
             let path = self.path.join(file);

@@ -1,27 +1,30 @@
-//! What a model directory says about the model.
+//! What a model directory says about the model. Where its parts are is for [`crate::layouts`].
 //!
 //! ```text
-//! config.json               dimension, context length, input size of the image encoder
-//! preprocessor_config.json  resizing, cropping, mean and deviation
-//! tokenizer.json            the tokenizer, and with tokenizer_config.json the ids of its special tokens
-//! onnx/text_model.onnx      onnx/vision_model.onnx      and, for other precisions, …_fp16.onnx, …_int8.onnx, …
+//! config        config.json of transformers     dimension, context length, input size of the image encoder
+//! open_clip     open_clip's configuration       the same
+//! preprocessor  preprocessor_config.json        resizing, cropping, mean and deviation, as the processor's class means them
+//! tokens        tokenizer.json and kin          ids of the special tokens, the family's padding and cleaning
 //! ```
 
 mod config;
 mod files;
+mod open_clip;
 mod preprocessor;
+mod processor_class;
 mod tokens;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use files::{MAX_TOKENIZER, read as read_file};
-pub use preprocessor::{Filter, ImageSpec, Normalize, Resize};
+pub(crate) use files::{MAX_TOKENIZER, ModelDir, read as read_file};
+pub use preprocessor::{CropRounding, Filter, ImageSpec, Normalize, Resize};
 pub use tokens::TokenIds;
+pub(crate) use tokens::{TextFamily, TextSpec};
 
-use crate::device::Precision;
+use crate::device::{Precision, Precisions};
 use crate::error::{Error, Result};
+use crate::layouts::{Layout, Settings};
 use crate::name::ModelName;
-use files::ModelDir;
 
 /// Everything that the model's files say, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,17 +37,25 @@ pub struct ModelSpec {
     pub model_type: String,
     /// Number of values of an embedding (`projection_dim`).
     pub dimension: usize,
-    /// Most tokens of a text, start and end tokens included (`max_position_embeddings`).
+    /// Most tokens of a text, start and end tokens included: what the text encoder has positions for, or less where the
+    /// tokenizer says so.
     pub context_length: usize,
     /// How an image becomes the input of the image encoder.
     pub image: ImageSpec,
     /// Factor on cosine similarities before a softmax, the exponential of the learned value, where config.json has a
     /// number `logit_scale` at its top level.
     pub logit_scale: Option<f64>,
+    /// Added to scaled similarities before SigLIP's sigmoid, where config.json has a number `logit_bias`.
+    pub logit_bias: Option<f64>,
     /// Ids of the special tokens.
     pub tokens: TokenIds,
     /// Bytes of all files in the directory and its subdirectories.
     pub size_on_disk: u64,
+    pub(crate) text: TextSpec,
+    /// Most tokens that the text encoder has positions for, where the files say.
+    pub(crate) positions: Option<usize>,
+    layout: Layout,
+    /// Those of which both encoders have a file.
     precisions: Vec<Precision>,
 }
 
@@ -77,43 +88,74 @@ impl ModelSpec {
     /// [`Error::BadModel`] with the file at fault.
     pub fn read(directory: &Path, name: &ModelName) -> Result<ModelSpec> {
         let dir = ModelDir::new(directory, name);
-        let config = config::read(&dir)?;
-        let image = preprocessor::read(&dir, &config)?;
-        let tokens = tokens::read(&dir, &config)?;
-        let precisions: Vec<Precision> = Precision::ALL
-            .into_iter()
-            .filter(|precision| {
-                let has = |modality| dir.is_file(&onnx_file(modality, *precision));
-                has(Modality::Text) && has(Modality::Image)
-            })
-            .collect();
-        if precisions.is_empty() {
-            let reason = "there are no text_model.onnx and vision_model.onnx, in any precision";
-            return Err(dir.bad("onnx", reason));
-        }
+        // A configuration that cannot be read is told first: it says most about what went wrong.
+        let layout = Layout::find(&dir);
+        let settings = layout.as_ref().map_or(Settings::Transformers, |layout| layout.settings);
+        let config = match settings {
+            Settings::Transformers => config::read(&dir)?,
+            Settings::Immich | Settings::OpenClip => open_clip::read(&dir, settings)?,
+        };
+        let image = preprocessor::read(&dir, &config, settings)?;
+        let files = layout.clone().unwrap_or_else(|_| Layout::none());
+        let (tokens, text) = tokens::read(&dir, &config, &files)?;
+        let layout = layout?;
+        let has = |modality, precision| layout.files(modality).iter().any(|(found, _)| *found == precision);
+        let both = |precision: &Precision| has(Modality::Text, *precision) && has(Modality::Image, *precision);
         Ok(ModelSpec {
             name: name.clone(),
             path: directory.to_owned(),
             dimension: config.dimension,
-            context_length: config.context_length,
+            context_length: text.context_length,
             logit_scale: config.logit_scale,
+            logit_bias: config.logit_bias,
             model_type: config.model_type,
             image,
             tokens,
+            text,
+            positions: config.positions,
             size_on_disk: dir.size(),
-            precisions,
+            precisions: Precision::ALL.into_iter().filter(both).collect(),
+            layout,
         })
     }
 
-    /// The precisions of which both ONNX files exist, the most exact first; never empty.
+    /// The precisions of which both encoders have a file, the most exact first.
     pub fn precisions(&self) -> &[Precision] {
         &self.precisions
     }
 
-    /// True where a token sees only the tokens before it and the text is read off at its end token, so that padding
-    /// behind the end token changes nothing. That is CLIP; SigLIP, for one, was trained with padding and needs it.
-    pub fn is_causal(&self) -> bool {
-        self.model_type == "clip"
+    /// The precision of each encoder: the one that is wanted, or the most exact of those that both have, or, where they have
+    /// none in common, the most exact of each.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPrecision`] where an encoder has no file of the one that is wanted.
+    pub fn choose(&self, wanted: Option<Precision>) -> Result<Precisions> {
+        let most_exact = |modality| self.layout.files(modality)[0].0;
+        match wanted.or(self.precisions.first().copied()) {
+            Some(precision) if self.precisions.contains(&precision) => Ok(precision.into()),
+            Some(precision) => Err(self.no_such_precision(precision, self.available())),
+            None => Ok(Precisions { text: most_exact(Modality::Text), image: most_exact(Modality::Image) }),
+        }
+    }
+
+    /// What [`ModelSpec::choose`] may choose from.
+    fn available(&self) -> Vec<String> {
+        if !self.precisions.is_empty() {
+            return self.precisions.iter().map(Precision::to_string).collect();
+        }
+        let of = |modality: Modality| {
+            let names = self
+                .layout
+                .files(modality)
+                .iter()
+                .map(move |(precision, _)| format!("{} {precision}", modality.name()));
+            names.collect::<Vec<_>>()
+        };
+        [of(Modality::Text), of(Modality::Image)].concat()
+    }
+
+    fn no_such_precision(&self, precision: Precision, available: Vec<String>) -> Error {
+        Error::NoSuchPrecision { model: self.name.to_string(), precision: precision.to_string(), available }
     }
 
     /// Hexadecimal hash, 32 digits, of the contents of all files that decide the vectors in this precision. Two models
@@ -123,38 +165,53 @@ impl ModelSpec {
     ///
     /// # Errors
     /// [`Error::NoSuchPrecision`]; [`Error::BadModel`] where a file cannot be read.
-    pub fn fingerprint(&self, precision: Precision) -> Result<String> {
-        self.check_precision(precision)?;
+    pub fn fingerprint(&self, precisions: impl Into<Precisions>) -> Result<String> {
+        let precisions = precisions.into();
         let dir = ModelDir::new(&self.path, &self.name);
         let mut files: Vec<String> = files::SETTINGS.map(str::to_owned).into();
+        files.extend(files::OTHER_SETTINGS.iter().filter(|file| self.reads(file, &dir)).map(|file| (*file).to_owned()));
         for modality in [Modality::Text, Modality::Image] {
-            files.extend(dir.with_external_data(&onnx_file(modality, precision))?);
+            files.extend(dir.with_external_data(&self.onnx_file(modality, precisions.of(modality))?)?);
         }
         dir.fingerprint(&files)
+    }
+
+    /// Whether a settings file that not all layouts have decides vectors of this model.
+    fn reads(&self, file: &str, dir: &ModelDir) -> bool {
+        let is_vocabulary = file == "vocab.json" || file.ends_with("merges.txt");
+        let is_used = match self.layout.settings {
+            _ if is_vocabulary => self.text.merges.is_some(),
+            Settings::Transformers => false,
+            Settings::Immich | Settings::OpenClip => true,
+        };
+        is_used && dir.is_file(file)
     }
 
     /// Bytes of the files of one encoder in this precision, weights beside the ONNX file included; 0 where they cannot be
     /// found.
     pub fn encoder_size(&self, modality: Modality, precision: Precision) -> u64 {
-        let dir = ModelDir::new(&self.path, &self.name);
-        let files = dir.with_external_data(&onnx_file(modality, precision)).unwrap_or_default();
+        let files = self.encoder_files(modality, precision).unwrap_or_default();
         files.iter().filter_map(|file| Some(std::fs::metadata(self.path.join(file)).ok()?.len())).sum()
     }
 
     /// Tells whether the files of one encoder were changed or replaced; `None` where its ONNX file is not a regular file.
     pub fn encoder_stamp(&self, modality: Modality, precision: Precision) -> Option<EncoderStamp> {
-        let dir = ModelDir::new(&self.path, &self.name);
-        let file = onnx_file(modality, precision);
         let about = |file: &String| std::fs::metadata(self.path.join(file)).ok();
-        about(&file).filter(std::fs::Metadata::is_file)?;
-        let files = dir.with_external_data(&file).unwrap_or_default();
+        about(&self.onnx_file(modality, precision).ok()?).filter(std::fs::Metadata::is_file)?;
+        let files = self.encoder_files(modality, precision).unwrap_or_default();
         Some(files.iter().filter_map(about).map(|about| (about.len(), about.modified().ok())).collect())
+    }
+
+    fn encoder_files(&self, modality: Modality, precision: Precision) -> Result<Vec<String>> {
+        ModelDir::new(&self.path, &self.name).with_external_data(&self.onnx_file(modality, precision)?)
     }
 
     /// An ONNX file of this precision, relative to the model's directory.
     pub(crate) fn onnx_file(&self, modality: Modality, precision: Precision) -> Result<String> {
-        self.check_precision(precision)?;
-        Ok(onnx_file(modality, precision))
+        let files = self.layout.files(modality);
+        let found = files.iter().find(|(found, _)| *found == precision);
+        let available = || files.iter().map(|(precision, _)| precision.to_string()).collect();
+        found.map(|(_, file)| file.clone()).ok_or_else(|| self.no_such_precision(precision, available()))
     }
 
     /// A [`Error::BadModel`] of this model. Where it lies on the disk, which ONNX Runtime says, is left out: it is not for
@@ -163,23 +220,4 @@ impl ModelSpec {
         let reason = reason.into().replace(&format!("{}/", self.path.display()), "");
         Error::BadModel { model: self.name.to_string(), file: file.to_owned(), reason }
     }
-
-    fn check_precision(&self, precision: Precision) -> Result<()> {
-        if self.precisions.contains(&precision) {
-            return Ok(());
-        }
-        Err(Error::NoSuchPrecision {
-            model: self.name.to_string(),
-            precision: precision.to_string(),
-            available: self.precisions.iter().map(Precision::to_string).collect(),
-        })
-    }
-}
-
-fn onnx_file(modality: Modality, precision: Precision) -> String {
-    let file = match modality {
-        Modality::Text => "text_model",
-        Modality::Image => "vision_model",
-    };
-    format!("onnx/{file}{}.onnx", precision.suffix())
 }

@@ -96,10 +96,19 @@ impl Copy {
         Copy { root }
     }
 
+    /// A copy of a model of tests/golden/layouts.
+    pub fn of_layout(name: &str) -> Copy {
+        let root = TempDir::new().unwrap();
+        copy(&parity::layouts_dir().join("models").join(name), &root.path().join("golden/copy"));
+        Copy { root }
+    }
+
     /// The golden model with another text graph.
     pub fn with_text_graph(file: &str) -> Copy {
         let copy = Copy::new();
-        std::fs::copy(golden_dir().join("variants").join(file), copy.file("onnx/text_model.onnx")).unwrap();
+        let folders = [golden_dir().join("variants"), parity::layouts_dir().join("graphs")];
+        let graph = folders.iter().map(|folder| folder.join(file)).find(|path| path.exists()).expect(file);
+        std::fs::copy(graph, copy.file("onnx/text_model.onnx")).unwrap();
         copy
     }
 

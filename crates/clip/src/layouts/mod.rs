@@ -1,0 +1,95 @@
+//! Where a directory keeps the parts of its model: each layout is one file, which finds its own or says "not mine".
+//!
+//! ```text
+//! hf_onnx      config.json, tokenizer.json, {onnx/,}{text,vision}_model*.onnx         Transformers.js, optimum's split export
+//! open_clip    config.json, textual/model.onnx, visual/model.onnx                       immich
+//!              open_clip_config.json, text.onnx, visual.onnx
+//! single_file  config.json, tokenizer.json, {onnx/,}model*.onnx with both inputs        optimum's default export
+//! ```
+
+mod graph_file;
+mod hf_onnx;
+mod open_clip;
+mod single_file;
+
+pub(crate) use graph_file::GraphFile;
+
+use crate::device::Precision;
+use crate::error::Result;
+use crate::spec::{Modality, ModelDir};
+
+/// The parts of a model in its directory. Files are relative to the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// The encoders' graphs, by precision, the most exact first; neither is empty.
+    pub text: Vec<(Precision, String)>,
+    pub image: Vec<(Precision, String)>,
+    /// The folder of the tokenizer's files: empty or ending in `/`.
+    pub tokenizer: &'static str,
+    pub settings: Settings,
+}
+
+/// Whose settings describe the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settings {
+    /// config.json and preprocessor_config.json of transformers.
+    Transformers,
+    /// open_clip's configuration: that of a model, in config.json, and visual/preprocess_cfg.json.
+    Immich,
+    /// open_clip_config.json.
+    OpenClip,
+}
+
+/// File names of a model that its configuration is read from: a directory that has one may be a model.
+pub(crate) const CONFIGURATIONS: [&str; 2] = ["config.json", "open_clip_config.json"];
+
+impl Layout {
+    /// Finds the parts of a model.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadModel`] where no layout is that of the directory.
+    pub fn find(dir: &ModelDir) -> Result<Layout> {
+        for layout in [hf_onnx::find, open_clip::find, single_file::find] {
+            if let Some(found) = layout(dir) {
+                return Ok(found);
+            }
+        }
+        Err(dir.bad("onnx", missing(dir)))
+    }
+
+    /// A model without encoders.
+    pub fn none() -> Layout {
+        Layout { text: Vec::new(), image: Vec::new(), tokenizer: "", settings: Settings::Transformers }
+    }
+
+    pub fn files(&self, modality: Modality) -> &[(Precision, String)] {
+        match modality {
+            Modality::Text => &self.text,
+            Modality::Image => &self.image,
+        }
+    }
+}
+
+/// Why a directory is no model that can be run, as far as its files tell.
+fn missing(dir: &ModelDir) -> &'static str {
+    const WEIGHTS: [&str; 5] = [
+        "model.safetensors",
+        "pytorch_model.bin",
+        "model.safetensors.index.json",
+        "pytorch_model.bin.index.json",
+        "open_clip_model.safetensors",
+    ];
+    if WEIGHTS.iter().any(|file| dir.is_file(file)) {
+        "it has weights of PyTorch and no ONNX graphs"
+    } else if hf_onnx::has_one(dir) {
+        "one of text_model.onnx and vision_model.onnx is missing, in any precision"
+    } else {
+        "there are no text_model.onnx and vision_model.onnx, in any precision"
+    }
+}
+
+/// The precisions of which a file exists, with the file, the most exact first.
+fn precisions(dir: &ModelDir, stem: &str) -> Vec<(Precision, String)> {
+    let files = Precision::ALL.into_iter().map(|precision| (precision, format!("{stem}{}.onnx", precision.suffix())));
+    files.filter(|(_, file)| dir.is_file(file)).collect()
+}
