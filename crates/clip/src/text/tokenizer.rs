@@ -72,7 +72,7 @@ impl Tokenizer {
             if let (Some(NormalizerWrapper::BertNormalizer(normalizer)), Some(lower)) =
                 (inner.get_normalizer(), spec.text.lower_case)
             {
-                let mut normalizer = normalizer.clone();
+                let mut normalizer = *normalizer;
                 normalizer.lowercase = lower;
                 inner.with_normalizer(Some(normalizer));
             }
