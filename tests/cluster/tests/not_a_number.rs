@@ -72,6 +72,6 @@ fn one_row_of_the_queue() {
     wait_until("the others", LIMIT, || number(&mut client, "SELECT count(embedding) FROM captions") == 59);
     wait_until("the failure", LIMIT, || number(&mut client, "SELECT count(*) FROM clip_embed_errors") == 1);
     assert_one_failed(&mut client);
-    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_embed_queue"), 0);
+    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_search_internal.clip_embed_queue"), 0);
     cluster.assert_sessions_survived();
 }
