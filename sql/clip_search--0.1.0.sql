@@ -707,6 +707,42 @@ CREATE FUNCTION @extschema@.clip_models(
 COMMENT ON FUNCTION @extschema@.clip_models() IS
     'the installed models';
 
+-- These download, write to the server's disk and load a model beside the server: for superusers, and whom they grant it to.
+-- The work is done by a process of its own, which ends with the statement. Nothing is rolled back with the transaction.
+CREATE FUNCTION @extschema@.clip_install_model(
+        source text,                    -- owner/name at the hub, or the path of a folder, Hugging Face cache or .tar file
+        revision text DEFAULT NULL,     -- branch, tag or commit; main
+        "precision" text DEFAULT NULL,  -- fp32, fp16, ...; the most exact that there is
+        as_name text DEFAULT NULL)      -- owner/name; that of the repository
+    RETURNS text                        -- the name of the model
+    AS 'MODULE_PATHNAME', 'clip_install_model'
+    LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000000;
+COMMENT ON FUNCTION @extschema@.clip_install_model(text, text, text, text) IS
+    'installs a model into clip_search.model_dir and proves that it works; for superusers only';
+
+CREATE FUNCTION @extschema@.clip_verify_model(
+        name text,
+        OUT ok boolean,
+        OUT files integer,                      -- compared; 0: it was not installed by clip_install_model
+        OUT damaged text[],                     -- files that are missing or different
+        OUT text_cosine double precision,       -- least cosine of a vector of then and of now
+        OUT image_cosine double precision,
+        OUT identical boolean,                  -- whether all vectors are equal in every bit
+        OUT error text)                         -- why there are no vectors of now
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_verify_model'
+    LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000000 ROWS 1;
+COMMENT ON FUNCTION @extschema@.clip_verify_model(text) IS
+    'whether a model''s files and vectors are what they were when it was installed; for superusers only';
+
+CREATE FUNCTION @extschema@.clip_remove_model(name text) RETURNS void
+    AS 'MODULE_PATHNAME', 'clip_remove_model'
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.clip_remove_model(text) IS
+    'deletes a model from clip_search.model_dir; for superusers only';
+REVOKE ALL ON FUNCTION @extschema@.clip_install_model(text, text, text, text), @extschema@.clip_verify_model(text),
+    @extschema@.clip_remove_model(text) FROM PUBLIC;
+
 CREATE FUNCTION @extschema@.clip_server_status(
         OUT pid integer,
         OUT uptime interval,

@@ -14,6 +14,7 @@
 //! sync       embedding later: a queue and its background workers              → ingest
 //! internal_tables  the extension's own tables                                  → spi
 //! supervisor background worker         starts, watches, reconfigures and ends the server
+//! models     installing, verifying, removing: a child process     → supervisor
 //! socket     the server's
 //! scope      for whom a session asks
 //! settings   clip_search.* settings
@@ -33,6 +34,7 @@ mod ingest;
 mod internal_tables;
 mod labels;
 mod memo;
+mod models;
 mod scope;
 mod search;
 mod settings;

@@ -13,6 +13,11 @@ pub fn supervisor() -> u32 {
     named(c"ClipSearchSupervisorMain")
 }
 
+/// A session waits for a command on a model.
+pub fn model_command() -> u32 {
+    named(c"ClipSearchModelCommand")
+}
+
 /// A worker waits for entries in the queue.
 pub fn worker() -> u32 {
     named(c"ClipSearchWorkerMain")

@@ -1,11 +1,13 @@
 //! Every error of the extension, and the one table that gives each its SQLSTATE, DETAIL and HINT.
 
 mod argument;
+mod model;
 mod raised;
 mod table_error;
 mod watch;
 
 pub use argument::ArgumentError;
+pub use model::ModelError;
 pub use raised::Raised;
 pub use table_error::TableError;
 pub use watch::Watch;
@@ -113,6 +115,9 @@ pub enum Error {
     /// An argument that makes no sense.
     #[error(transparent)]
     ArgumentError(#[from] ArgumentError),
+    /// A model that could not be installed, verified or removed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A table that cannot be filled.
     #[error(transparent)]
     TableError(#[from] TableError),
@@ -165,6 +170,7 @@ impl Error {
             Self::File { .. } => Code::ERRCODE_IO_ERROR,
             Self::ArgumentError(argument) => argument.code(),
             Self::TableError(table_error) => table_error.code(),
+            Self::Model(error) => error.code(),
             Self::VectorDimension(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -308,6 +314,7 @@ impl From<Error> for ErrorReport {
             Error::InternalTable { problem, .. } => report(Some(problem),
                 Some("Have a superuser create the extension again, with DROP EXTENSION clip_search and CREATE EXTENSION clip_search."),
             ),
+            Error::Model(error) => report(None, error.hint().as_deref()),
             Error::File { .. } => report(None, None),
             Error::VectorDimension(_) => report(None, None),
         }

@@ -8,6 +8,7 @@ mod fetch;
 mod gallery;
 mod image_info;
 mod index_stats;
+mod models;
 mod rows;
 mod search;
 mod server;

@@ -8,13 +8,17 @@ use pgrx::prelude::*;
 
 sql_function!(clip_restart_server, pg_finfo_clip_restart_server, |_| restart());
 
-/// Returns when the new server listens: the next statement is its.
 fn restart() -> Result<pg_sys::Datum> {
     // The supervisor knows, also where the server answers nobody. One of an older release does not say.
     let old = supervisor::server_pid().or_else(|| client::server_pid().ok().flatten());
-    supervisor::restart()?;
-    client::wait_for_another(old)?;
+    restart_server(old)?;
     Ok(pg_sys::Datum::from(true))
+}
+
+/// Returns when the new server listens: the next statement is its.
+pub(super) fn restart_server(old: Option<u32>) -> Result<()> {
+    supervisor::restart()?;
+    client::wait_for_another(old)
 }
 
 /// The installed models. A model that cannot be used has a row too, with the reason in `error`.

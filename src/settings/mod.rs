@@ -30,8 +30,15 @@ enum TransparentPixels {
     White,
 }
 
+/// Where models are installed unless `clip_search.model_dir` says otherwise: in the data directory. The server can write
+/// there, on every system and in every container, and it is kept when the software is replaced. It is in base backups: what
+/// a restored cluster or a new standby answers depends on these very files.
+const DEFAULT_MODEL_DIR: &str = "clip_search_models";
+
 static MODEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"clip-search/emoji"));
 static MODEL_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static HUB_ENDPOINT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static HUB_TOKEN_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static DEVICE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auto"));
 static PRECISION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auto"));
 static RUNTIME: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
@@ -130,6 +137,26 @@ pub fn server_program() -> PathBuf {
     path(&PROGRAM).unwrap_or_else(|| package_dir().join("clip-search-server"))
 }
 
+/// The folder of installed models. It need not exist.
+pub fn model_dir() -> PathBuf {
+    path(&MODEL_DIR).unwrap_or_else(|| data_dir().join(DEFAULT_MODEL_DIR))
+}
+
+/// The folder of the models that came with the extension.
+pub fn bundled_models() -> PathBuf {
+    share_dir().join("clip_search/models")
+}
+
+/// The hub that models are installed from; `None` is the usual one.
+pub fn hub_endpoint() -> Option<String> {
+    HUB_ENDPOINT.get().filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The file with the token for restricted repositories.
+pub fn hub_token_file() -> Option<PathBuf> {
+    path(&HUB_TOKEN_FILE)
+}
+
 /// When this process last read the configuration files, in microseconds. A vector that was made before may have been
 /// made under other settings.
 pub fn loaded_at() -> i64 {
@@ -148,13 +175,13 @@ pub fn may_be_on_its_way() -> bool {
 
 /// The server's settings as they are now.
 pub fn server_config() -> Config {
-    let mut model_roots: Vec<PathBuf> = path(&MODEL_DIR).into_iter().collect();
-    model_roots.push(share_dir().join("clip_search/models"));
+    let model_roots = vec![model_dir(), bundled_models()];
     let text = |setting: &GucSetting<Option<CString>>| {
         setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
     };
     Config {
         model_roots,
+        model_dir_is_default: path(&MODEL_DIR).is_none(),
         onnxruntime_library: path(&RUNTIME).unwrap_or_else(|| package_dir().join("libonnxruntime.so")),
         device: text(&DEVICE),
         precision: text(&PRECISION),
@@ -215,6 +242,12 @@ fn to_path(value: &CStr) -> PathBuf {
 fn package_dir() -> PathBuf {
     // SAFETY: pkglib_path is a NUL-terminated array that the postmaster fills before it loads any library.
     to_path(unsafe { CStr::from_ptr(&raw const pgrx::pg_sys::pkglib_path as *const _) }).join("clip_search")
+}
+
+/// The data directory, as an absolute path.
+fn data_dir() -> PathBuf {
+    // SAFETY: a NUL-terminated string that the postmaster sets, once, before it loads any library.
+    to_path(unsafe { CStr::from_ptr(pgrx::pg_sys::DataDir) })
 }
 
 /// `$(pg_config --sharedir)`.

@@ -322,7 +322,8 @@ fn register_paths() {
     GucRegistry::define_string_guc(
         c"clip_search.model_dir",
         c"Folder of installed models: <model_dir>/<owner>/<name>/config.json and beside it.",
-        c"Searched before the folder of the models that came with the extension. Takes effect on reload.",
+        c"An absolute path; empty means clip_search_models in the data directory. Searched before the folder of the models \
+          that came with the extension. Takes effect on reload.",
         &MODEL_DIR,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
@@ -341,6 +342,23 @@ fn register_paths() {
         c"Takes effect when the server starts the next time.",
         &PROGRAM,
         GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"clip_search.hub_endpoint",
+        c"Address of the hub or mirror that clip_install_model installs from; empty means the Hugging Face hub.",
+        c"An http or https URL, without user name and password.",
+        &HUB_ENDPOINT,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"clip_search.hub_token_file",
+        c"File with the token that clip_install_model shows to the hub, for restricted repositories.",
+        c"Its first line is the token; the user that PostgreSQL runs as reads it. Empty means HF_TOKEN of the server's \
+          environment, if that is set.",
+        &HUB_TOKEN_FILE,
+        GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );
 }

@@ -13,6 +13,7 @@ mod files;
 mod watchdog;
 mod worker;
 
+pub use child::describe as describe_end;
 pub use files::{check_files, holder, state};
 
 use crate::errors::{Error, Result};

@@ -1,11 +1,11 @@
-//! Finds the models that are installed: directories `<root>/<owner>/<name>` with a `config.json` or
-//! `open_clip_config.json`.
+//! Finds the models that are installed: directories `<root>/<owner>/<name>` with a file that models have, usable or not.
 //!
 //! Links are followed, also out of the root: whoever may write below a model root decides what is in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::diagnosis::looks_like_a_model;
 use crate::error::{Error, Result};
 use crate::layouts::CONFIGURATIONS;
 use crate::name::ModelName;
@@ -20,9 +20,13 @@ pub fn list<P: AsRef<Path>>(roots: &[P]) -> BTreeMap<ModelName, PathBuf> {
             for model in entries(&root.as_ref().join(&owner)) {
                 let path = root.as_ref().join(&owner).join(&model);
                 if let Ok(name) = ModelName::parse(&format!("{owner}/{model}"))
-                    && is_model(&path)
+                    && looks_like_a_model(&path)
                 {
-                    models.entry(name).or_insert(path);
+                    // One that cannot be used stands behind one that may.
+                    let known = models.entry(name).or_insert_with(|| path.clone());
+                    if !is_model(known) && is_model(&path) {
+                        *known = path;
+                    }
                 }
             }
         }
@@ -35,11 +39,11 @@ pub fn list<P: AsRef<Path>>(roots: &[P]) -> BTreeMap<ModelName, PathBuf> {
 /// # Errors
 /// [`Error::NoSuchModel`] with the roots that were searched.
 pub fn find<P: AsRef<Path>>(roots: &[P], name: &ModelName) -> Result<PathBuf> {
-    roots.iter().map(|root| root.as_ref().join(name.as_str())).find(|path| is_model(path)).ok_or_else(|| {
-        Error::NoSuchModel {
-            name: name.to_string(),
-            roots: roots.iter().map(|root| root.as_ref().to_owned()).collect(),
-        }
+    let paths = || roots.iter().map(|root| root.as_ref().join(name.as_str()));
+    let found = paths().find(|path| is_model(path)).or_else(|| paths().find(|path| looks_like_a_model(path)));
+    found.ok_or_else(|| Error::NoSuchModel {
+        name: name.to_string(),
+        roots: roots.iter().map(|root| root.as_ref().to_owned()).collect(),
     })
 }
 

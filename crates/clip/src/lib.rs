@@ -12,6 +12,7 @@
 //! library, once per process. Tokenizing and preprocessing need no runtime and can run on other threads than the encoders.
 
 pub mod catalog;
+pub mod diagnosis;
 
 mod cancel;
 mod device;

@@ -36,6 +36,8 @@ pub enum Transparency {
 pub struct Config {
     /// Folders that are searched for models, in this order.
     pub model_roots: Vec<PathBuf>,
+    /// Whether the first of them is the default of `clip_search.model_dir`, which need not exist.
+    pub model_dir_is_default: bool,
     /// The ONNX Runtime library.
     pub onnxruntime_library: PathBuf,
     /// `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:all`, or several `cuda:N` separated by commas.
@@ -131,6 +133,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             model_roots: Vec::new(),
+            model_dir_is_default: false,
             onnxruntime_library: PathBuf::from("libonnxruntime.so"),
             device: "auto".to_owned(),
             precision: "auto".to_owned(),

@@ -16,6 +16,7 @@
 mod config;
 mod frame;
 mod message;
+mod model_line;
 mod statistics;
 
 pub use config::{Config, FetchConfig, OnLongText, SocketPaths, SupervisorState, Transparency};
@@ -24,6 +25,7 @@ pub use message::{
     EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items,
     ModelInfo, Request, Response, Scope, ServerStatus, Thumbnail, ThumbnailRequest,
 };
+pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
 pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.

@@ -1,5 +1,6 @@
 //! What a [`clip::Error`] or [`fetch::Error`] means to a client: its class, and what to do about it.
 
+use crate::model_dir;
 use clip::Error;
 use protocol::{ErrorClass, Failure};
 
@@ -13,7 +14,9 @@ pub(crate) fn of(error: &Error) -> Failure {
         ),
         Error::NoSuchModel { .. } => (
             Class::NoSuchModel,
-            Some("SELECT name FROM clip_models() lists what is installed; clip_search.model_dir is where models go."),
+            Some(
+                "SELECT name FROM clip_models() lists what is installed; a superuser can install it with clip_install_model.",
+            ),
         ),
         Error::NoSuchPrecision { .. } | Error::InvalidPrecision { .. } => {
             (Class::BadModel, Some("Set clip_search.precision to one of them, or to auto."))
@@ -90,7 +93,23 @@ pub(crate) fn of(error: &Error) -> Failure {
         Error::NoSuchModel { name, .. } => format!("model \"{name}\" is not installed"),
         other => other.to_string(),
     };
-    Failure { class, message, detail: None, hint: hint.map(str::to_owned) }
+    let detail = match error {
+        // The first is clip_search.model_dir, the others came with the extension.
+        Error::NoSuchModel { roots, .. } => {
+            let problem = roots.first().and_then(|root| model_dir::problem(root));
+            problem.map(|problem| sentence(&problem.to_string()))
+        }
+        _ => None,
+    };
+    Failure { class, message, detail, hint: hint.map(str::to_owned) }
+}
+
+fn sentence(fact: &str) -> String {
+    let mut letters = fact.chars();
+    // The name of a setting stays as it is written.
+    let first =
+        letters.next().map(|first| if fact.starts_with("clip_search.") { first } else { first.to_ascii_uppercase() });
+    first.into_iter().chain(letters).chain(['.']).collect()
 }
 
 /// Describes why a URL gave no image, to whoever has asked for it: what else is known is the administrator's business.

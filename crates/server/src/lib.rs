@@ -7,6 +7,7 @@
 //! service     a request → its response
 //! embed       an embed request → its vectors: prepare, look whether they are known, have the rest run
 //! models      the models in memory; loads an encoder when it is first needed, unloads where memory is short
+//! model_dir   what is wrong with the folder of models
 //! prepare     decode and tokenize, on a pool of threads
 //! decoder     the processes that decode
 //! sandbox     what server and decoders give up
@@ -15,12 +16,15 @@
 //! fetching    images by URL
 //! failure     clip::Error, fetch::Error → class and hint
 //! stats       counters, and how long things take
+//! cli         models install, list, verify, remove: without a server
+//! proof       a model embeds a probe set, when it is installed and later
 //! process     signals, descriptors, leaving
 //! log         lines on standard error, which the supervisor passes to Postgres's log
 //! ```
 
 mod admission;
 mod cache;
+pub mod cli;
 mod connections;
 #[doc(hidden)]
 pub mod decoder;
@@ -30,9 +34,11 @@ mod fetching;
 mod listener;
 #[doc(hidden)]
 pub mod log;
+mod model_dir;
 mod models;
 mod prepare;
 pub mod process;
+mod proof;
 #[doc(hidden)]
 pub mod sandbox;
 mod scheduler;

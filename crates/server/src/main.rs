@@ -7,12 +7,14 @@
 //! (echo '{"model_roots": ["models"], "onnxruntime_library": "libonnxruntime.so"}'; cat) \
 //!     | clip-search-server --socket /tmp/clip.sock
 //! ```
+//!
+//! `clip-search-server models` installs, lists, verifies and removes models.
 
-use clap::Parser;
-use clip_search_server::{Service, bind, decoder, listen, log_info, log_warning, process, sandbox};
+use clap::{Parser, Subcommand};
+use clip_search_server::{Service, bind, cli, decoder, listen, log_info, log_warning, process, sandbox};
 use protocol::Config;
 use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +24,22 @@ static ALLOCATOR: decoder::Allocator = decoder::Allocator;
 #[derive(Parser)]
 #[command(
     version,
-    about = "Inference server of clip_search. Settings are read from standard input, one JSON object a line."
+    about = "Inference server of clip_search. Settings are read from standard input, one JSON object a line.",
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
 )]
 struct Arguments {
     /// Unix socket to listen on; made anew, with mode 0600.
-    #[arg(long)]
-    socket: PathBuf,
+    #[arg(long, required = true)]
+    socket: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install, list, verify and remove models
+    Models(cli::Models),
 }
 
 fn main() {
@@ -35,6 +47,14 @@ fn main() {
         decoder::run();
     }
     let arguments = Arguments::parse();
+    let socket = match (arguments.command, arguments.socket) {
+        (Some(Command::Models(models)), _) => process::leave(cli::run(&models)),
+        (None, socket) => socket.expect("clap wants it where there is no command"),
+    };
+    serve(&socket);
+}
+
+fn serve(socket: &Path) -> ! {
     process::settle();
     let mut lines = std::io::stdin().lock().lines();
     let Some(Ok(first)) = lines.next() else { process::leave(process::STATUS_DONE) };
@@ -46,10 +66,10 @@ fn main() {
         }
     };
     drop(lines);
-    let listener = match bind(&arguments.socket) {
+    let listener = match bind(socket) {
         Ok(listener) => listener,
         Err(error) => {
-            log_warning!("could not listen on \"{}\": {error}", arguments.socket.display());
+            log_warning!("could not listen on \"{}\": {error}", socket.display());
             process::leave(process::STATUS_FAILED);
         }
     };
@@ -70,8 +90,8 @@ fn main() {
             process::leave(process::STATUS_FAILED);
         }
     };
-    let ended = runtime.block_on(listen(listener, &arguments.socket, service));
-    log_warning!("could not listen on \"{}\": {ended}", arguments.socket.display());
+    let ended = runtime.block_on(listen(listener, socket, service));
+    log_warning!("could not listen on \"{}\": {ended}", socket.display());
     process::leave(process::STATUS_FAILED);
 }
 

@@ -8,7 +8,7 @@ use crate::{log_info, process};
 use clip::{
     Device, Devices, EncoderStamp, Error, ImageEncoder, ImageStager, Modality, ModelName, ModelSpec, Precision,
     Precisions, Preprocessor, Provider, Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency,
-    catalog,
+    catalog, diagnosis,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
@@ -406,7 +406,7 @@ impl Models {
             Some(slot) => slot,
             None => {
                 // Only names of installed models take a place in the table.
-                catalog::find(&config.model_roots, &name)?;
+                find(config, &name)?;
                 Arc::clone(self.models.lock().expect("no panic while held").entry(name.clone()).or_default())
             }
         };
@@ -414,7 +414,7 @@ impl Models {
         let reading = tokio::spawn(async move {
             let read = async || {
                 let read_model = move || {
-                    let directory = catalog::find(&config.model_roots, &name)?;
+                    let directory = find(&config, &name)?;
                     Model::read(&directory, &name, &config).map(Arc::new)
                 };
                 spawn_blocking(read_model).await.unwrap_or_else(|panic| Err(failed(&panic)))
@@ -447,7 +447,12 @@ impl Models {
         };
         let spec = match ModelSpec::read(directory, name) {
             Ok(spec) => spec,
-            Err(error) => return ModelInfo { error: Some(error.to_string()), ..info },
+            Err(error) => {
+                let reason = unusable(directory, &[], config).or_else(|| diagnosis::weights_only(directory));
+                let error = reason
+                    .map_or_else(|| error.to_string(), |reason| format!("model \"{name}\" cannot be used: {reason}"));
+                return ModelInfo { error: Some(error), ..info };
+            }
         };
         info.dimension = Some(spec.dimension as u32);
         info.image_size = Some((spec.image.height, spec.image.width));
@@ -458,6 +463,10 @@ impl Models {
             Ok((precisions, fingerprint)) => {
                 info.precision = Some(precisions.to_string());
                 info.fingerprint = Some(fingerprint);
+                let files =
+                    [Modality::Text, Modality::Image].map(|modality| spec.onnx_file(modality, precisions.of(modality)));
+                let reason = unusable(directory, &files.into_iter().flatten().collect::<Vec<_>>(), config);
+                info.error = reason.map(|reason| format!("model \"{name}\" cannot be used: {reason}"));
             }
             Err(error) => info.error = Some(error.to_string()),
         }
@@ -488,6 +497,22 @@ impl Models {
         self.fingerprints.lock().expect("no panic while held").insert(key, (stamp, fingerprint.clone()));
         Ok(fingerprint)
     }
+}
+
+/// Directory of a model. That the default folder of models does not exist is nothing wrong: an error does not name it.
+fn find(config: &Config, name: &ModelName) -> Result<PathBuf> {
+    let mut roots = &config.model_roots[..];
+    if config.model_dir_is_default && roots.first().is_some_and(|root| !root.exists()) {
+        roots = &roots[1..];
+    }
+    catalog::find(roots, name)
+}
+
+/// What is wrong with the ONNX files of a model, as far as that can be told without loading them.
+fn unusable(directory: &Path, files: &[String], config: &Config) -> Option<String> {
+    diagnosis::damage(directory, files, || {
+        diagnosis::highest_ir(Runtime::init(&config.onnxruntime_library).ok()?.version())
+    })
 }
 
 /// How images are to be understood.

@@ -4,6 +4,7 @@ use crate::admission::{Admission, Admitted};
 use crate::cache::TextCache;
 use crate::embed::{BATCHES_PREPARED, Embedder};
 use crate::fetching::Fetching;
+use crate::model_dir::{self, Problem};
 use crate::models::Models;
 use crate::prepare::Pool;
 use crate::scheduler::Scheduler;
@@ -43,6 +44,7 @@ impl Service {
     /// # Panics
     /// Where the process may not have so many threads.
     pub fn new(config: Config) -> Self {
+        warn_of_model_dir(&config);
         let stats = Arc::new(Stats::new());
         let pool = Pool::new(config.threads, Arc::clone(&stats)).expect("threads at the start of the process");
         let scheduler = Scheduler::start(Arc::clone(&stats));
@@ -61,6 +63,7 @@ impl Service {
 
     /// Takes new settings; they hold for requests that come after.
     pub fn reconfigure(&self, config: Config) {
+        warn_of_model_dir(&config);
         let mut settings = self.settings();
         let before = Arc::clone(&settings.config);
         if config.threads != before.threads {
@@ -257,6 +260,16 @@ impl Service {
     pub(crate) fn is_idle_for_too_long(&self) -> bool {
         let limit = self.settings().config.idle_timeout_s;
         limit > 0 && self.stats.idle() >= Duration::from_secs(limit.into())
+    }
+}
+
+/// Logs what is wrong with the folder of models. That nobody has installed anything yet is nothing wrong.
+fn warn_of_model_dir(config: &Config) {
+    let Some(folder) = config.model_roots.first() else { return };
+    match model_dir::problem(folder) {
+        Some(Problem::Missing) if config.model_dir_is_default => {}
+        Some(problem) => log_warning!("{problem} (\"{}\")", folder.display()),
+        None => {}
     }
 }
 

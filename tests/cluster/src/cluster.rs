@@ -286,6 +286,11 @@ impl Cluster {
         Process::find(&self.data(), |arguments| arguments.get(1).is_some_and(|argument| argument == "decoder"))
     }
 
+    /// The processes that install, verify or remove a model.
+    pub fn model_commands(&self) -> Vec<Process> {
+        Process::find(&self.data(), |arguments| arguments.get(1).is_some_and(|argument| argument == "models"))
+    }
+
     /// The one server; waits for it.
     pub fn server(&self) -> Process {
         let mut servers = Vec::new();

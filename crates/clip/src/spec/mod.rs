@@ -207,7 +207,10 @@ impl ModelSpec {
     }
 
     /// An ONNX file of this precision, relative to the model's directory.
-    pub(crate) fn onnx_file(&self, modality: Modality, precision: Precision) -> Result<String> {
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPrecision`].
+    pub fn onnx_file(&self, modality: Modality, precision: Precision) -> Result<String> {
         let files = self.layout.files(modality);
         let found = files.iter().find(|(found, _)| *found == precision);
         let available = || files.iter().map(|(precision, _)| precision.to_string()).collect();

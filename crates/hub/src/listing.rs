@@ -1,0 +1,158 @@
+//! What a source has, before any of it is taken.
+
+use crate::error::{Error, Result};
+use crate::name::Name;
+use serde::Deserialize;
+
+/// Most files of a repository, folder or archive. Real ones have some dozens.
+pub(crate) const MAX_FILES: usize = 20_000;
+
+/// The hash by which the content of a file is known beforehand, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileId {
+    /// SHA-256 of the content: what Git LFS knows a file by.
+    Sha256(String),
+    /// SHA-1 of git's blob: of all other files of a repository.
+    GitBlob(String),
+}
+
+impl FileId {
+    /// Tells by its length which hash it is; `None` for what is none.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase();
+        match (text.len(), text.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            (64, true) => Some(Self::Sha256(text)),
+            (40, true) => Some(Self::GitBlob(text)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_hex(&self) -> &str {
+        match self {
+            Self::Sha256(hex) | Self::GitBlob(hex) => hex,
+        }
+    }
+}
+
+/// A file of a source. What the source does not tell is `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Relative to the source.
+    pub path: String,
+    /// In bytes.
+    pub size: Option<u64>,
+    /// What the content has to hash to.
+    pub id: Option<FileId>,
+}
+
+/// The files of a source at one revision.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Listing {
+    pub files: Vec<RemoteFile>,
+    /// The commit that the revision stands for; `None` for what has no history.
+    pub commit: Option<String>,
+    /// The licence that the repository states.
+    pub license: Option<String>,
+    /// The name that the source gives the model.
+    pub name: Option<Name>,
+}
+
+/// The answer of `/api/models/{owner}/{name}/revision/{revision}?blobs=true`.
+#[derive(Deserialize)]
+struct RepositoryInfo {
+    sha: String,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+    #[serde(rename = "cardData")]
+    card: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    #[serde(rename = "blobId")]
+    blob_id: Option<String>,
+    lfs: Option<Lfs>,
+}
+
+#[derive(Deserialize)]
+struct Lfs {
+    #[serde(alias = "oid")]
+    sha256: Option<String>,
+    size: Option<u64>,
+}
+
+impl Listing {
+    /// Reads the hub's description of a repository, or says what is wrong with it.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
+        let info: RepositoryInfo = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if !crate::name::is_commit(&info.sha) {
+            return Err("it does not name a commit".to_owned());
+        }
+        if info.siblings.len() > MAX_FILES {
+            return Err(format!("it has {} files, more than {MAX_FILES}", info.siblings.len()));
+        }
+        let license = info.card.as_ref().and_then(|card| card.get("license")?.as_str()).map(crate::error::show);
+        let files = info.siblings.into_iter().map(Sibling::into_file).collect();
+        Ok(Self { files, commit: Some(info.sha.to_ascii_lowercase()), license, name: None })
+    }
+
+    /// Fails where the source has more files than any model.
+    pub(crate) fn check_count(&self, source_name: &str) -> Result<()> {
+        let found = self.files.len();
+        if found <= MAX_FILES {
+            return Ok(());
+        }
+        let (source_name, found, max) = (source_name.to_owned(), found as u64, MAX_FILES as u64);
+        Err(Error::TooLarge { source_name, unit: "files", found, max })
+    }
+}
+
+impl Sibling {
+    fn into_file(self) -> RemoteFile {
+        let Self { rfilename: path, size, blob_id, lfs } = self;
+        match lfs {
+            // The blob of such a file is its pointer.
+            Some(Lfs { sha256, size: real }) => {
+                let id = sha256.as_deref().and_then(FileId::from_hex);
+                RemoteFile { path, size: real.or(size), id: id.filter(|id| matches!(id, FileId::Sha256(_))) }
+            }
+            None => RemoteFile { path, size, id: blob_id.as_deref().and_then(FileId::from_hex) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268";
+
+    #[test]
+    fn a_listing() {
+        let sha256 = "a".repeat(64);
+        let json = format!(
+            r#"{{"sha": "{COMMIT}", "cardData": {{"license": "mit"}}, "more": [1], "siblings": [
+                {{"rfilename": "config.json", "size": 12, "blobId": "{COMMIT}"}},
+                {{"rfilename": "a.onnx", "size": 134, "blobId": "{COMMIT}", "lfs": {{"sha256": "{sha256}", "size": 99}}}},
+                {{"rfilename": "b"}}]}}"#
+        );
+        let listing = Listing::parse(json.as_bytes()).unwrap();
+        assert_eq!((listing.commit.as_deref(), listing.license.as_deref()), (Some(COMMIT), Some("mit")));
+        let file = |path: &str, size, id| RemoteFile { path: path.to_owned(), size, id };
+        let expected = [
+            file("config.json", Some(12), Some(FileId::GitBlob(COMMIT.to_owned()))),
+            file("a.onnx", Some(99), Some(FileId::Sha256(sha256))),
+            file("b", None, None),
+        ];
+        assert_eq!(listing.files, expected);
+    }
+
+    #[test]
+    fn what_is_no_listing() {
+        for bad in ["", "{}", "[]", "<html>", r#"{"sha": "main"}"#, r#"{"sha": 1, "siblings": []}"#] {
+            assert!(Listing::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! From a hub that behaves.
+
+use crate::*;
+
+#[test]
+fn only_what_is_needed_is_installed_and_the_second_time_nothing() {
+    let (hub, models) = (Hub::start(), Models::new());
+    let commit = hub.publish(NAME, files(7));
+    let (new, manifest) = install(&models.request(&hub)).unwrap();
+    assert!(new);
+    assert_installed(&models, 7);
+    assert_eq!((manifest.commit.as_deref(), manifest.license.as_deref()), (Some(commit.as_str()), Some("mit")));
+    assert_eq!((manifest.source.as_str(), manifest.endpoint), (NAME, Some(hub.endpoint())));
+    assert_eq!(manifest.precision.as_deref(), Some("fp32"));
+
+    hub.forget();
+    assert!(!install(&models.request(&hub)).unwrap().0);
+    assert_eq!(hub.seen().len(), 1, "only the listing");
+    // A commit needs no question at all.
+    let request = Request { revision: Some(commit.clone()), ..models.request(&hub) };
+    hub.forget();
+    assert!(!install(&request).unwrap().0);
+    assert!(hub.seen().is_empty());
+    assert_installed(&models, 7);
+}
+
+#[test]
+fn a_file_that_is_gone_is_fetched_again() {
+    let (hub, models) = (Hub::start(), Models::new());
+    hub.publish(NAME, files(7));
+    install(&models.request(&hub)).unwrap();
+    std::fs::remove_file(models.model().join("onnx/text_model.onnx")).unwrap();
+    hub.forget();
+    assert!(install(&models.request(&hub)).unwrap().0);
+    assert_eq!(hub.seen().iter().filter(|seen| seen.to_cdn).count(), 1);
+    assert_installed(&models, 7);
+}
+
+#[test]
+fn another_precision_name_and_revision() {
+    let (hub, models) = (Hub::start(), Models::new());
+    let old = hub.publish(NAME, files(7));
+    hub.publish(NAME, files(8));
+    let request = Request {
+        revision: Some(old.clone()),
+        precision: Some("fp16".to_owned()),
+        as_name: Some(name("mine/half")),
+        ..models.request(&hub)
+    };
+    let (_, manifest) = install(&request).unwrap();
+    assert_eq!((manifest.name.as_str(), manifest.commit.as_deref()), ("mine/half", Some(old.as_str())));
+    assert_eq!(manifest.precision.as_deref(), Some("fp16"));
+    let folder = models.path().join("mine/half");
+    assert_eq!(std::fs::read(folder.join("onnx/text_model_fp16.onnx")).unwrap(), weights(1));
+    assert!(!folder.join("onnx/text_model.onnx").exists());
+}
+
+#[test]
+fn a_new_revision_stands_beside_the_old_until_it_is_whole() {
+    let (hub, models) = (Hub::start(), Models::new());
+    hub.publish(NAME, files(7));
+    install(&models.request(&hub)).unwrap();
+    let mut newer = files(8);
+    newer[7] = File::large("onnx/vision_model.onnx", weights(7 ^ 0x55));
+    newer[6] = File::large("onnx/vision_model.onnx", weights(7 ^ 0x55));
+    hub.publish(NAME, newer);
+    hub.forget();
+    let Outcome::Staged(staged) = stage(&models.request(&hub), &|_| ()).unwrap() else { panic!("it is new") };
+    assert_eq!(std::fs::read(models.model().join("onnx/text_model.onnx")).unwrap(), weights(7), "still the old one");
+    // What is the same in both is not fetched again.
+    let fetched: Vec<String> = hub.seen().into_iter().filter(|seen| seen.to_cdn).map(|seen| seen.path).collect();
+    assert!(fetched.len() == 1 && fetched[0].contains("text_model.onnx"), "{fetched:?}");
+    staged.finish().unwrap();
+    assert_eq!(std::fs::read(models.model().join("onnx/text_model.onnx")).unwrap(), weights(8));
+    assert_eq!(std::fs::read(models.model().join("onnx/vision_model.onnx")).unwrap(), weights(7 ^ 0x55));
+    let manifest = Manifest::read(&models.model()).unwrap();
+    assert_eq!(manifest.differences(&models.model()).unwrap(), []);
+    assert_eq!(models.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_model_that_is_not_wanted_after_all_leaves_the_old_one() {
+    let (hub, models) = (Hub::start(), Models::new());
+    hub.publish(NAME, files(7));
+    install(&models.request(&hub)).unwrap();
+    hub.publish(NAME, files(8));
+    let Outcome::Staged(staged) = stage(&models.request(&hub), &|_| ()).unwrap() else { panic!("it is new") };
+    staged.discard().unwrap();
+    assert_installed(&models, 7);
+}
+
+#[test]
+fn files_are_fetched_side_by_side() {
+    let (hub, models) = (Hub::start(), Models::new());
+    hub.publish(NAME, files(7));
+    // Both stand still for a while; one after the other they would take the time twice.
+    let pause = Duration::from_millis(1500);
+    for path in ["onnx/text_model.onnx", "onnx/vision_model.onnx"] {
+        hub.fault(path, played_hub::Fault::Stall(100_000, pause));
+    }
+    let asked = std::sync::Mutex::new(Vec::new());
+    install_with(&models.request(&hub), &|event| {
+        if let Event::Retry { path, .. } = event {
+            asked.lock().unwrap().push((path.to_owned(), hub.seen().len()));
+        }
+    })
+    .unwrap();
+    // Both had been asked for before the first of them broke.
+    let first = asked.lock().unwrap().first().unwrap().1;
+    let seen = &hub.seen()[..first];
+    for path in ["onnx/text_model.onnx", "onnx/vision_model.onnx"] {
+        assert!(seen.iter().any(|seen| seen.to_cdn && seen.path.contains(path)), "{path}");
+    }
+    assert_installed(&models, 7);
+}
+
+#[test]
+fn a_token_opens_a_restricted_repository_and_stays_with_the_hub() {
+    let (hub, models) = (Hub::start(), Models::new());
+    hub.publish(NAME, files(7));
+    hub.restrict(NAME, "hf_secret");
+    let request = Request { token: hub::Token::new("hf_secret"), ..models.request(&hub) };
+    install(&request).unwrap();
+    assert_installed(&models, 7);
+    let seen = hub.seen();
+    let with_token = |seen: &played_hub::Seen| seen.head.contains("hf_secret");
+    assert!(seen.iter().filter(|seen| !seen.to_cdn).all(with_token), "the hub is shown it");
+    assert!(seen.iter().any(|seen| seen.to_cdn) && !seen.iter().filter(|seen| seen.to_cdn).any(with_token));
+    let manifest = std::fs::read_to_string(models.model().join(hub::MANIFEST)).unwrap();
+    assert!(!manifest.contains("hf_secret") && !format!("{request:?}").contains("hf_secret"));
+}
+
+#[test]
+fn progress_adds_up() {
+    let (hub, models) = (Hub::start(), Models::new());
+    hub.publish(NAME, files(7));
+    hub.fault("onnx/text_model.onnx", played_hub::Fault::Cut(200_000));
+    hub.fault("onnx/vision_model.onnx", played_hub::Fault::Cut(200_000));
+    hub.fault("onnx/vision_model.onnx", played_hub::Fault::IgnoreRange);
+    let (total, received) = (std::sync::Mutex::new(0), std::sync::Mutex::new(0_i64));
+    install_with(&models.request(&hub), &|event| match event {
+        Event::Selected { selection, .. } => *total.lock().unwrap() = selection.bytes() as i64,
+        Event::Received(bytes) => *received.lock().unwrap() += bytes as i64,
+        Event::Lost(bytes) => *received.lock().unwrap() -= bytes as i64,
+        _ => {}
+    })
+    .unwrap();
+    assert_eq!(*total.lock().unwrap(), *received.lock().unwrap());
+}

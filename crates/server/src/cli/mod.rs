@@ -1,0 +1,126 @@
+//! `clip-search-server models …`: installs, lists, verifies and removes models, without PostgreSQL.
+//!
+//! Facts go to standard output: sentences, or with `--json` one [`protocol::ModelLine`] a line. On a terminal a bar shows
+//! how far it is. Exit status: 0 done, 1 failed, 2 called wrongly, 3 a model that cannot be used or is not what it was.
+
+mod convert;
+mod failure;
+mod install;
+mod list;
+mod remove;
+mod report;
+mod verify;
+
+use crate::proof::Setup;
+use crate::{log_warning, process};
+use clap::{Args, Subcommand};
+use failure::Failure;
+use report::Report;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// Everything is as it was asked for.
+const STATUS_DONE: i32 = 0;
+/// It did not succeed.
+const STATUS_FAILED: i32 = 1;
+/// A model cannot be used, or is not what was installed.
+const STATUS_MODEL: i32 = 3;
+
+/// The commands below `models`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Install a model from a hub, a folder, a Hugging Face cache or a .tar file
+    Install(install::Arguments),
+    /// List what lies in the model directory, and why it cannot be used where it cannot
+    List(list::Arguments),
+    /// Tell whether a model's files and vectors are still what was installed
+    Verify(verify::Arguments),
+    /// Delete an installed model
+    Remove(remove::Arguments),
+}
+
+/// Install, list, verify and remove models.
+#[derive(Debug, Args)]
+pub struct Models {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Folder of installed models, as clip_search.model_dir [default: CLIP_SEARCH_MODEL_DIR of the environment]
+    #[arg(long, global = true, value_name = "DIR")]
+    model_dir: Option<PathBuf>,
+    /// Write one JSON object a line
+    #[arg(long, global = true)]
+    json: bool,
+    /// A child of PostgreSQL: put right what was inherited, and end with standard input
+    #[arg(long, global = true, hide = true)]
+    supervised: bool,
+}
+
+#[derive(Debug, Args)]
+struct Running {
+    /// ONNX Runtime library, as clip_search.onnxruntime_library [default: libonnxruntime.so beside this program]
+    #[arg(long, value_name = "FILE")]
+    onnxruntime_library: Option<PathBuf>,
+    /// Where the model is run to prove it: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Threads of a run; 0 means one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+impl Running {
+    fn setup(&self, precision: Option<String>) -> Setup {
+        let beside = || std::env::current_exe().ok().map(|program| program.with_file_name("libonnxruntime.so"));
+        let library = self.onnxruntime_library.clone().or_else(beside).unwrap_or_else(|| "libonnxruntime.so".into());
+        Setup { library, device: self.device.clone(), threads: self.threads, precision }
+    }
+}
+
+impl Common {
+    fn model_dir(&self) -> Result<PathBuf, Failure> {
+        let from_environment = || std::env::var_os("CLIP_SEARCH_MODEL_DIR").map(PathBuf::from);
+        let folder = self.model_dir.clone().or_else(from_environment).ok_or_else(|| {
+            Failure::usage("there is no --model-dir", "Pass the folder that clip_search.model_dir names.")
+        })?;
+        // A shell that did not expand it would have us make a folder of this name.
+        if folder.starts_with("~") {
+            return Err(Failure::usage("~ in --model-dir has no meaning here", "Pass an absolute path."));
+        }
+        Ok(folder)
+    }
+}
+
+/// Runs a command to its end; returns the exit status.
+pub fn run(models: &Models) -> i32 {
+    if models.common.supervised {
+        process::settle();
+        leave_with_standard_input();
+    }
+    let report = Report::new(models.common.json);
+    let done = match &models.command {
+        Command::Install(arguments) => install::run(arguments, &models.common, &report),
+        Command::List(arguments) => list::run(arguments, &models.common, &report),
+        Command::Verify(arguments) => verify::run(arguments, &models.common, &report),
+        Command::Remove(arguments) => remove::run(arguments, &models.common, &report),
+    };
+    done.unwrap_or_else(|failure| {
+        report.failure(&failure);
+        failure.status
+    })
+}
+
+/// The backend holds the other end: should it be killed, nobody waits for this process any more.
+fn leave_with_standard_input() {
+    std::thread::spawn(|| {
+        let mut buffer = [0; 64];
+        while std::io::stdin().read(&mut buffer).is_ok_and(|read| read > 0) {}
+        log_warning!("the session that asked for this is gone");
+        process::leave(STATUS_FAILED);
+    });
+}
