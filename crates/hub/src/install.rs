@@ -220,7 +220,7 @@ fn stage_in(
     }
     // A commit always has the same files: nobody has to be asked.
     if let (Origin::Hub(..), Some(manifest)) = (origin, &before)
-        && request.revision.as_deref().is_some_and(|revision| is_commit(revision))
+        && request.revision.as_deref().is_some_and(is_commit)
         && manifest.commit == request.revision.as_deref().map(str::to_ascii_lowercase)
         && is_same(manifest, request, origin, &target)
     {
@@ -312,7 +312,7 @@ fn is_same(manifest: &Manifest, request: &Request, origin: &Origin, target: &Pat
 
 /// A source that was opened.
 enum Origin {
-    Hub(Name, Client, tokio::runtime::Runtime),
+    Hub(Name, Box<Client>, tokio::runtime::Runtime),
     Folder(Box<Folder>),
     Archive(Box<Archive>),
 }
@@ -324,7 +324,7 @@ impl Origin {
                 let client = Client::new(&request.endpoint, request.token.clone())?;
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
                 let runtime = runtime.map_err(|error| Error::io("start threads for", &request.model_dir, &error))?;
-                Self::Hub(name.clone(), client, runtime)
+                Self::Hub(name.clone(), Box::new(client), runtime)
             }
             Source::Folder(path) => Self::Folder(Box::new(Folder::list(path, request.revision.as_deref())?)),
             Source::Archive(path) if request.revision.is_some() => {
@@ -382,11 +382,10 @@ impl Work<'_> {
         }
         self.check_space(&staging, &missing)?;
         let new = match origin {
-            Origin::Hub(_, client, runtime) => {
-                let Source::Hub(repository) = &request.source else { unreachable!("it is a hub") };
+            Origin::Hub(name, client, runtime) => {
                 let download = Download {
                     client,
-                    name: repository,
+                    name,
                     commit: commit.unwrap_or(DEFAULT_REVISION),
                     connections: request.connections,
                     retries: request.retries,

@@ -81,10 +81,13 @@ impl File {
     }
 }
 
+/// The files of a commit, and how the listing describes each.
+type Commit = (Vec<File>, Vec<Value>);
+
 /// All commits of a repository.
 #[derive(Default)]
 pub(crate) struct Repository {
-    commits: HashMap<String, (Vec<File>, Vec<Value>)>,
+    commits: HashMap<String, Commit>,
     main: String,
     pub token: Option<String>,
 }
@@ -98,7 +101,7 @@ impl Repository {
         id
     }
 
-    fn resolve(&self, revision: &str) -> Option<(&String, &(Vec<File>, Vec<Value>))> {
+    fn resolve(&self, revision: &str) -> Option<(&String, &Commit)> {
         let commit = if revision == "main" { &self.main } else { revision };
         self.commits.get_key_value(commit)
     }

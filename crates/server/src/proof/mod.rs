@@ -107,7 +107,7 @@ pub fn prove(folder: &Path, name: &str, setup: &Setup) -> Result<Proof, Error> {
     let (images, alone_image, image_provider) = embed_images(&spec, &options(precisions.image), &runtime)?;
     let batch = Worst { text: least(&texts, &alone_text), image: least(&images, &alone_image) };
     let spread = Worst { text: spread(&texts), image: spread(&images) };
-    check(&name.to_string(), batch, spread)?;
+    check(name.as_str(), batch, spread)?;
     Ok(Proof {
         probe: probe::VERSION,
         digest: digest(&texts, &images),
