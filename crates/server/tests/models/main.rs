@@ -71,11 +71,10 @@ impl Place {
     }
 
     fn verify(&self) -> (Option<i32>, VerifiedModel) {
-        match self.json(&["verify", NAME]) {
-            (status, mut lines) => match lines.pop() {
-                Some(ModelLine::Verified(model)) => (status, model),
-                other => panic!("{other:?}"),
-            },
+        let (status, mut lines) = self.json(&["verify", NAME]);
+        match lines.pop() {
+            Some(ModelLine::Verified(model)) => (status, model),
+            other => panic!("{other:?}"),
         }
     }
 }
