@@ -53,9 +53,9 @@ fn what_is_refused() {
     {
         assert_eq!(refusal(ordinary.query(&format!("SELECT {call}"), &[])).code().code(), "42501", "{call}");
     }
+    // Before the library is loaded, PostgreSQL knows of no setting that is hidden.
+    ordinary.query("SELECT clip_embed_text('x')", &[]).unwrap();
     for setting in ["hub_endpoint", "hub_token_file"] {
-        // Loaded by the call below in the other session only.
-        let _ = ordinary.batch_execute("LOAD 'clip_search'");
         assert!(ordinary.query(&format!("SHOW clip_search.{setting}"), &[]).is_err(), "{setting}");
     }
     for (arguments, code, words) in [
@@ -276,7 +276,7 @@ fn model_dirs_that_are_wrong() {
     embed_text_with(&mut client, "x", "clip-search/emoji").unwrap();
     let golden = models.join("golden");
     for (value, words) in [
-        ("models", "clip_search.model_dir is not an absolute path"),
+        ("some/folder", "clip_search.model_dir is not an absolute path"),
         ("~/models", "clip_search.model_dir begins with ~"),
         ("/no/such/folder", "the folder that clip_search.model_dir names does not exist"),
         (golden.to_str().unwrap(), "clip_search.model_dir names an owner's folder"),
@@ -328,9 +328,10 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
     put("bad/cut", TEXT, &graph[..graph.len() / 2]);
     put("bad/weights", "config.json", b"{}");
     put("bad/weights", "model.safetensors", b"x");
-    put("bad/immich", "config.json", b"{}");
-    put("bad/immich", "textual/model.onnx", &graph);
-    put("bad/immich", "visual/model.onnx", &image);
+    put("bad/one", "config.json", &fs::read(golden().join("config.json")).unwrap());
+    put("bad/one", TEXT, &graph);
+    put("bad/sentences", "modules.json", b"[]");
+    put("bad/sentences", "0_CLIPModel/model.onnx", &graph);
     let mut client = cluster.connect();
     let rows =
         client.query("SELECT name, error FROM clip_models() WHERE name LIKE 'bad/%' ORDER BY name", &[]).unwrap();
@@ -338,9 +339,10 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
     let expected = [
         ("bad/cut", "onnx/text_model.onnx is not a whole ONNX file"),
         ("bad/data", "onnx/text_model.onnx has its weights in weights.bin, which is missing"),
-        ("bad/immich", "textual and visual (the layout of immich)"),
         ("bad/newer", "onnx/text_model.onnx is in version 99 of the ONNX format, this ONNX Runtime reads up to "),
+        ("bad/one", "one of text_model.onnx and vision_model.onnx is missing, in any precision"),
         ("bad/pointer", "onnx/text_model.onnx is a Git LFS pointer, not the file itself"),
+        ("bad/sentences", "the layout of sentence-transformers"),
         ("bad/weights", "PyTorch weights only (model.safetensors)"),
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:?}");
