@@ -74,6 +74,17 @@ pub fn select<T>(
     connection.run(allowed, query, arguments).iter().map(each).collect()
 }
 
+/// As [`select`], of the catalogs alone, with a plan that is kept.
+///
+/// # Errors
+/// As those of [`select`].
+pub fn select_catalog<T>(query: &str, arguments: &[Argument], each: impl FnMut(&Row) -> Result<T>) -> Result<Vec<T>> {
+    let connection = Connection::open();
+    let prepare = |query: &str, types: &[pg_sys::Oid]| Plan::prepare(&connection, &Allowed::default(), query, types);
+    let run = |plan: &Plan| plan.run_with(&connection, arguments, true).1;
+    run_kept(query.to_owned(), arguments, None, prepare, run).iter().map(each).collect()
+}
+
 /// Runs a query and adds those rows that `wanted` accepts to the result of the call at hand. Where the query gives fewer
 /// than `enough` rows, adds none of them and returns false.
 ///
@@ -222,14 +233,18 @@ impl Plan {
     }
 
     /// Runs it; how many rows it was about, and those it gives. The arguments have to be of the types it was planned for.
-    pub fn run(&self, _connection: &Connection, arguments: &[Argument]) -> (u64, Vec<Row>) {
+    pub fn run(&self, connection: &Connection, arguments: &[Argument]) -> (u64, Vec<Row>) {
+        self.run_with(connection, arguments, false)
+    }
+
+    fn run_with(&self, _connection: &Connection, arguments: &[Argument], reads_only: bool) -> (u64, Vec<Row>) {
         let (mut values, nulls) = split(arguments);
         // Its names are looked up again where something has changed.
         let _check = Check::begin(self.text.clone(), &self.allowed);
         // SAFETY: a plan that is kept, with as many arguments as it has parameters.
         unsafe {
             assert_eq!(pg_sys::SPI_getargcount(self.plan), arguments.len() as i32, "one argument for each parameter");
-            let status = pg_sys::SPI_execute_plan(self.plan, values.as_mut_ptr(), nulls.as_ptr().cast(), false, 0);
+            let status = pg_sys::SPI_execute_plan(self.plan, values.as_mut_ptr(), nulls.as_ptr().cast(), reads_only, 0);
             (pg_sys::SPI_processed, result(status))
         }
     }

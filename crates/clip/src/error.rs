@@ -80,6 +80,8 @@ pub enum Error {
         bytes: usize,
         /// The first few bytes in hexadecimal.
         starts: String,
+        /// What they are, where they are text.
+        text: Option<lookalike::TextKind>,
     },
     /// The image's format, or a feature of it, is known but cannot be decoded.
     #[error("{format} image is of a kind that is not supported: {reason}")]

@@ -22,14 +22,14 @@ mod statistics;
 pub use config::{Config, FetchConfig, OnLongText, SocketPaths, SupervisorState, Transparency};
 pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
 pub use message::{
-    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items,
+    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items, Logits,
     ModelInfo, Request, Response, Scope, ServerStatus, Thumbnail, ThumbnailRequest,
 };
 pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
 pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// The release both sides were built from, as `X.Y.Z`.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -2,6 +2,7 @@
 
 use crate::model_dir;
 use clip::Error;
+use lookalike::TextKind;
 use protocol::{ErrorClass, Failure};
 
 /// Describes an error for the client.
@@ -40,9 +41,7 @@ pub(crate) fn of(error: &Error) -> Failure {
             Some("Pass its beginning, such as left(the_text, 1000): a model reads some dozen words."),
         ),
         Error::Tokenize { .. } => (Class::Internal, None),
-        Error::NotAnImage { .. } => {
-            (Class::BadImage, Some("Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …"))
-        }
+        Error::NotAnImage { text, .. } => (Class::BadImage, Some(image_hint(*text))),
         Error::UnsupportedImage { .. } => (Class::UnsupportedImage, Some("Convert the image to JPEG or PNG.")),
         Error::CorruptImage { .. } => (Class::BadImage, Some("The file is damaged or was cut short; upload it again.")),
         Error::ImageTooLarge { .. } => {
@@ -141,6 +140,25 @@ pub(crate) fn of_fetch(error: &fetch::Error, asked: &str) -> Failure {
         _ => (Class::UrlFailed, None),
     };
     Failure { class, message: error.to_user(asked), detail: None, hint: hint.map(str::to_owned) }
+}
+
+/// What whoever passed text in the place of an image has to do.
+fn image_hint(text: Option<TextKind>) -> &'static str {
+    match text {
+        Some(TextKind::Url) => "They are a URL: clip_fetch_image fetches the image.",
+        Some(TextKind::DataUrl) => {
+            "They are a data URL: pass decode(split_part(the_url, ',', 2), 'base64'), or clip_fetch_image(the_url)."
+        }
+        Some(TextKind::Path) => {
+            "They are a path: pass the content of the file. A superuser reads a file of the server with pg_read_binary_file."
+        }
+        Some(TextKind::Hex) => {
+            "They are hexadecimal digits: pass decode(the_digits, 'hex'), without a prefix such as \\x."
+        }
+        Some(TextKind::Base64) => "They are base64: pass decode(the_text, 'base64').",
+        Some(TextKind::Other) => "They are text: pass the bytes of an image file, or call clip_embed_text.",
+        None => "Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …",
+    }
 }
 
 /// What a URL answered is not an image in a format that anybody here knows.

@@ -183,6 +183,39 @@ fn a_new_revision_under_a_running_server() {
     assert!(cluster.data().join(DEFAULT_MODEL_DIR).join(NAME).join("README.md").exists());
 }
 
+/// Weights of PyTorch, converted by the installation: the scale and the bias of SigLIP's sigmoid are in the weights only.
+#[test]
+fn labels_of_a_model_that_was_trained_with_a_sigmoid() {
+    const SIGLIP: &str = "hub/siglip";
+    // As torch has them in the weights: the logarithm of the scale, and the bias.
+    let (scale, bias) = (3.218_875_9f64.exp(), -13.0);
+    let (hub, cluster) = start();
+    let folder = tempfile::tempdir().unwrap();
+    let below = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    let weights = below("crates/weights/tests/golden/models/siglip");
+    let tokenizer = below("tests/golden/layouts/models/siglip/base");
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(weights.join(file), folder.path().join(file)).unwrap();
+    }
+    for file in ["preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(tokenizer.join(file), folder.path().join(file)).unwrap();
+    }
+    hub.publish_folder(SIGLIP, folder.path());
+    let mut client = cluster.connect();
+    assert_eq!(install(&mut client, SIGLIP).unwrap(), SIGLIP);
+    let query = "SELECT label, probability, similarity FROM clip_classify(\
+        clip_embed_text('a red dog', $1), ARRAY['dog', 'a red dog', 'house'], template => '{}', model => $1)";
+    let rows = client.query(query, &[&SIGLIP]).unwrap();
+    assert_eq!(rows[0].get::<_, &str>(0), "a red dog");
+    for row in &rows {
+        let (probability, similarity): (f32, f32) = (row.get(1), row.get(2));
+        let sigmoid = 1.0 / (1.0 + (-(scale * f64::from(similarity) + bias)).exp());
+        assert!((f64::from(probability) - sigmoid).abs() < 1e-5, "{row:?}: {sigmoid}");
+    }
+    let all: f32 = rows.iter().map(|row| row.get::<_, f32>(1)).sum();
+    assert!(all > 1.01, "each label has a probability of its own, not a share: {all}");
+}
+
 #[test]
 fn cancelled_timed_out_and_terminated() {
     let (hub, cluster) = start();
