@@ -747,7 +747,7 @@ COMMENT ON FUNCTION @extschema@.clip_models() IS
 CREATE FUNCTION @extschema@.clip_install_model(
         source text,                    -- owner/name at the hub, or the path of a folder, Hugging Face cache or .tar file
         revision text DEFAULT NULL,     -- branch, tag or commit; main
-        "precision" text DEFAULT NULL,  -- fp32, fp16, ...; the most exact that there is
+        in_precision text DEFAULT NULL, -- fp32, fp16, ...; the most exact that there is
         as_name text DEFAULT NULL)      -- owner/name; that of the repository
     RETURNS text                        -- the name of the model
     AS 'MODULE_PATHNAME', 'clip_install_model'

@@ -67,11 +67,11 @@ fn what_is_refused() {
         ("'/no/such/folder'", "22023", "No such file"),
         ("'--help'", "22023", "is not a source of a model"),
         ("'hub/small', revision => '../..'", "22023", "is not a revision"),
-        ("'hub/small', precision => 'FP 16'", "22023", "is not a precision"),
+        ("'hub/small', in_precision => 'FP 16'", "22023", "is not a precision"),
         ("'hub/small', as_name => '../../x'", "22023", "is not a model name"),
         ("'hub/smal'", "42704", "there is no model repository \"hub/smal\""),
         ("'hub/small', revision => 'v9'", "42704", "has no revision \"v9\""),
-        ("'hub/small', precision => 'q4'", "42704", "has no q4 files, only fp32, fp16"),
+        ("'hub/small', in_precision => 'q4'", "42704", "has no q4 files, only fp32, fp16"),
     ] {
         let error = refusal(install_sql(&mut client, arguments));
         assert_eq!(error.code().code(), code, "{arguments}: {error:?}");
@@ -183,23 +183,18 @@ fn a_new_revision_under_a_running_server() {
     assert!(cluster.data().join(DEFAULT_MODEL_DIR).join(NAME).join("README.md").exists());
 }
 
-/// Weights of PyTorch, converted by the installation: the scale and the bias of SigLIP's sigmoid are in the weights only.
+/// As the installation writes them into config.json where only the weights say them.
 #[test]
 fn labels_of_a_model_that_was_trained_with_a_sigmoid() {
     const SIGLIP: &str = "hub/siglip";
-    // As torch has them in the weights: the logarithm of the scale, and the bias.
-    let (scale, bias) = (3.218_875_9f64.exp(), -13.0);
+    let (scale, bias) = (25.0f64, -13.0);
     let (hub, cluster) = start();
     let folder = tempfile::tempdir().unwrap();
-    let below = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-    let weights = below("crates/weights/tests/golden/models/siglip");
-    let tokenizer = below("tests/golden/layouts/models/siglip/base");
-    for file in ["config.json", "model.safetensors"] {
-        fs::copy(weights.join(file), folder.path().join(file)).unwrap();
-    }
-    for file in ["preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"] {
-        fs::copy(tokenizer.join(file), folder.path().join(file)).unwrap();
-    }
+    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/layouts/models/siglip/base");
+    assert!(std::process::Command::new("cp").arg("-rT").args([&published, folder.path()]).status().unwrap().success());
+    let config = fs::read_to_string(published.join("config.json")).unwrap();
+    let config = config.replacen('{', &format!("{{\"logit_scale\": {scale}, \"logit_bias\": {bias},"), 1);
+    fs::write(folder.path().join("config.json"), config).unwrap();
     hub.publish_folder(SIGLIP, folder.path());
     let mut client = cluster.connect();
     assert_eq!(install(&mut client, SIGLIP).unwrap(), SIGLIP);
@@ -341,7 +336,7 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
         fs::write(path, content).unwrap();
     };
     for entry in ["config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"] {
-        for name in ["bad/pointer", "bad/data", "bad/newer", "bad/cut"] {
+        for name in ["bad/pointer", "bad/data", "bad/newer", "bad/cut", "bad/one"] {
             put(name, entry, &fs::read(golden().join(entry)).unwrap());
         }
     }
@@ -361,7 +356,6 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
     put("bad/cut", TEXT, &graph[..graph.len() / 2]);
     put("bad/weights", "config.json", b"{}");
     put("bad/weights", "model.safetensors", b"x");
-    put("bad/one", "config.json", &fs::read(golden().join("config.json")).unwrap());
     put("bad/one", TEXT, &graph);
     put("bad/sentences", "modules.json", b"[]");
     put("bad/sentences", "0_CLIPModel/model.onnx", &graph);
