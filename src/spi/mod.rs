@@ -80,7 +80,10 @@ pub fn select<T>(
 /// As those of [`select`].
 pub fn select_catalog<T>(query: &str, arguments: &[Argument], each: impl FnMut(&Row) -> Result<T>) -> Result<Vec<T>> {
     let connection = Connection::open();
-    let prepare = |query: &str, types: &[pg_sys::Oid]| Plan::prepare(&connection, &Allowed::default(), query, types);
+    // What is asked for is found by an index, whichever it is: it is not planned for each value.
+    let prepare = |query: &str, types: &[pg_sys::Oid]| {
+        Plan::prepare_with(&connection, &Allowed::default(), query, types, pg_sys::CURSOR_OPT_GENERIC_PLAN)
+    };
     let run = |plan: &Plan| plan.run_with(&connection, arguments, true).1;
     run_kept(query.to_owned(), arguments, None, prepare, run).iter().map(each).collect()
 }
@@ -218,13 +221,24 @@ pub struct Plan {
 
 impl Plan {
     /// Plans it, for parameters of these types.
-    pub fn prepare(_connection: &Connection, allowed: &Allowed, query: &str, types: &[pg_sys::Oid]) -> Self {
+    pub fn prepare(connection: &Connection, allowed: &Allowed, query: &str, types: &[pg_sys::Oid]) -> Self {
+        Self::prepare_with(connection, allowed, query, types, 0)
+    }
+
+    fn prepare_with(
+        _connection: &Connection,
+        allowed: &Allowed,
+        query: &str,
+        types: &[pg_sys::Oid],
+        options: u32,
+    ) -> Self {
         let text = text::to_c(query);
         let mut types = types.to_vec();
         let check = Check::begin(text.clone(), allowed);
         // SAFETY: connected; as many types as is said. The plan is kept beyond the connection, and freed by drop.
         unsafe {
-            let plan = pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr());
+            let plan =
+                pg_sys::SPI_prepare_cursor(text.as_ptr(), types.len() as i32, types.as_mut_ptr(), options as i32);
             assert!(!plan.is_null(), "a statement that SPI takes");
             check.assert_checked();
             assert_eq!(pg_sys::SPI_keepplan(plan), 0, "a plan that is not kept yet");
