@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import shutil
+import struct
 import warnings
 from pathlib import Path
 
@@ -70,10 +71,15 @@ def entry(reference: Reference, format: str, variant: str, file: str, data: byte
     start = dict(format=format, variant=variant, file=file)
     try:
         image = Image.open(io.BytesIO(data))
-        orientation = image.getexif().get(0x112, 1)
-        made = reference.of(image.convert("RGB"))
-        if orientation > 1:
-            made["turned"] = reference.of(ImageOps.exif_transpose(image).convert("RGB"))
+        plain = image.convert("RGB")
+        made = reference.of(plain)
+        try:
+            turned = ImageOps.exif_transpose(image).convert("RGB")
+        except (ValueError, SyntaxError, struct.error):
+            # Of EXIF that is none.
+            turned = plain
+        if turned.size != plain.size or turned.tobytes() != plain.tobytes():
+            made["turned"] = reference.of(turned)
     except (OSError, ValueError, SyntaxError) as error:
         # Such an error names the object that holds the bytes, with its address.
         said = "it cannot identify the file" if isinstance(error, PIL.UnidentifiedImageError) else str(error)

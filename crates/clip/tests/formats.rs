@@ -56,12 +56,14 @@ fn eight_orientations_are_one_image() {
 #[test]
 fn truncated_variants_are_errors() {
     let limits = Limits::default();
+    // What says how an image is turned may be behind it.
+    let reading = Reading { apply_orientation: false, ..Reading::default() };
     let corpus = Corpus::read().unwrap();
     for image in corpus.images.iter().filter(|image| image.file != "jpeg/large.jpg") {
         let bytes = image.bytes().unwrap();
-        let Ok(whole) = clip::decode(&bytes, &limits, Reading::default()) else { continue };
+        let Ok(whole) = clip::decode(&bytes, &limits, reading) else { continue };
         for length in (1..24).map(|part| bytes.len() * part / 24).chain([bytes.len() - 1]) {
-            match clip::decode(&bytes[..length], &limits, Reading::default()) {
+            match clip::decode(&bytes[..length], &limits, reading) {
                 Err(error) => assert!(error.is_about_image(), "{}: {error}", image.file),
                 // Only something behind the pixels was cut off.
                 Ok(part) => assert!(part == whole, "{} from {length} of {} bytes", image.file, bytes.len()),

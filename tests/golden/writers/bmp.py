@@ -70,6 +70,19 @@ def deltas(indices: np.ndarray) -> bytes:
     return bytes(out) + b"\0\1"
 
 
+def jumps(indices: np.ndarray, four: bool) -> bytes:
+    """RLE with everything that it knows: rows that end early, skipped pixels and rows, and an end before the last row."""
+    out, h = bytearray(), len(indices)
+    for number, row in enumerate(indices[::-1].tolist()):
+        stretch = row[: 6 + number % 5 * 2]
+        out += bytes([0, len(stretch)]) + pack(np.array([stretch]), 4 if four else 8).tobytes()
+        out += b"\0" * (len(out) % 2)
+        if number == h - 5:
+            break
+        out += [b"\0\0", b"\0\2\3\0" + bytes([5, row[20] * (17 if four else 1)]) + b"\0\0", b"\0\2\4\1" + bytes([3, 17]) + b"\0\0"][number % 3]
+    return bytes(out) + b"\0\1"
+
+
 def variants():
     w, h = WIDTH, HEIGHT
     for depth in [1, 4, 8]:
@@ -104,3 +117,45 @@ def variants():
     yield "24 bits, OS/2 header", "os2_24.bmp", bmp(core(24), b"", padded(bgr()[::-1]))
     indices, palette = indexed(256)
     yield "8 bits, OS/2 header", "os2_8.bmp", bmp(core(8), colours(palette, 3), padded(indices[::-1]))
+    for depth in [4, 8]:
+        indices, palette = indexed(16 if depth == 4 else 64)
+        data = jumps(indices, depth == 4)
+        head = info(w, h, depth, RLE4 if depth == 4 else RLE8, len(data), len(palette))
+        whole = bmp(head, colours(palette), data)
+        yield f"RLE{depth} with jumps", f"rle{depth}_jumps.bmp", whole
+        yield f"RLE{depth} without an end", f"rle{depth}_no_end.bmp", whole[:-2]
+        yield f"RLE{depth}, truncated", f"rle{depth}_cut.bmp", whole[: -len(data) // 3]
+        over = rle(np.concatenate([indices, indices[:, :3]], 1), depth == 4)
+        yield f"RLE{depth}, rows too long", f"rle{depth}_long.bmp", bmp(head, colours(palette), over)
+    os2 = lambda bits, colours=0: struct.pack("<IiiHHIIiiII", 64, w, h, 1, bits, 0, 0, 2835, 2835, colours, 0).ljust(64, b"\0")
+    yield "24 bits, OS/2 header of 64 bytes", "os2_64.bmp", bmp(os2(24), b"", padded(bgr()[::-1]))
+    indices, palette = indexed(200)
+    yield "8 bits, OS/2 header of 64 bytes", "os2_64_8.bmp", bmp(os2(8, 200), colours(palette), padded(indices[::-1]))
+    short = struct.pack("<IiiHH", 16, w, h, 1, 24)
+    yield "24 bits, OS/2 header of 16 bytes", "os2_16.bmp", bmp(short, b"", padded(bgr()[::-1]))
+    for size in [52, 56]:
+        head = info(w, h, 32, BITFIELDS, header=size, masks=(*MASKS["888"], 0xFF000000))[:size]
+        yield f"32 bits, header of {size} bytes", f"header{size}.bmp", bmp(head, b"", bgra())
+    whole = bmp(info(w, h, 24), b"", padded(bgr()[::-1]))
+    with_ = lambda at, value: whole[:at] + value + whole[at + len(value) :]
+    yield "no planes", "planes0.bmp", with_(26, b"\0\0")
+    yield "three planes", "planes3.bmp", with_(26, b"\3\0")
+    yield "last padding cut", "padding_cut.bmp", whole[:-1]
+    yield "last pixel cut", "pixel_cut.bmp", whole[:-2]
+    yield "last row cut", "row_cut.bmp", whole[:-100]
+    yield "no offset", "offset0.bmp", with_(10, bytes(4))
+    yield "offset into the header", "offset20.bmp", with_(10, struct.pack("<I", 20))
+    yield "a gap before the pixels", "gap.bmp", with_(10, struct.pack("<I", 64))[:54] + b"gap" * 3 + b"g" + whole[54:]
+    indices, palette = indexed(200)
+    eight = bmp(info(w, h, 8, colours=200), colours(palette), padded(indices[::-1]))
+    yield "8 bits, no offset", "offset0_8.bmp", eight[:10] + bytes(4) + eight[14:]
+    yield "8 bits, fewer colours than are used", "palette_short.bmp", bmp(info(w, h, 8, colours=100), colours(palette[:100]), padded(indices[::-1]))
+    yield "8 bits, more colours than 256", "palette_long.bmp", bmp(info(w, h, 8, colours=300), colours(np.concatenate([palette, palette])[:300]), padded(indices[::-1]))
+    two, pair = indexed(4)
+    yield "2 bits", "palette2.bmp", bmp(info(w, h, 2, colours=4), colours(pair), padded(pack(two[::-1], 2)))
+    masks = lambda *values: struct.pack("<3I", *values)
+    yield "32 bits (fields of other orders)", "fields32_bgr.bmp", bmp(info(w, h, 32, BITFIELDS), masks(0xFF, 0xFF00, 0xFF0000), bgra())
+    yield "32 bits (fields, shifted)", "fields32_shifted.bmp", bmp(info(w, h, 32, BITFIELDS), masks(0xFF000000, 0xFF0000, 0xFF00), bgra())
+    yield "16 bits (fields 444)", "fields444.bmp", bmp(info(w, h, 16, BITFIELDS), masks(0xF00, 0xF0, 0xF), padded(packed(scene(), "555")[::-1].view(np.uint8)))
+    yield "size of the file is not so", "size.bmp", with_(2, struct.pack("<I", 7))
+    yield "bytes behind the pixels", "trailer.bmp", whole + b"more" * 9

@@ -5,8 +5,8 @@ import struct
 import numpy as np
 
 from .bmp import colours, info, padded
-from .png import RGB, RGBA, png, with_alpha
-from .scene import alpha, bilevel, indexed, pack, pil, scene
+from .png import GRAY, GRAY_ALPHA, PALETTE, RGB, RGBA, chunk, palette_chunk, png, with_alpha
+from .scene import alpha, bilevel, deep, gray, indexed, pack, pil, scene
 
 
 def bitmap(rows: np.ndarray, bits: int, width: int, height: int, palette=None, mask=None) -> bytes:
@@ -58,3 +58,18 @@ def variants():
     small = of_depth(16, 32)
     large = np.repeat(np.repeat(with_alpha_of(32), 8, 0), 8, 1)
     yield "bitmap and PNG of 256 x 256", "png256.ico", ico(small, (256, 256, 32, pil(large, "PNG")))
+    five = lambda pixels: np.repeat(np.repeat(pixels, 5, 0), 5, 1)
+    indices, palette = indexed(100, 48, 48)
+    yield "PNG, palette", "png_palette.ico", ico((48, 48, 8, png(indices, 8, PALETTE, palette_chunk(palette))))
+    transparent = chunk(b"tRNS", bytes(range(0, 100)))
+    yield "PNG, palette, tRNS", "png_palette_trns.ico", ico((48, 48, 8, png(indices, 8, PALETTE, palette_chunk(palette), transparent)))
+    yield "PNG, gray", "png_gray.ico", ico((48, 48, 8, png(gray(48, 48), 8, GRAY)))
+    yield "PNG, gray and alpha", "png_gray_alpha.ico", ico((48, 48, 8, png(with_alpha_of(48)[..., 2:], 8, GRAY_ALPHA)))
+    yield "PNG, gray, 16 bits", "png_gray16.ico", ico((48, 48, 8, png(deep(48, 48, 1) // 150, 16, GRAY)))
+    yield "PNG, RGB, 16 bits", "png_rgb16.ico", ico((48, 48, 8, png(deep(48, 48), 16, RGB)))
+    yield "PNG, bilevel", "png_bilevel.ico", ico((48, 48, 1, png(bilevel(48, 48), 1, GRAY)))
+    yield "PNG, larger than its entry says", "png_larger.ico", ico((24, 24, 32, png(with_alpha_of(48), 8, RGBA)))
+    yield "PNG, smaller than its entry says", "png_smaller.ico", ico((96, 96, 32, png(with_alpha_of(48), 8, RGBA)))
+    yield "PNG of 300 x 300 as 0 x 0", "png300.ico", ico((0, 0, 32, pil(five(with_alpha_of(60)), "PNG")))
+    yield "PNG, not square", "png_wide.ico", ico((48, 24, 24, png(scene(48, 24), 8, RGB)))
+    yield "PNG without IEND", "png_no_end.ico", ico((48, 48, 24, png(scene(48, 48), 8, RGB)[:-12]))

@@ -28,6 +28,57 @@ def exif(orientation: int, order: str) -> bytes:
     return b"Exif\0\0" + mark + struct.pack(order + "HIH", 42, 8, 1) + value + struct.pack(order + "I", 0)
 
 
+def tiff_entry(order: str, tag: int, kind: int, count: int, value: bytes) -> bytes:
+    return struct.pack(order + "HHI", tag, kind, count) + value.ljust(4, b"\0")
+
+
+def directory(*entries: bytes, order: str = "<", at: int = 8, mark: bytes | None = None, behind: bytes = b"") -> bytes:
+    """EXIF with a directory at a place, and what lies behind it."""
+    mark = mark or {"<": b"II*\0", ">": b"MM\0*"}[order]
+    head = (mark + struct.pack(order + "I", at)).ljust(at, b"\x55")
+    return head + struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4) + behind
+
+
+def orientations() -> dict[str, bytes]:
+    """EXIF that states orientation 6 in an unusual way, or seems to."""
+    entry = lambda kind, count, value, order="<": tiff_entry(order, 0x112, kind, count, value)
+    short, other = entry(3, 1, b"\6\0"), entry(3, 1, b"\3\0")
+    make = tiff_entry("<", 0x10F, 2, 200, struct.pack("<I", 5000))
+    found = {}
+    for name, kind, value in [("byte", 1, b"\6"), ("text", 2, b"6\0"), ("long", 4, b"\6\0\0\0"), ("signed byte", 6, b"\6"),
+                              ("undefined", 7, b"\6"), ("signed short", 8, b"\6\0"), ("signed long", 9, b"\6\0\0\0"),
+                              ("directory", 13, b"\6\0\0\0"), ("unknown type", 99, b"\6\0\0\0")]:  # fmt: skip
+        found[f"as {name}"] = directory(entry(kind, 1, value))
+    found["as long, big-endian"] = directory(entry(4, 1, b"\0\0\0\6", ">"), order=">")
+    found["two values"] = directory(entry(3, 2, b"\6\0\3\0"))
+    found["four values elsewhere"] = directory(entry(3, 4, struct.pack("<I", 26)), behind=struct.pack("<4H", 6, 1, 1, 1))
+    found["no value"] = directory(entry(3, 0, b"\6\0"))
+    found["nine"] = directory(entry(3, 1, b"\x09\0"))
+    found["minus two"] = directory(entry(8, 1, b"\xfe\xff"))
+    found["twice"] = directory(short, other)
+    found["twice, of an unknown type first"] = directory(entry(77, 1, b"\3\0"), short)
+    found["behind text that is not there"] = directory(make, short)
+    found["behind text that ends too late"] = directory(tiff_entry("<", 0x10F, 2, 40, struct.pack("<I", 30)), short)
+    found["directory at the end"] = directory(short, at=120)
+    found["directory behind the end"] = directory(short)[:4] + struct.pack("<I", 4000) + directory(short)[8:]
+    found["more entries than there are"] = directory(short)[:8] + b"\xff\0" + directory(short)[10:]
+    found["entry cut"] = directory(other, short)[:-8]
+    found["tags out of order"] = directory(tiff_entry("<", 0x8298, 2, 2, b"x\0"), short, tiff_entry("<", 0x100, 3, 1, b"\1\0"))
+    found["signature of the other order"] = directory(short, mark=b"II\0*")
+    found["no signature"] = directory(short, mark=b"II\1\1")
+    found["second prefix"] = b"Exif\0\0" + directory(short)
+    return found
+
+
+def xmp(orientation: int, as_element: bool = False) -> bytes:
+    text = f"<tiff:Orientation>{orientation}</tiff:Orientation>" if as_element else f'<x tiff:Orientation="{orientation}"/>'
+    return f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{text}</x:xmpmeta>".encode()
+
+
+def marked_segment(marker: int, data: bytes) -> bytes:
+    return b"\xff" + struct.pack(">BH", marker, len(data) + 2) + data
+
+
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """What is stored so that a viewer that heeds the orientation shows `pixels`."""
     flip = Image.Transpose
@@ -87,3 +138,21 @@ def variants():
         segment = exif(orientation, "<>"[orientation % 2])
         yield f"EXIF orientation {orientation}", f"orientation{orientation}.jpg", pil(
             np.ascontiguousarray(pixels), "JPEG", quality=95, subsampling="4:4:4", exif=segment)  # fmt: skip
+    stored = np.ascontiguousarray(turned(scene(48, 32, seed=77), 6))
+    plain = pil(stored, "JPEG", quality=60, subsampling="4:2:0")
+    marked = lambda *segments: plain[:2] + b"".join(marked_segment(0xE1, data) for data in segments) + plain[2:]
+    prefixed = lambda data: b"Exif\0\0" + data
+    adobe = lambda data: b"http://ns.adobe.com/xap/1.0/\0" + data
+    for name, data in orientations().items():
+        file = name.replace(", ", "_").replace(" ", "_").replace("-", "_")
+        yield f"EXIF orientation 6, {name}", f"exif_{file}.jpg", marked(prefixed(data))
+    six, three, nothing = (directory(tiff_entry("<", tag, 3, 1, value)) for tag, value in [(0x112, b"\6"), (0x112, b"\3"), (0x100, b"\6")])
+    yield "EXIF orientation 6, then 3", "exif_segments.jpg", marked(prefixed(six), prefixed(three))
+    split = directory(tiff_entry("<", 0x112, 3, 1, b"\6"), at=200)
+    yield "EXIF in two segments", "exif_split.jpg", marked(prefixed(split[:150]), prefixed(split[150:]))
+    yield "EXIF behind fill bytes and noise", "exif_fill.jpg", plain[:2] + b"\xff\xff" + marked_segment(0xFE, b"x")[1:] + b"noise" + marked_segment(0xE1, prefixed(six)) + plain[2:]
+    yield "XMP orientation 6", "xmp.jpg", marked(adobe(xmp(6)))
+    yield "XMP orientation 6, as element", "xmp_element.jpg", marked(adobe(xmp(6, True)))
+    yield "XMP orientation 6 and EXIF without one", "xmp_exif.jpg", marked(prefixed(nothing), adobe(xmp(6)))
+    yield "XMP orientation 6 and EXIF orientation 3", "xmp_exif3.jpg", marked(prefixed(three), adobe(xmp(6)))
+    yield "XMP orientation 3, then 6", "xmp_twice.jpg", marked(adobe(xmp(3)), adobe(xmp(6)))

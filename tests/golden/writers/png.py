@@ -108,3 +108,58 @@ def variants():
     yield "RGB, gAMA that PIL ignores", "gamma.png", png(scene(), 8, RGB, chunk(b"gAMA", struct.pack(">I", 100000)))
     yield "APNG, first frame", "animated.png", animated(True)
     yield "APNG, default image not in the animation", "animated_default.png", animated(False)
+    # Imported here: those of other formats import this module.
+    from .jpeg import directory, orientations, tiff_entry, turned, xmp
+
+    stored = np.ascontiguousarray(turned(scene(48, 32, seed=78), 6))
+    six = directory(tiff_entry("<", 0x112, 3, 1, b"\6"))
+    profile = b"\nexif\n%8d\n" % (len(six) + 6) + (b"Exif\0\0" + six).hex().encode() + b"\n"
+    international = lambda text, packed: b"XML:com.adobe.xmp\0" + bytes([packed, 0]) + b"\0\0" + (zlib.compress(text) if packed else text)
+    for name, file, extra in [("eXIf", "exif", chunk(b"eXIf", six)), ("eXIf with a prefix", "exif_prefix", chunk(b"eXIf", b"Exif\0\0" + six)),
+                              ("eXIf, as long", "exif_long", chunk(b"eXIf", orientations()["as long"])),
+                              ("profile in tEXt", "profile", chunk(b"tEXt", b"Raw profile type exif\0" + profile)),
+                              ("profile in zTXt", "profile_packed", chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile))),
+                              ("XMP", "xmp", chunk(b"iTXt", international(xmp(6), 0))),
+                              ("XMP, compressed", "xmp_packed", chunk(b"iTXt", international(xmp(6, True), 1)))]:  # fmt: skip
+        whole = png(stored, 8, RGB, extra)
+        yield f"orientation 6, {name}", f"orientation_{file}.png", whole
+        late = png(stored, 8, RGB)
+        yield f"orientation 6, {name} behind the image", f"orientation_{file}_late.png", late[:-12] + extra + late[-12:]
+    bad = lambda data: data[:-1] + bytes([data[-1] ^ 1])
+    text = chunk(b"tEXt", b"Comment\0words")
+    plain = png(scene(), 8, RGB)
+    yield "no IEND", "no_end.png", plain[:-12]
+    yield "IEND cut", "end_cut.png", plain[:-6]
+    yield "IEND without checksum", "end_no_checksum.png", plain[:-4]
+    yield "IDAT without checksum", "data_no_checksum.png", plain[:-16]
+    yield "bad checksum of text", "text_checksum.png", png(scene(), 8, RGB, bad(text))
+    yield "bad checksum of text behind the image", "late_text_checksum.png", plain[:-12] + bad(text) + plain[-12:]
+    yield "bad checksum of gamma", "gamma_checksum.png", png(scene(), 8, RGB, bad(chunk(b"gAMA", struct.pack(">I", 45455))))
+    yield "bad checksum of a private chunk", "private_checksum.png", png(scene(), 8, RGB, bad(chunk(b"prVt", b"abc")))
+    yield "bad checksum of IHDR", "header_checksum.png", plain[:29] + b"\0" + plain[30:]
+    yield "bad checksum of IDAT", "data_checksum.png", bad(plain[:-12]) + plain[-12:]
+    yield "bad checksum of IEND", "end_checksum.png", bad(plain)
+    yield "text behind the image cut", "late_text_cut.png", plain[:-12] + text[:-6]
+    yield "text cut before the image", "text_cut.png", plain[:33] + text[:9]
+    packed = lambda data: header(scene(), 8, RGB) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    rows = filtered(scene().reshape(HEIGHT, -1), 3)
+    row = 1 + 3 * WIDTH
+    yield "one row missing", "row_missing.png", packed(zlib.compress(rows[:-row]))
+    yield "half a row missing", "half_row_missing.png", packed(zlib.compress(rows[: -row // 2]))
+    yield "one row too many", "row_too_many.png", packed(zlib.compress(rows + rows[-row:]))
+    yield "bad checksum of the compressed data", "adler.png", packed(bad(zlib.compress(rows)))
+    yield "compressed data without checksum", "no_adler.png", packed(zlib.compress(rows)[:-4])
+    yield "bytes behind the compressed data", "data_trailer.png", packed(zlib.compress(rows) + b"more")
+    yield "bytes behind IEND", "trailer.png", plain + b"trailer" * 9
+    yield "empty IDAT first", "empty_data.png", plain[:33] + chunk(b"IDAT", b"") + plain[33:]
+    yield "unknown filter", "filter.png", packed(zlib.compress(b"\x09" + rows[1:]))
+    indices, palette = indexed(200)
+    ragged = chunk(b"PLTE", palette.tobytes() + b"\x80")
+    yield "palette of 200 colours and a third", "palette_ragged.png", png(indices, 8, PALETTE, ragged)
+    yield "palette of fewer colours than are used", "palette_short.png", png(indices, 8, PALETTE, palette_chunk(palette[:100]))
+    yield "no palette", "palette_missing.png", png(indices, 8, PALETTE)
+    yield "palette behind IDAT", "palette_late.png", header(indices, 8, PALETTE) + chunk(b"IDAT", image_data(indices, 8, False)) + palette_chunk(palette) + chunk(b"IEND", b"")
+    yield "palette in an RGB image, ragged", "rgb_palette_ragged.png", png(scene(), 8, RGB, ragged)
+    yield "two palettes", "palettes.png", png(indices, 8, PALETTE, palette_chunk(palette[::-1].copy()), palette_chunk(palette))
+    yield "more tRNS than colours", "trns_long.png", png(indices, 8, PALETTE, palette_chunk(palette[:200]), chunk(b"tRNS", bytes(range(256))))
+    yield "RGB, tRNS too short", "trns_short.png", png(scene(), 8, RGB, chunk(b"tRNS", b"\0\1"))

@@ -2,12 +2,13 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import tifffile
 from PIL import Image, TiffImagePlugin
 
-from .jpeg import cmyk, turned
+from .jpeg import cmyk, other, turned, xmp
 from .png import with_alpha
 from .scene import bilevel, deep, gray, indexed, pack, pil, scene
 
@@ -45,6 +46,56 @@ def libtiff(pixels, compression: str, **tags) -> bytes:
     for name, value in tags.items():
         info[{"photometric": PHOTOMETRIC, "orientation": ORIENTATION}[name]] = value
     return pil(pixels, "TIFF", compression=compression, tiffinfo=info)
+
+
+def raw(data: list[bytes], width: int, height: int, *extra: tuple, order: str = "<", rows: int | None = None, photometric: int = 1, bits: int = 8, channels: int = 1, compression: int = 1) -> bytes:
+    """Any file of strips. `extra`: tags as (number, kind, values)."""
+    size = {1: 1, 3: 2, 4: 4, 7: 1}
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    starts, at = [], 8
+    for strip in data:
+        starts.append(at)
+        at += len(strip)
+    tags = [(256, 3, [width]), (257, 3, [height]), (258, 3, [bits] * channels), (259, 3, [compression]), (262, 3, [photometric]),
+            (273, 4, starts), (277, 3, [channels]), (278, 3, [rows or height]), (279, 4, [len(strip) for strip in data]), *extra]  # fmt: skip
+    behind, entries = b"", b""
+    at += at % 2
+    table = at
+    at += 2 + 12 * len(tags) + 4
+    for number, kind, values in sorted(tags):
+        if kind == 7:
+            packed, count = bytes(values), len(values)
+        else:
+            packed, count = struct.pack(order + str(len(values)) + {1: "B", 3: "H", 4: "I"}[kind], *values), len(values)
+        if len(packed) > 4:
+            entries += struct.pack(order + "HHII", number, kind, count, at + len(behind))
+            behind += packed + b"\0" * (len(packed) % 2)
+        else:
+            entries += struct.pack(order + "HHI", number, kind, count) + packed.ljust(4, b"\0")
+    body = head + struct.pack(order + "I", table) + b"".join(data)
+    return body.ljust(table, b"\0") + struct.pack(order + "H", len(tags)) + entries + bytes(4) + behind
+
+
+FILL_ORDER = 266
+
+
+def mirrored(data: bytes) -> bytes:
+    """Each byte with its bits in the other order."""
+    return bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
+
+
+def twelve(samples: np.ndarray) -> bytes:
+    """Rows of 12 bits."""
+    bits = ((samples[..., None].astype(np.uint16) >> np.arange(11, -1, -1)) & 1).reshape(len(samples), -1).astype(np.uint8)
+    return np.packbits(bits, axis=1).tobytes()
+
+
+def jpeg_strips(pixels: np.ndarray, sampling: tuple[int, int], rows: int, quality: int = 85) -> bytes:
+    """YCbCr as JPEG, in strips that have their tables, of whole MCUs but for the last."""
+    names = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411"}
+    height, width = pixels.shape[:2]
+    strips = [other(pixels[y : y + rows], quality, subsampling=names[sampling]) for y in range(0, height, rows)]
+    return raw(strips, width, height, (530, 3, list(sampling)), rows=rows, photometric=6, channels=3, compression=7)
 
 
 def variants():
@@ -117,3 +168,64 @@ def variants():
     yield "L*a*b*", "lab.tiff", pil(Image.fromarray(scene(), "LAB"), "TIFF")
     stored = np.ascontiguousarray(turned(scene(48, 32), 6))
     yield "orientation 6", "orientation6.tiff", pil(stored, "TIFF", tiffinfo={ORIENTATION: 6})
+    stored = np.ascontiguousarray(turned(scene(48, 32, seed=80), 6))
+    lines = [stored.tobytes()]
+    yield "orientation 6, as long", "orientation_long.tiff", raw(lines, 32, 48, (ORIENTATION, 4, [6]), photometric=2, channels=3)
+    yield "orientation 6, big-endian", "orientation_big.tiff", raw(lines, 32, 48, (ORIENTATION, 3, [6]), photometric=2, channels=3, order=">")
+    yield "orientation 6, as byte", "orientation_byte.tiff", raw(lines, 32, 48, (ORIENTATION, 1, [6]), photometric=2, channels=3)
+    yield "XMP orientation 6", "xmp.tiff", raw(lines, 32, 48, (700, 1, list(xmp(6))), photometric=2, channels=3)
+    w, h = 33, 25
+    for bits in [1, 2, 4, 8]:
+        samples = bilevel() if bits == 1 else gray() >> (8 - bits)
+        data = pack(samples, bits).tobytes()
+        for white in [False, True]:
+            for fill in [1, 2]:
+                name = f"gray, {bits} bits{', 0 is white' * white}{', bits reversed' * (fill == 2)}"
+                file = f"gray{bits}{'_white' * white}{'_reversed' * (fill == 2)}_raw.tiff"
+                yield name, file, raw([data if fill == 1 else mirrored(data)], w, h, (FILL_ORDER, 3, [fill]), bits=bits, photometric=1 - white)
+    for bits in [1, 2, 4, 8]:
+        indices, palette = indexed(1 << bits if bits < 8 else 200)
+        colours = (320, 3, [int(value) for value in colour_map(palette, 1 << bits).reshape(-1)])
+        data = mirrored(pack(indices, bits).tobytes())
+        yield f"palette, {bits} bits, bits reversed", f"palette{bits}_reversed.tiff", raw([data], w, h, colours, (FILL_ORDER, 3, [2]), bits=bits, photometric=3)
+    yield "RGB, bits reversed", "rgb_reversed.tiff", raw([mirrored(scene().tobytes())], w, h, (FILL_ORDER, 3, [2]), photometric=2, channels=3)
+    rows = pack(gray() >> 4, 4)
+    strips = [rows[y : y + 7].tobytes() for y in range(0, h, 7)]
+    yield "gray, 4 bits, strips", "gray4_strips.tiff", raw(strips, w, h, rows=7, bits=4)
+    for predictor in [1, 2]:
+        extra = [(317, 3, [predictor])] if predictor > 1 else []
+        yield f"gray, 4 bits, deflate, predictor {predictor}", f"gray4_deflate{predictor}.tiff", raw([zlib.compress(rows.tobytes())], w, h, *extra, bits=4, compression=8)
+    yield "gray, 4 bits, deflate, bits reversed", "gray4_deflate_reversed.tiff", raw([mirrored(zlib.compress(rows.tobytes()))], w, h, (FILL_ORDER, 3, [2]), bits=4, compression=8)
+    yield "gray, 4 bits, deflate, 0 is white", "gray4_deflate_white.tiff", raw([zlib.compress(rows.tobytes())], w, h, bits=4, compression=8, photometric=0)
+    deep12 = deep(channels=1)[..., 0] >> 4
+    for name, values in [("", deep12), (", dark", deep12 // 12)]:
+        for order in "<>":
+            yield f"gray, 12 bits{name}{', big-endian' * (order == '>')}", f"gray12{name[2:]}{'_big' * (order == '>')}.tiff", raw([twelve(values)], w, h, bits=12, order=order)
+    even = deep(34, 24, channels=1)[..., 0] // 160
+    yield "gray, 12 bits, even width", "gray12_even.tiff", raw([twelve(even)], 34, 24, bits=12)
+    yield "gray, 12 bits, 0 is white", "gray12_white.tiff", raw([twelve(deep12 // 12)], w, h, bits=12, photometric=0)
+    yield "gray, 12 bits, deflate", "gray12_deflate.tiff", raw([zlib.compress(twelve(deep12 // 12))], w, h, bits=12, compression=8)
+    yield "gray, 16 bits, 0 is white", "gray16_white.tiff", raw([(deep(channels=1)[..., 0] // 160).astype("<u2").tobytes()], w, h, bits=16, photometric=0)
+    yield "gray, 16 bits, bits reversed", "gray16_reversed.tiff", raw([mirrored((deep(channels=1)[..., 0] // 160).astype("<u2").tobytes())], w, h, (FILL_ORDER, 3, [2]), bits=16)
+    signed = lambda kind: (gray().astype(np.int32) - 100).clip(-128, 127).astype(kind)
+    sample_format = (339, 3, [2])
+    for kind, bits in [("<i1", 8), ("<i2", 16), ("<i4", 32)]:
+        yield f"gray, {bits} bits, signed, strip", f"signed{bits}.tiff", raw([signed(kind).tobytes()], w, h, sample_format, bits=bits)
+        yield f"gray, {bits} bits, signed, deflate", f"signed{bits}_deflate.tiff", raw([zlib.compress(signed(kind).tobytes())], w, h, sample_format, bits=bits, compression=8)
+    yield "gray, 16 bits, signed, big-endian", "signed16_big.tiff", raw([signed(">i2").tobytes()], w, h, sample_format, bits=16, order=">")
+    yield "RGB, signed", "rgb_signed.tiff", raw([(scene().astype(np.int32) - 128).astype(np.int8).tobytes()], w, h, (339, 3, [2, 2, 2]), photometric=2, channels=3)
+    for options, name, file in [(0, "CCITT group 3, one dimension", "group3_1d"), (1, "CCITT group 3, two dimensions", "group3_2d"),
+                                (4, "CCITT group 3, filled to bytes", "group3_fill")]:  # fmt: skip
+        for white in [0, 1]:
+            image = Image.fromarray(bilevel(70, 40).astype(bool))
+            info = TiffImagePlugin.ImageFileDirectory_v2()
+            info[PHOTOMETRIC], info[292] = 1 - white, options
+            yield f"bilevel, {name}{', 0 is white' * white}", f"{file}{'_white' * white}.tiff", pil(image, "TIFF", compression="group3", tiffinfo=info)
+    yield "bilevel, CCITT run lengths", "ccitt_rle.tiff", libtiff(Image.fromarray(bilevel(70, 40).astype(bool)), "tiff_ccitt")
+    for sampling in [(1, 1), (2, 1), (2, 2), (1, 2), (4, 1)]:
+        for rows in [16, 48]:
+            yield f"YCbCr as JPEG, {sampling[0]} x {sampling[1]}, strips of {rows} rows", f"jpeg_strips{sampling[0]}{sampling[1]}_{rows}.tiff", jpeg_strips(scene(49, 45), sampling, rows)
+    yield "YCbCr as JPEG, 2 x 2, tiles", "jpeg_tiles.tiff", tiff(scene(50, 40), compression="jpeg", compressionargs=dict(level=88), subsampling=(2, 2), tile=(16, 16))
+    yield "CMYK as JPEG", "jpeg_cmyk.tiff", pil(Image.fromarray(cmyk(), "CMYK"), "TIFF", compression="jpeg", quality=88)
+    yield "gray as JPEG, strips", "jpeg_gray_strips.tiff", tiff(gray(60, 50), compression="jpeg", compressionargs=dict(level=85), rowsperstrip=16)
+    yield "RGB as JPEG, strips", "jpeg_rgb_strips.tiff", raw([other(scene(40, 32)[y : y + 16], 85, colorspace="RGB", outcolorspace="RGB") for y in [0, 16]], 40, 32, photometric=2, channels=3, rows=16, compression=7)

@@ -9,12 +9,14 @@
 //! layouts   layouts/: models of each family, and the table of docs/models.md
 //! resizing  resize.json: PIL's resizing of noise
 //! document  the tables of docs/parity.md
+//! jpegs     JPEG files of every kind, and digests of PIL's pixels
 //! ```
 
 mod corpus;
 mod document;
 mod expected;
 mod golden;
+mod jpegs;
 mod layouts;
 mod measure;
 mod resizing;
@@ -23,6 +25,7 @@ pub use corpus::{Corpus, Image, Reference};
 pub use document::{Document, PATH};
 pub use expected::{Bound, Expected, expected};
 pub use golden::{cosine, golden_dir, spec, workspace};
+pub use jpegs::{Jpeg, JpegDigests, jpegs};
 pub use layouts::{
     Comparison, LAYOUTS_PATH, LayoutImage, LayoutModel, LayoutText, compare_images, compare_texts, layout_models,
     layout_promises, layout_spec, layout_table, layouts_dir, put_layouts,

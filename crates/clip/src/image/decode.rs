@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ico::{self, Inside};
 use super::samples::{gray16, high};
-use super::{fields, gif, heif, jpeg, png, tga, tiff, tiff_tags, webp};
+use super::{bmp, fields, gif, heif, jpeg, orientation, png, tga, tiff, tiff_tags, webp};
 use crate::error::{Error, Result, shorten};
 
 /// The formats that are decoded, with their names in messages.
@@ -150,41 +150,51 @@ pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
 }
 
 fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
-    let bytes = &*harmless(bytes, format, name)?;
+    let orientation = orientation::of(bytes, format);
+    let bytes = &*harmless(bytes, format, name, limits)?;
     match format {
         ImageFormat::Gif => return Ok((gif::read(bytes, limits)?, Orientation::NoTransforms)),
         ImageFormat::Tiff => return Ok((tiff::read(bytes, limits)?, Orientation::NoTransforms)),
         ImageFormat::Ico => {
-            return match ico::largest(bytes)? {
-                Inside::Png(png) => read_with_image(&png::without_metadata(&png), ImageFormat::Png, name, limits),
+            let image = match ico::largest(bytes)? {
+                Inside::Png(png) => read_png(&png::without_metadata(&png), name, limits),
                 Inside::Icon(icon) => read_with_image(&icon, format, name, limits),
             };
+            return Ok((image?, orientation));
         }
-        ImageFormat::Jpeg => jpeg::check(bytes)?,
+        ImageFormat::Jpeg => return Ok((jpeg::read(bytes, limits)?, orientation)),
+        ImageFormat::WebP => return Ok((webp::read(bytes, limits)?, orientation)),
         _ => {}
     }
-    let (mut image, orientation) = read_with_image(bytes, format, name, limits)?;
+    let mut image = match format {
+        ImageFormat::Png => read_png(bytes, name, limits)?,
+        _ => read_with_image(bytes, format, name, limits)?,
+    };
     fields::spread(&mut image, bytes, format);
     Ok((image, orientation))
 }
 
 /// The file as it may be given to a decoder that takes memory for metadata, whatever they say that they need.
-pub(super) fn harmless<'a>(bytes: &'a [u8], format: ImageFormat, name: &str) -> Result<Cow<'a, [u8]>> {
+pub(super) fn harmless<'a>(bytes: &'a [u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<Cow<'a, [u8]>> {
     match format {
         ImageFormat::Png => Ok(png::without_metadata(bytes)),
         ImageFormat::WebP => webp::complete(bytes).map(Cow::Borrowed),
+        ImageFormat::Bmp => bmp::prepared(bytes, limits),
         ImageFormat::Tiff if !tiff_tags::are_there(bytes) => Err(truncated(name, bytes.len())),
         _ => Ok(Cow::Borrowed(bytes)),
     }
 }
 
+/// PNG, repaired where it is damaged in a way that PIL passes over.
+fn read_png(bytes: &[u8], name: &str, limits: &Limits) -> Result<DynamicImage> {
+    let result = read_with_image(bytes, ImageFormat::Png, name, limits);
+    let Err(error @ Error::CorruptImage { .. }) = result else { return result };
+    let repaired = png::repaired(bytes, limits.max_pixels).ok_or_else(|| error.clone())?;
+    read_with_image(&repaired, ImageFormat::Png, name, limits).map_err(|_| error)
+}
+
 /// With the decoders of the crate `image`.
-fn read_with_image(
-    bytes: &[u8],
-    format: ImageFormat,
-    name: &str,
-    limits: &Limits,
-) -> Result<(DynamicImage, Orientation)> {
+pub(super) fn read_with_image(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<DynamicImage> {
     let failed = |error| failure(name, bytes.len(), error);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(memory(limits.max_pixels));
@@ -192,8 +202,6 @@ fn read_with_image(
     let (width, height) = decoder.dimensions();
     let pixels = check_size(name, width, height, limits)?;
     decoder.set_limits(memory(pixels)).map_err(failed)?;
-    // Metadata that cannot be read is not a reason to refuse the image.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     match image {
         // One transparent level: to PIL it is an image without alpha, whose 16 bits it understands in another way.
@@ -201,9 +209,9 @@ fn read_with_image(
             let cut = |pixel: &image::LumaA<u16>| [gray16(pixel.0[0]), high(pixel.0[1])];
             let cut = image.pixels().flat_map(cut).collect();
             let image = GrayAlphaImage::from_raw(width, height, cut).expect("two bytes for each pixel");
-            Ok((image.into(), orientation))
+            Ok(image.into())
         }
-        image => Ok((image, orientation)),
+        image => Ok(image),
     }
 }
 

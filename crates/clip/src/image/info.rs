@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::{ImageDecoder, ImageFormat, ImageReader};
 
 use super::decode::{self, Limits};
-use super::tiff_tags;
+use super::{jpeg, orientation, tiff_tags};
 
 /// Frames are counted up to this number: a few bytes are enough for a frame, and a file may have millions.
 const MOST_FRAMES: u32 = 100_000;
@@ -35,11 +35,14 @@ pub fn image_info(bytes: &[u8], limits: &Limits) -> ImageInfo {
     let mut info = ImageInfo { format: decode::media_type(bytes), ..ImageInfo::default() };
     // What cannot be given to a decoder says why in `error`.
     if let Some((format, name)) = decode::format_of(bytes)
-        && let Ok(bytes) = decode::harmless(bytes, format, name)
+        && let Ok(harmless) = decode::harmless(bytes, format, name, limits)
     {
         // A decoder that gives up on the header gives up on the image too, which says so in `error`.
-        let _ = catch_unwind(AssertUnwindSafe(|| read_header(&bytes, format, limits, &mut info)));
-        info.frames = catch_unwind(AssertUnwindSafe(|| frames(&bytes, format))).ok().flatten();
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            info.orientation = Some(orientation::of(bytes, format).to_exif());
+            read_header(&harmless, format, limits, &mut info)
+        }));
+        info.frames = catch_unwind(AssertUnwindSafe(|| frames(&harmless, format))).ok().flatten();
     }
     match decode::open(bytes, limits) {
         Ok(opened) => {
@@ -57,13 +60,17 @@ pub fn image_info(bytes: &[u8], limits: &Limits) -> ImageInfo {
 }
 
 fn read_header(bytes: &[u8], format: ImageFormat, limits: &Limits, info: &mut ImageInfo) -> Option<()> {
+    if format == ImageFormat::Jpeg {
+        let (width, height) = jpeg::size(bytes)?;
+        (info.width, info.height, info.has_alpha) = (Some(width), Some(height), Some(false));
+        return Some(());
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(decode::memory(limits.max_pixels));
-    let mut decoder = reader.into_decoder().ok()?;
+    let decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
     (info.width, info.height) = (Some(width), Some(height));
     info.has_alpha = Some(decoder.color_type().has_alpha());
-    info.orientation = decoder.orientation().ok().map(image::metadata::Orientation::to_exif);
     Some(())
 }
 

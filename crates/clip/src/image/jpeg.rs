@@ -1,48 +1,51 @@
-//! Checks that the JPEG decoder does not make: it fills the missing part of a truncated image with gray, and takes
-//! kinds of JPEG that it does not know for damaged ones.
+//! JPEG, by libjpeg-turbo as PIL calls it.
 
-use super::decode::{truncated, unsupported};
-use crate::error::Result;
+use ::jpeg::{Decoder, Error as JpegError, Header, Limits as JpegLimits, Output};
+use image::{DynamicImage, GrayImage, RgbImage};
+
+use super::decode::{Limits, check_size, corrupt, memory, truncated, unsupported};
+use super::samples::cmyk_to_rgb;
+use crate::error::{Error, Result};
 
 const NAME: &str = "JPEG";
-const START_OF_SCAN: u8 = 0xda;
-const END_OF_IMAGE: u8 = 0xd9;
+/// Encoders write a dozen at most. Each goes over all pixels, and one of ten bytes takes a tenth of a second of an image
+/// of the usual limit.
+const MAX_SCANS: u32 = 100;
 
-/// Walks the markers of a JPEG file up to its end marker, or says where the file stops. PIL refuses such files too.
-pub(super) fn check(bytes: &[u8]) -> Result<()> {
-    let truncated = || truncated(NAME, bytes.len());
-    let mut at = 2;
-    loop {
-        let marker = next_marker(bytes, at).ok_or_else(truncated)?;
-        at = marker + 2;
-        match bytes[marker + 1] {
-            END_OF_IMAGE => return Ok(()),
-            // Restart markers, a temporary marker and a start marker have no length.
-            0xd0..=0xd8 | 0x01 => {}
-            code => {
-                check_kind(code)?;
-                let length = bytes.get(at..at + 2).ok_or_else(truncated)?;
-                at += usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
-                if code == START_OF_SCAN && at >= bytes.len() {
-                    return Err(truncated());
-                }
-            }
+pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
+    let failed = |error| failure(NAME, bytes.len(), error);
+    let decoder = Decoder::new(None, bytes, false).map_err(failed)?;
+    let Header { width, height, components, .. } = decoder.header();
+    let bounds = bounds(check_size(NAME, width, height, limits)?);
+    let (mut pixels, _) = decoder.decode(Output::Colours, bounds).map_err(failed)?;
+    let image = match components {
+        1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => {
+            // Adobe's programs store how little ink there is, and PIL takes all such files for theirs.
+            pixels.iter_mut().for_each(|ink| *ink = !*ink);
+            RgbImage::from_raw(width, height, cmyk_to_rgb(&pixels)).map(DynamicImage::from)
         }
-    }
+    };
+    Ok(image.expect("a byte for each component of each pixel"))
 }
 
-/// The marker of a frame says how it is coded: baseline, extended and progressive are decoded.
-fn check_kind(marker: u8) -> Result<()> {
-    match marker {
-        0xc3 => Err(unsupported(NAME, "it is lossless JPEG")),
-        0xc5..=0xc7 => Err(unsupported(NAME, "it is hierarchical JPEG")),
-        0xc9..=0xcb | 0xcd..=0xcf => Err(unsupported(NAME, "it is JPEG with arithmetic coding")),
-        _ => Ok(()),
-    }
+/// Width and height, as stored.
+pub(super) fn size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let Header { width, height, .. } = Decoder::new(None, bytes, false).ok()?.header();
+    Some((width, height))
 }
 
-/// Position of the next `0xff` that a marker code follows. A zero after it is a byte of the scan, another `0xff` fills.
-fn next_marker(bytes: &[u8], from: usize) -> Option<usize> {
-    let window = bytes.get(from..)?.windows(2);
-    window.into_iter().position(|pair| pair[0] == 0xff && pair[1] != 0 && pair[1] != 0xff).map(|at| from + at)
+/// What libjpeg may take for so many pixels.
+pub(super) fn bounds(pixels: u64) -> JpegLimits {
+    JpegLimits { max_memory: memory(pixels).max_alloc.unwrap_or(u64::MAX), max_scans: MAX_SCANS }
+}
+
+/// What is wrong with a file of so many bytes, in the format that messages name.
+pub(super) fn failure(name: &str, length: usize, error: JpegError) -> Error {
+    match error {
+        JpegError::Truncated => truncated(name, length),
+        JpegError::Corrupt(reason) => corrupt(name, &reason),
+        error => unsupported(name, &error.to_string()),
+    }
 }

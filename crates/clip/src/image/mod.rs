@@ -1,5 +1,6 @@
 //! Images: encoded bytes to the input of the image encoder, or to a small image for people.
 
+mod bmp;
 mod decode;
 mod fields;
 mod gif;
@@ -7,6 +8,7 @@ mod heif;
 mod ico;
 mod info;
 mod jpeg;
+mod orientation;
 mod png;
 mod preprocess;
 mod resize;
@@ -14,6 +16,8 @@ mod samples;
 mod tga;
 mod thumbnail;
 mod tiff;
+mod tiff_fax;
+mod tiff_jpeg;
 mod tiff_tags;
 mod webp;
 

@@ -1,22 +1,33 @@
 //! PNG files without what is not the image: a few hundred kilobytes of a compressed profile or text can be gigabytes.
+//! And damaged files that PIL reads, made whole.
 
 use std::borrow::Cow;
+use std::io::Write;
+
+use flate2::write::ZlibEncoder;
+use flate2::{Compression, Crc, Decompress, FlushDecompress, Status};
 
 const SIGNATURE: usize = 8;
+/// A colour type.
+const INDEXED: u8 = 3;
 /// Length, type and checksum of a chunk.
 const FRAME: usize = 12;
 
-/// The file without colour profiles and texts, which are not used here. A file that is damaged stays as it is, for the
+/// The file without colour profiles and texts, which are not used here, and without a part of a colour at the end of the
+/// palette, which the decoder does not expect. A file that is damaged stays as it is, for the
 /// decoder to say so.
 pub(super) fn without_metadata(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut kept = Vec::new();
     let (mut at, mut copied) = (SIGNATURE, 0);
-    while let Some(head) = bytes.get(at..at + 8) {
-        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let Some(end) = at.checked_add(length + FRAME).filter(|end| *end <= bytes.len()) else { break };
-        if matches!(&head[4..], b"iCCP" | b"zTXt" | b"iTXt" | b"tEXt") {
+    while let Some((name, content)) = chunk(bytes, at) {
+        let end = at + FRAME + content.len();
+        let is_uneven = name == b"PLTE" && content.len() % 3 != 0;
+        if is_uneven || matches!(name, b"iCCP" | b"zTXt" | b"iTXt" | b"tEXt") {
             kept.extend_from_slice(&bytes[copied..at]);
             copied = end;
+        }
+        if is_uneven {
+            write_chunk(&mut kept, name, &content[..content.len() / 3 * 3]);
         }
         at = end;
     }
@@ -25,4 +36,140 @@ pub(super) fn without_metadata(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
     kept.extend_from_slice(&bytes[copied..]);
     Cow::Owned(kept)
+}
+
+/// Name and content of each whole chunk up to the end of the image.
+pub(super) fn chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
+    let mut at = SIGNATURE;
+    std::iter::from_fn(move || {
+        let (name, content) = chunk(bytes, at)?;
+        at += FRAME + content.len();
+        Some((name, content))
+    })
+    .take_while(|(name, _)| *name != b"IEND")
+}
+
+/// Name and content of the chunk at a place, if all of it is there.
+fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8])> {
+    let (length, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
+    let (name, rest) = rest.split_first_chunk::<4>()?;
+    let length = u32::from_be_bytes(*length) as usize;
+    rest.get(..length.checked_add(4)?).map(|content| (name, &content[..length]))
+}
+
+/// A whole file of what there is of a damaged one, for a decoder that refused it: without its end, with other checksums
+/// of its data than it says, with two palettes, or with whole rows missing, which are black. `None` where PIL refuses it
+/// too. `max_pixels` bounds the memory.
+pub(super) fn repaired(bytes: &[u8], max_pixels: u64) -> Option<Vec<u8>> {
+    let (b"IHDR", header) = chunk(bytes, SIGNATURE)? else { return None };
+    if bytes[SIGNATURE + 8 + header.len()..][..4] != checksum(b"IHDR", header) {
+        return None;
+    }
+    let header: &[u8; 13] = header.try_into().ok()?;
+    let (mut palette, mut transparency, mut data) = (None, None, Vec::new());
+    let mut at = SIGNATURE;
+    let mut is_behind_data = false;
+    while let Some((name, content)) = start_of_chunk(bytes, at) {
+        match name {
+            b"IDAT" if !is_behind_data => data.extend_from_slice(content),
+            b"IEND" => break,
+            _ => {
+                is_behind_data = !data.is_empty();
+                // Of several palettes PIL takes the last.
+                match name {
+                    b"PLTE" if !is_behind_data => palette = Some(content),
+                    b"tRNS" if !is_behind_data => transparency = Some(content),
+                    _ => {}
+                }
+            }
+        }
+        at += FRAME + content.len();
+    }
+    let size = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if u64::from(size(0)) * u64::from(size(4)) > max_pixels {
+        return None;
+    }
+    let Rows { length, count } = rows(header)?;
+    let rows = inflate(&data, length * count, length)?;
+
+    let mut file = bytes[..SIGNATURE].to_vec();
+    write_chunk(&mut file, b"IHDR", header);
+    match palette {
+        Some(palette) => write_chunk(&mut file, b"PLTE", &palette[..(palette.len() / 3 * 3).min(768)]),
+        // PIL makes a black image of it.
+        None if header[9] == INDEXED => return None,
+        None => {}
+    }
+    if let Some(transparency) = transparency {
+        write_chunk(&mut file, b"tRNS", transparency);
+    }
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::none());
+    encoder.write_all(&rows).and_then(|()| encoder.finish()).ok().map(|data| write_chunk(&mut file, b"IDAT", &data))?;
+    write_chunk(&mut file, b"IEND", b"");
+    Some(file)
+}
+
+/// Rows of one length, of a file that is not interlaced.
+struct Rows {
+    /// Bytes, with that of the filter.
+    length: usize,
+    count: usize,
+}
+
+fn rows(header: &[u8; 13]) -> Option<Rows> {
+    let [w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, _, _, interlaced] = *header;
+    let channels = match colour {
+        0 | 3 => 1,
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => return None,
+    };
+    let bits = u64::from(u32::from_be_bytes([w0, w1, w2, w3])) * channels * u64::from(depth);
+    let length = usize::try_from(bits.div_ceil(8) + 1).ok()?;
+    (interlaced == 0).then_some(Rows { length, count: u32::from_be_bytes([h0, h1, h2, h3]) as usize })
+}
+
+/// So many bytes of what compressed data hold. Where their end is marked early, what is missing is zeros, if it is rows
+/// of a length.
+fn inflate(data: &[u8], wanted: usize, row: usize) -> Option<Vec<u8>> {
+    let mut inflated = Vec::with_capacity(wanted);
+    let mut decompress = Decompress::new(true);
+    loop {
+        let read = usize::try_from(decompress.total_in()).ok()?;
+        let (from, to) = (read, inflated.len());
+        let status = decompress.decompress_vec(&data[read..], &mut inflated, FlushDecompress::None).ok()?;
+        let is_stuck = decompress.total_in() == from as u64 && inflated.len() == to;
+        match status {
+            _ if inflated.len() == wanted => return Some(inflated),
+            Status::StreamEnd if inflated.len() % row == 0 => {
+                inflated.resize(wanted, 0);
+                return Some(inflated);
+            }
+            Status::StreamEnd | Status::BufError => return None,
+            Status::Ok if is_stuck => return None,
+            Status::Ok => {}
+        }
+    }
+}
+
+fn write_chunk(file: &mut Vec<u8>, name: &[u8; 4], content: &[u8]) {
+    file.extend_from_slice(&(content.len() as u32).to_be_bytes());
+    file.extend_from_slice(name);
+    file.extend_from_slice(content);
+    file.extend_from_slice(&checksum(name, content));
+}
+
+fn checksum(name: &[u8; 4], content: &[u8]) -> [u8; 4] {
+    let mut sum = Crc::new();
+    sum.update(name);
+    sum.update(content);
+    sum.sum().to_be_bytes()
+}
+
+/// Name and content of the chunk at a place, as far as they are there.
+fn start_of_chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8])> {
+    let (length, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
+    let (name, rest) = rest.split_first_chunk::<4>()?;
+    Some((name, &rest[..rest.len().min(u32::from_be_bytes(*length) as usize)]))
 }

@@ -18,6 +18,8 @@ pub(super) fn to_8_bits(samples: DecodingResult, is_gray: bool) -> Option<Vec<u8
     let cut = |value: f64| value as u8;
     Some(match samples {
         DecodingResult::U8(samples) => samples,
+        // To PIL these are not signed.
+        DecodingResult::I8(samples) if is_gray => samples.into_iter().map(i8::cast_unsigned).collect(),
         DecodingResult::U16(samples) if is_gray => samples.into_iter().map(gray16).collect(),
         DecodingResult::U16(samples) => samples.into_iter().map(high).collect(),
         DecodingResult::U32(samples) if is_gray => samples.into_iter().map(|value| value.min(255) as u8).collect(),

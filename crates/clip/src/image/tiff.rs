@@ -3,15 +3,15 @@
 use std::io::{Cursor, ErrorKind, Read, Seek};
 use std::num::NonZeroUsize;
 
-use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, RgbImage, RgbaImage};
 use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits as TiffLimits};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError, TiffResult};
 
 use super::decode::{Limits, check_size, corrupt, memory, truncated, unsupported};
-use super::samples::{cmyk_to_rgb, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
+use super::samples::{cmyk_to_rgb, gray16, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
 use super::tiff_tags::{Prepared, prepare};
+use super::{orientation, tiff_fax, tiff_jpeg};
 use crate::error::{Error, Result};
 
 const NAME: &str = "TIFF";
@@ -19,9 +19,9 @@ const NAME: &str = "TIFF";
 /// Decodes the first page and turns it the way its orientation says, which PIL does too, for this format alone.
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
     let failed = |error| failure(bytes.len(), error);
-    let Prepared { bytes, has_palette, lzw_tiles } = prepare(bytes);
+    let Prepared { bytes, has_palette, is_inverted, twelve_bits, lzw_tiles } = prepare(bytes);
     let mut decoder = Decoder::new(Cursor::new(&bytes[..])).map_err(failed)?;
-    let (width, height) = decoder.dimensions().map_err(failed)?;
+    let (mut width, height) = decoder.dimensions().map_err(failed)?;
     let (shown_width, shown_height) = lzw_tiles.unwrap_or((width, height));
     let pixels = check_size(NAME, shown_width, shown_height, limits)?;
     let tiff_limits = tiff_limits(pixels);
@@ -31,24 +31,30 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
 
     let colour = decoder.colortype().map_err(failed)?;
     let (channels, bits) = channels(colour)?;
-    let mut samples = DecodingResult::U8(Vec::new());
-    let layout = match lzw_tiles {
-        Some(_) => read_tiles(&mut decoder, &mut samples, &tiff_limits),
-        None => decoder.read_image_to_buffer(&mut samples),
-    };
-    let layout = layout.map_err(failed)?;
-    let planes = layout.planes.min(channels);
-    if samples.as_buffer(0).byte_len() < layout.complete_len {
-        return Err(unsupported(NAME, "decoding takes too much memory"));
-    }
-    let is_gray = channels == 1;
-    let levels = match samples {
-        DecodingResult::U8(packed) if bits < 8 => {
-            unpack(&packed, width as usize * channels / planes, bits.into(), has_palette)
+    let levels = match tiff_jpeg::read(&mut decoder, &bytes, colour, channels)? {
+        Some(levels) => levels,
+        None => {
+            let levels = levels(&mut decoder, &bytes, (channels, bits), has_palette, lzw_tiles, &tiff_limits)?;
+            if matches!(colour, ColorType::YCbCr(_)) { ycbcr_to_rgb(levels) } else { levels }
         }
-        samples => to_8_bits(samples, is_gray).ok_or_else(|| unsupported(NAME, &format!("samples of {bits} bits")))?,
     };
-    let levels = if planes > 1 { interleave(&levels, planes) } else { levels };
+    let levels = match twelve_bits {
+        Some(true_width) => {
+            width = true_width;
+            // Each sample as three levels of 4 bits.
+            levels
+                .chunks_exact(3)
+                .map(|part| gray16(part.iter().fold(0, |sum, part| sum << 4 | u16::from(part & 15))))
+                .collect()
+        }
+        None => levels,
+    };
+    // PIL does not turn gray of more bits.
+    let levels = if is_inverted && bits <= 8 && twelve_bits.is_none() {
+        levels.into_iter().map(|level| !level).collect()
+    } else {
+        levels
+    };
 
     let tag = |decoder: &mut Decoder<_>, tag| decoder.find_tag_unsigned_vec::<u16>(tag).ok().flatten();
     let premultiplied = tag(&mut decoder, Tag::ExtraSamples).is_some_and(|kinds| kinds.first() == Some(&1));
@@ -59,22 +65,19 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
             RgbImage::from_raw(width, height, palette_to_rgb(&levels, &map)).map(DynamicImage::from)
         }
         ColorType::Gray(_) => GrayImage::from_raw(width, height, levels).map(DynamicImage::from),
-        ColorType::RGB(_) => RgbImage::from_raw(width, height, levels).map(DynamicImage::from),
+        ColorType::RGB(_) | ColorType::YCbCr(_) => RgbImage::from_raw(width, height, levels).map(DynamicImage::from),
         ColorType::RGBA(_) if premultiplied => {
             RgbaImage::from_raw(width, height, unmultiply(levels)).map(DynamicImage::from)
         }
         ColorType::RGBA(_) => RgbaImage::from_raw(width, height, levels).map(DynamicImage::from),
         ColorType::CMYK(_) => RgbImage::from_raw(width, height, cmyk_to_rgb(&levels)).map(DynamicImage::from),
-        ColorType::YCbCr(_) => RgbImage::from_raw(width, height, ycbcr_to_rgb(levels)).map(DynamicImage::from),
         _ => GrayAlphaImage::from_raw(width, height, levels).map(DynamicImage::from),
     };
     let mut image = image.ok_or_else(|| corrupt(NAME, "it has fewer samples than pixels"))?;
     if lzw_tiles.is_some() {
         image = image.crop_imm(0, 0, shown_width, shown_height);
     }
-    let orientation = tag(&mut decoder, Tag::Orientation).and_then(|values| values.first().copied());
-    let orientation = orientation.and_then(|value| Orientation::from_exif(value.try_into().ok()?));
-    image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+    image.apply_orientation(orientation::of_tiff(&bytes));
     Ok(image)
 }
 
@@ -102,6 +105,41 @@ fn check_parts<R: Read + Seek>(decoder: &mut Decoder<R>, length: u64, pixels: u6
         }
     }
     Ok(())
+}
+
+/// The channels of all pixels, interleaved, 8 bits each; indices where there is a palette.
+fn levels<R: Read + Seek>(
+    decoder: &mut Decoder<R>,
+    bytes: &[u8],
+    (channels, bits): (usize, u8),
+    has_palette: bool,
+    lzw_tiles: Option<(u32, u32)>,
+    limits: &TiffLimits,
+) -> Result<Vec<u8>> {
+    let failed = |error| failure(bytes.len(), error);
+    let width = decoder.dimensions().map_err(failed)?.0 as usize;
+    if (channels, bits) == (1, 1)
+        && let Some(rows) = tiff_fax::read(decoder, bytes)?
+    {
+        return Ok(unpack(&rows, width, 1, has_palette));
+    }
+    let mut samples = DecodingResult::U8(Vec::new());
+    let layout = match lzw_tiles {
+        Some(_) => read_tiles(decoder, &mut samples, limits),
+        None => decoder.read_image_to_buffer(&mut samples),
+    };
+    let layout = layout.map_err(failed)?;
+    let planes = layout.planes.min(channels);
+    if samples.as_buffer(0).byte_len() < layout.complete_len {
+        return Err(unsupported(NAME, "decoding takes too much memory"));
+    }
+    let levels = match samples {
+        DecodingResult::U8(packed) if bits < 8 => unpack(&packed, width * channels / planes, bits.into(), has_palette),
+        samples => {
+            to_8_bits(samples, channels == 1).ok_or_else(|| unsupported(NAME, &format!("samples of {bits} bits")))?
+        }
+    };
+    Ok(if planes > 1 { interleave(&levels, planes) } else { levels })
 }
 
 /// Reads tile by tile, each as a whole, an image whose sides are multiples of its tiles'.

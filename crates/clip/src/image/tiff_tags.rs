@@ -5,12 +5,20 @@ use std::collections::HashSet;
 
 const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
+const BITS: u16 = 258;
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
+const FILL_ORDER: u16 = 266;
+const STRIP_OFFSETS: u16 = 273;
+const STRIP_LENGTHS: u16 = 279;
 const TILE_WIDTH: u16 = 322;
 const TILE_HEIGHT: u16 = 323;
+const TILE_OFFSETS: u16 = 324;
+const TILE_LENGTHS: u16 = 325;
 
 const LZW: u64 = 5;
+const JPEG: u64 = 7;
+const WHITE_IS_ZERO: u64 = 0;
 const GRAY: u64 = 1;
 const PALETTE: u64 = 3;
 
@@ -19,18 +27,46 @@ pub(super) struct Prepared<'a> {
     pub bytes: Cow<'a, [u8]>,
     /// Its samples are indices into a palette, though it now says that they are gray: the decoder refuses palettes.
     pub has_palette: bool,
+    /// Its gray is none where it is white, though it now says that it is none where it is black: the decoder turns some
+    /// depths and not others.
+    pub is_inverted: bool,
+    /// Width of an image of gray of 12 bits, which the decoder refuses: now it says that it is three times as wide, of
+    /// 4 bits.
+    pub twelve_bits: Option<u32>,
     /// Width and height of a file of tiles in LZW, which it now gives as those of all its tiles. The decoder must only
     /// read whole tiles of them: where it reads part of one, weezl 0.1 loses bytes (image-rs/image-tiff#395).
     pub lzw_tiles: Option<(u32, u32)>,
 }
 
 pub(super) fn prepare(bytes: &[u8]) -> Prepared<'_> {
-    let mut prepared = Prepared { bytes: Cow::Borrowed(bytes), has_palette: false, lzw_tiles: None };
+    let mut prepared = Prepared {
+        bytes: Cow::Borrowed(bytes),
+        has_palette: false,
+        is_inverted: false,
+        twelve_bits: None,
+        lzw_tiles: None,
+    };
     let page = Page { bytes };
     let value = |tag| page.find(tag).map(|place| place.value);
     if let Some(place) = page.find(PHOTOMETRIC).filter(|place| place.value == PALETTE) {
         page.write(prepared.bytes.to_mut(), place, GRAY);
         prepared.has_palette = true;
+    }
+    if let Some(place) = page.find(PHOTOMETRIC).filter(|place| place.value == WHITE_IS_ZERO) {
+        page.write(prepared.bytes.to_mut(), place, GRAY);
+        prepared.is_inverted = true;
+    }
+    if let (Some(bits), Some(width), None) = (page.find(BITS), page.find(WIDTH), page.find(TILE_WIDTH))
+        && bits.value == 12
+        && width.value.saturating_mul(3) >> (8 * width.length) == 0
+    {
+        page.write(prepared.bytes.to_mut(), bits, 4);
+        page.write(prepared.bytes.to_mut(), width, width.value * 3);
+        prepared.twelve_bits = Some(width.value as u32);
+    }
+    if let Some(place) = page.find(FILL_ORDER).filter(|place| place.value == 2 && value(COMPRESSION) != Some(JPEG)) {
+        page.mirror(prepared.bytes.to_mut());
+        page.write(prepared.bytes.to_mut(), place, 1);
     }
     let whole = |side: u16, tile: u16| {
         let (side, tile) = (page.find(side)?, page.find(tile)?.value);
@@ -148,6 +184,39 @@ impl Page<'_> {
         };
         let at = at + entry - word;
         Some(Place { at, length, value: self.number(at, length)? })
+    }
+
+    /// All values of a tag whose numbers have 16, 32 or 64 bits.
+    fn values(&self, tag: u16) -> Option<Vec<u64>> {
+        let (entries, entry, word) = self.entries()?;
+        let at = entries.into_iter().find(|at| self.number(*at, 2) == Some(tag.into()))?;
+        let length = match self.number(at + 2, 2)? {
+            3 => 2,
+            4 | 13 => 4,
+            16 | 18 => 8,
+            _ => return None,
+        };
+        let size = usize::try_from(self.number(at + 4, word)?).ok()?.checked_mul(length)?;
+        let inline = at + entry - word;
+        let start = if size <= word { inline } else { usize::try_from(self.number(inline, word)?).ok()? };
+        self.bytes.get(start..start.checked_add(size)?)?;
+        (start..start + size).step_by(length).map(|at| self.number(at, length)).collect()
+    }
+
+    /// Turns round the bits of each byte of the image, in a copy of the file. Strips that overlap are left as they are:
+    /// a few kilobytes of them could be gigabytes of work.
+    fn mirror(&self, copy: &mut [u8]) {
+        let pairs = [(STRIP_OFFSETS, STRIP_LENGTHS), (TILE_OFFSETS, TILE_LENGTHS)];
+        let found = pairs.into_iter().find_map(|(starts, lengths)| self.values(starts).zip(self.values(lengths)));
+        let (starts, lengths) = found.unwrap_or_default();
+        if lengths.iter().fold(0, |sum: u64, length| sum.saturating_add(*length)) > copy.len() as u64 {
+            return;
+        }
+        for (start, length) in starts.into_iter().zip(lengths) {
+            let start = usize::try_from(start).unwrap_or(usize::MAX).min(copy.len());
+            let end = start.saturating_add(length as usize).min(copy.len());
+            copy[start..end].iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+        }
     }
 
     fn write(&self, bytes: &mut [u8], place: Place, value: u64) {
