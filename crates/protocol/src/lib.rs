@@ -19,11 +19,13 @@ mod message;
 mod model_line;
 mod statistics;
 
+pub use errors::{ErrorClass, Failure};
+
 pub use config::{Config, FetchConfig, OnLongText, SocketPaths, SupervisorState, Transparency};
 pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
 pub use message::{
-    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items,
-    ModelInfo, Request, Response, Scope, ServerStatus, Thumbnail, ThumbnailRequest,
+    EmbedRequest, Embedding, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items, ModelInfo, Request,
+    Response, Scope, ServerStatus, Thumbnail, ThumbnailRequest,
 };
 pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
 pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics};

@@ -14,7 +14,7 @@
 //! cache       embeddings of texts that were asked for before
 //! scheduler   what waits for the device, and the one thread that runs batches on it
 //! fetching    images by URL
-//! failure     clip::Error, fetch::Error → class and hint
+//! failure     errors of the server, and what it adds to those of clip and fetch
 //! stats       counters, and how long things take
 //! cli         models install, list, verify, remove: without a server
 //! proof       a model embeds a probe set, when it is installed and later
@@ -38,12 +38,13 @@ mod model_dir;
 mod models;
 mod prepare;
 pub mod process;
-mod proof;
+pub mod proof;
 #[doc(hidden)]
 pub mod sandbox;
 mod scheduler;
 mod service;
 mod stats;
 
+pub use failure::Error as ServerError;
 pub use listener::{bind, listen};
 pub use service::Service;

@@ -170,7 +170,7 @@ impl Service {
                 self.stats.forget();
                 Ok(Response::Statistics(Box::new(self.statistics())))
             }
-            Request::Fetch(_) => Err(failure::internal("a fetch has more than one response")),
+            Request::Fetch(_) => Err(failure::Error::FetchHasMore.into()),
         };
         response.unwrap_or_else(|failure| {
             self.stats.errors.fetch_add(1, Relaxed);
@@ -204,7 +204,7 @@ impl Service {
         let Settings { config, models, .. } = self.settings();
         match tokio::task::spawn_blocking(move || models.list(&config)).await {
             Ok(list) => Ok(Response::Models(list)),
-            Err(panic) => Err(failure::internal(format!("listing the models failed: {panic}"))),
+            Err(panic) => Err(failure::Error::ListFailed { reason: panic.to_string() }.into()),
         }
     }
 
