@@ -28,7 +28,7 @@ pub use message::{
     Response, Scope, ServerStatus, Thumbnail, ThumbnailRequest,
 };
 pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
-pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics};
+pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics, Value};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.
 pub const VERSION: u16 = 4;
