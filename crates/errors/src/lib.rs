@@ -1,7 +1,8 @@
 //! The tables of errors: each error is one row with its SQLSTATE, message, detail and hint.
 //!
 //! [`error_table!`] declares an enum and its rows in one place. From a row follow the text (`Display`), the code, detail and
-//! hint ([`Report`]), and the line in `docs/errors.md` ([`Row`]).
+//! hint ([`Report`]), and the line in `docs/errors.md` ([`Row`]): `cargo run -p error-table` writes that page, and a test
+//! reads every row.
 //!
 //! ```text
 //! backend     what a backend finds: arguments, tables, connections        raised by src/errors
@@ -10,7 +11,7 @@
 //! table       the macro
 //! ```
 //!
-//! The tables of `clip`, `fetch`, `hub`, `weights` and the server are in those crates.
+//! The tables of `clip`, `fetch`, `hub`, `protocol`, `weights` and the server are in those crates.
 
 pub mod backend;
 mod class;
