@@ -12,6 +12,19 @@
 //!
 //! A client that goes away (cancelled, killed, disconnected) closes the socket; that is how the server learns that
 //! nobody waits for the answer any more.
+//!
+//! ```
+//! use protocol::{HEADER_LEN, Header, Kind, Request, decode, encode};
+//!
+//! let frame = encode(Kind::Request, &Request::Status)?;
+//! let (head, payload) = frame.split_first_chunk::<HEADER_LEN>().expect("a frame has a header");
+//! let header = Header::parse(head)?.expect(Kind::Request)?;
+//! assert_eq!(header.len, payload.len());
+//! assert_eq!(decode::<Request>(payload)?, Request::Status);
+//! # Ok::<(), protocol::FrameError>(())
+//! ```
+//!
+//! What failed is a [`Failure`], which has all parts of a PostgreSQL error but the SQLSTATE: that is its [`ErrorClass`]'s.
 
 mod config;
 mod frame;
