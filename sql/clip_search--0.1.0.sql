@@ -152,8 +152,9 @@ COMMENT ON FUNCTION @extschema@.clip_combine(vector[], double precision[]) IS
 --
 -- {} in a template is the place of the label. With templates, a label's embedding is the mean of those of all its
 -- prompts, and template is not used. probability is the softmax of similarity times the model's logit scale (100 where
--- the model does not state it): it says which of the labels fits best, not whether any does. The labels are embedded
--- once for all rows of a query. No row for a subject that is NULL.
+-- the model does not state it): it says which of the labels fits best, not whether any does. Where the model states a
+-- logit bias (SigLIP), it is the sigmoid of the similarity times the scale plus the bias, for each label alone. The labels
+-- are embedded once for all rows of a query. No row for a subject that is NULL.
 ------------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.clip_classify(
@@ -374,6 +375,40 @@ CREATE FUNCTION @extschema@.clip_suggest_threshold(
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, vector, integer, double precision, name) IS
     'the least similarity that is worth showing in a search by this embedding';
+
+-- How good a model is for a table: for each query, the rows that it should find. NULL where there are no queries.
+CREATE FUNCTION @extschema@.clip_evaluate(
+        tbl regclass,
+        queries text[],
+        ids jsonb[],                            -- as many: the id of a row that the query should find
+        k integer DEFAULT 10,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        model text DEFAULT NULL,                -- clip_search.model
+        OUT pairs bigint,                       -- different pairs of query and id
+        OUT recall double precision,            -- share of the pairs whose row is among the first k
+        OUT mean_reciprocal_rank double precision)  -- mean over the queries of 1 / rank of the first row, 0 beyond k
+    LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000
+    AS $$
+SELECT COALESCE(pg_catalog.sum(pg_catalog.cardinality(r.wanted)), 0)::pg_catalog.int8,
+       pg_catalog.sum(r.found)::pg_catalog.float8 OPERATOR(pg_catalog./)
+           pg_catalog.sum(pg_catalog.cardinality(r.wanted))::pg_catalog.float8,
+       pg_catalog.avg(COALESCE(1::pg_catalog.float8 OPERATOR(pg_catalog./) r.rank::pg_catalog.float8, 0))
+  FROM (SELECT q.wanted, m.found, m.rank
+          FROM (SELECT p.query, pg_catalog.array_agg(DISTINCT p.id) AS wanted,
+                       pg_catalog.bool_and(p.id IS NOT NULL) AS is_whole
+                  FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS p(query, id)
+                 GROUP BY p.query) AS q
+         -- What lacks its query or its id is an error of clip_search.
+         CROSS JOIN LATERAL (
+               SELECT pg_catalog.count(*) AS found, pg_catalog.min(f.place) AS rank
+                 FROM @extschema@.clip_search($1, CASE WHEN q.is_whole THEN q.query END, $4,
+                          columns => '{}'::pg_catalog.text[], embedding_column => $5, id_column => $6, model => $7)
+                      WITH ORDINALITY AS f(id, similarity, metadata, place)
+                WHERE f.id OPERATOR(pg_catalog.=) ANY (q.wanted)) AS m) AS r
+$$;
+COMMENT ON FUNCTION @extschema@.clip_evaluate(regclass, text[], jsonb[], integer, name, name, text) IS
+    'recall and mean reciprocal rank of searches whose results are known: to compare models, precisions and indexes';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- To look at
@@ -712,7 +747,7 @@ COMMENT ON FUNCTION @extschema@.clip_models() IS
 CREATE FUNCTION @extschema@.clip_install_model(
         source text,                    -- owner/name at the hub, or the path of a folder, Hugging Face cache or .tar file
         revision text DEFAULT NULL,     -- branch, tag or commit; main
-        "precision" text DEFAULT NULL,  -- fp32, fp16, ...; the most exact that there is
+        in_precision text DEFAULT NULL, -- fp32, fp16, ...; the most exact that there is
         as_name text DEFAULT NULL)      -- owner/name; that of the repository
     RETURNS text                        -- the name of the model
     AS 'MODULE_PATHNAME', 'clip_install_model'

@@ -3,7 +3,7 @@
 use crate::errors::{ArgumentError, Result};
 use crate::{client, embedding, settings, text};
 use pgrx::pg_sys;
-use similarity::Labels;
+use similarity::{Labels, Logits};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -90,8 +90,9 @@ pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>
     let (loaded_at, is_lasting) = (settings::loaded_at(), !settings::may_be_on_its_way());
     let prompts = labels.iter().flat_map(|label| templates.iter().map(move |template| template.replace(PLACE, label)));
     let embeddings = embedding::of_texts(&model, prompts)?;
-    let scale = client::logit_scale(&model)?;
-    let labels_embedded = Labels::new(&embeddings, templates.len(), scale).ok_or(ArgumentError::BadLabels)?;
+    let protocol::Logits { scale, bias } = client::logits(&model)?;
+    let labels_embedded =
+        Labels::new(&embeddings, templates.len(), Logits { scale, bias }).ok_or(ArgumentError::BadLabels)?;
     let names = labels.iter().map(|label| text::to_c(label).into_bytes()).collect();
     let set = Rc::new(LabelSet { names, labels: labels_embedded, model: model.clone() });
     let known = Known { arguments, model, loaded_at, is_lasting, statement: statement(), set: Rc::clone(&set) };

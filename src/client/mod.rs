@@ -12,8 +12,8 @@ use crate::errors::{Error, Result, UrlError};
 use crate::{memo, settings};
 use connection::Connection;
 use protocol::{
-    Embedding, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, ModelInfo, Request, Response,
-    ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
+    Embedding, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, Logits, ModelInfo, Request,
+    Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
 };
 
 /// Embeds items; one result for each, in order.
@@ -37,13 +37,13 @@ pub fn is_connected() -> bool {
     pool::is_connected()
 }
 
-/// The factor on cosine similarities before a softmax, where the model states it.
+/// What the model makes of cosine similarities.
 ///
 /// # Errors
 /// As [`embed`].
-pub fn logit_scale(model: &str) -> Result<Option<f64>> {
-    match ask(&Request::LogitScale(model.to_owned()))? {
-        Response::LogitScale(scale) => Ok(scale),
+pub fn logits(model: &str) -> Result<Logits> {
+    match ask(&Request::Logits(model.to_owned()))? {
+        Response::Logits(logits) => Ok(logits),
         other => unexpected(other),
     }
 }

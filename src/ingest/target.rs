@@ -279,7 +279,7 @@ fn check_may_fetch() -> Result<()> {
 /// The model's dimension has to be the column's; what the embeddings are from.
 fn check_model(embedding: &Column, model: &str) -> Result<String> {
     // Raises what is wrong with it.
-    client::logit_scale(model)?;
+    client::logits(model)?;
     let Some(found) = client::models()?.into_iter().find(|found| found.name == model) else {
         return Ok(model.to_owned());
     };

@@ -105,7 +105,7 @@ impl Table {
     pub fn read(id: Oid) -> Result<Self> {
         let _settings = LocalSettings::with_catalog_only();
         let relation = |row: &Row| Ok((row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default()));
-        let found = spi::select(&Allowed::default(), RELATION, &[Argument::oid(id)], relation)?;
+        let found = spi::select_catalog(RELATION, &[Argument::oid(id)], relation)?;
         let Some((name, kind)) = found.into_iter().next() else {
             return Err(ArgumentError::NoSuchTable { oid: id.to_u32() }.into());
         };
@@ -119,7 +119,7 @@ impl Table {
         if let Some(kind) = kind {
             return Err(ArgumentError::NotATable { table: name, kind }.into());
         }
-        let columns = spi::select(&Allowed::default(), COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
+        let columns = spi::select_catalog(COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
         Ok(Self { id, name, columns })
     }
 
@@ -224,10 +224,7 @@ fn sql_type(type_id: Oid) -> String {
 
 fn qualified(operator: Oid) -> Result<Option<String>> {
     let _settings = LocalSettings::with_catalog_only();
-    Ok(spi::select(&Allowed::default(), OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?
-        .into_iter()
-        .flatten()
-        .next())
+    Ok(spi::select_catalog(OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?.into_iter().flatten().next())
 }
 
 impl Column {

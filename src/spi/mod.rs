@@ -74,6 +74,20 @@ pub fn select<T>(
     connection.run(allowed, query, arguments).iter().map(each).collect()
 }
 
+/// As [`select`], of the catalogs alone, with a plan that is kept.
+///
+/// # Errors
+/// As those of [`select`].
+pub fn select_catalog<T>(query: &str, arguments: &[Argument], each: impl FnMut(&Row) -> Result<T>) -> Result<Vec<T>> {
+    let connection = Connection::open();
+    // What is asked for is found by an index, whichever it is: it is not planned for each value.
+    let prepare = |query: &str, types: &[pg_sys::Oid]| {
+        Plan::prepare_with(&connection, &Allowed::default(), query, types, pg_sys::CURSOR_OPT_GENERIC_PLAN)
+    };
+    let run = |plan: &Plan| plan.run_with(&connection, arguments, true).1;
+    run_kept(query.to_owned(), arguments, None, prepare, run).iter().map(each).collect()
+}
+
 /// Runs a query and adds those rows that `wanted` accepts to the result of the call at hand. Where the query gives fewer
 /// than `enough` rows, adds none of them and returns false.
 ///
@@ -207,13 +221,24 @@ pub struct Plan {
 
 impl Plan {
     /// Plans it, for parameters of these types.
-    pub fn prepare(_connection: &Connection, allowed: &Allowed, query: &str, types: &[pg_sys::Oid]) -> Self {
+    pub fn prepare(connection: &Connection, allowed: &Allowed, query: &str, types: &[pg_sys::Oid]) -> Self {
+        Self::prepare_with(connection, allowed, query, types, 0)
+    }
+
+    fn prepare_with(
+        _connection: &Connection,
+        allowed: &Allowed,
+        query: &str,
+        types: &[pg_sys::Oid],
+        options: u32,
+    ) -> Self {
         let text = text::to_c(query);
         let mut types = types.to_vec();
         let check = Check::begin(text.clone(), allowed);
         // SAFETY: connected; as many types as is said. The plan is kept beyond the connection, and freed by drop.
         unsafe {
-            let plan = pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr());
+            let plan =
+                pg_sys::SPI_prepare_cursor(text.as_ptr(), types.len() as i32, types.as_mut_ptr(), options as i32);
             assert!(!plan.is_null(), "a statement that SPI takes");
             check.assert_checked();
             assert_eq!(pg_sys::SPI_keepplan(plan), 0, "a plan that is not kept yet");
@@ -222,14 +247,18 @@ impl Plan {
     }
 
     /// Runs it; how many rows it was about, and those it gives. The arguments have to be of the types it was planned for.
-    pub fn run(&self, _connection: &Connection, arguments: &[Argument]) -> (u64, Vec<Row>) {
+    pub fn run(&self, connection: &Connection, arguments: &[Argument]) -> (u64, Vec<Row>) {
+        self.run_with(connection, arguments, false)
+    }
+
+    fn run_with(&self, _connection: &Connection, arguments: &[Argument], reads_only: bool) -> (u64, Vec<Row>) {
         let (mut values, nulls) = split(arguments);
         // Its names are looked up again where something has changed.
         let _check = Check::begin(self.text.clone(), &self.allowed);
         // SAFETY: a plan that is kept, with as many arguments as it has parameters.
         unsafe {
             assert_eq!(pg_sys::SPI_getargcount(self.plan), arguments.len() as i32, "one argument for each parameter");
-            let status = pg_sys::SPI_execute_plan(self.plan, values.as_mut_ptr(), nulls.as_ptr().cast(), false, 0);
+            let status = pg_sys::SPI_execute_plan(self.plan, values.as_mut_ptr(), nulls.as_ptr().cast(), reads_only, 0);
             (pg_sys::SPI_processed, result(status))
         }
     }

@@ -8,7 +8,7 @@ SELECT clip_install_model('https://hub.example/owner/name');
 SELECT clip_install_model('/no/such/folder');
 SELECT clip_install_model('--version');
 SELECT clip_install_model('owner/name', revision => '../main');
-SELECT clip_install_model('owner/name', "precision" => 'half precision');
+SELECT clip_install_model('owner/name', in_precision => 'half precision');
 SELECT clip_install_model('owner/name', as_name => '../../name');
 -- Port 1 of loopback: nobody listens there.
 SET clip_search.hub_endpoint = 'http://127.0.0.1:1';

@@ -159,6 +159,13 @@ SELECT queries_used FROM clip_suggest_threshold('things', queries => '{a dog,a c
 SELECT abs(a.threshold - b.threshold) < 1e-6 AS same FROM clip_suggest_threshold('things', 'dog', 10000) a, clip_suggest_threshold('things', clip_embed_text('dog'), 10000) b;
 SELECT (SELECT threshold FROM clip_suggest_threshold('things', 10000, 0.0001)) > (SELECT threshold FROM clip_suggest_threshold('things', 10000, 0.1)) AS rarer_is_higher;
 
+-- Searches whose results are known
+SELECT e.* FROM (SELECT array_agg(name) AS queries, array_agg(to_jsonb(id)) AS ids FROM things WHERE id < 20) AS q, clip_evaluate('things', queries, ids, 1) AS e;
+SELECT pairs, round(recall::numeric, 4) AS recall, mean_reciprocal_rank FROM clip_evaluate('things', '{red apple,dog,dog,dog}', ARRAY['1', '6', '2', '2']::jsonb[], 1);
+SELECT pairs, recall, mean_reciprocal_rank <= 0.5 AS is_further_down FROM clip_evaluate('things', '{happy cat}', ARRAY['5']::jsonb[], 12);
+SELECT * FROM clip_evaluate('things', '{dog,cat}', ARRAY['99', '"no such"']::jsonb[], model => 'clip-search/emoji');
+SELECT * FROM clip_evaluate('things', '{}', '{}');
+
 -- Bad input
 \x on
 \pset format unaligned
@@ -207,6 +214,10 @@ SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', queries =>
 SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', false_positive_rate => 1)$$);
 SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', queries => '{}')$$);
 SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things', NULL::vector)$$);
+SELECT * FROM report($$SELECT * FROM clip_evaluate('things', '{dog,cat}', ARRAY['1']::jsonb[])$$);
+SELECT * FROM report($$SELECT * FROM clip_evaluate('things', '{dog,NULL}', ARRAY['1', '2']::jsonb[])$$);
+SELECT * FROM report($$SELECT * FROM clip_evaluate('plain', '{dog}', ARRAY['1']::jsonb[])$$);
+SELECT * FROM report($$SELECT * FROM clip_evaluate('things', '{dog}', ARRAY['1']::jsonb[], 0)$$);
 SELECT * FROM report($$SELECT clip_similarity('[1,2]', '[1,2,3]')$$);
 SELECT * FROM report($$SELECT clip_combine('{}')$$);
 SELECT * FROM report($$SELECT clip_combine(ARRAY['[1]', NULL]::vector[])$$);

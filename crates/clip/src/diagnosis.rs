@@ -72,10 +72,13 @@ pub fn damage(folder: &Path, only: &[String], highest_ir: impl Fn() -> Option<u6
     })
 }
 
-/// The weights that a folder has in the place of ONNX files.
-pub fn weights_only(folder: &Path) -> Option<String> {
+/// What a folder has in the place of ONNX files: weights, or a layout that is not read.
+pub fn without_graphs(folder: &Path) -> Option<String> {
     if !onnx_files(folder).is_empty() {
         return None;
+    }
+    if folder.join("modules.json").is_file() {
+        return Some("it has the layout of sentence-transformers (modules.json), which is not read".to_owned());
     }
     let weights = WEIGHTS.into_iter().find(|file| folder.join(file).is_file());
     weights.map(|file| match is_pointer(&folder.join(file)) {

@@ -1,6 +1,7 @@
 //! What can go wrong, one variant for each thing a caller can act on.
 
 use errors::ErrorClass;
+use lookalike::TextKind;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -129,10 +130,15 @@ errors::error_table! {
             bytes: usize,
             /// The first few bytes in hexadecimal.
             starts: String,
+            /// What they are, where they are text.
+            text: Option<TextKind>,
         } => BadImage {
             let bytes_are = describe_bytes(*bytes, starts);
+            let remedy = image_remedy(*text);
             message: "{bytes_are} not an image in a known format",
-            hint: "Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …",
+            hint: "{remedy}",
+            docs: "Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …. Where they are text, such as a URL, a path \
+                   or base64, the HINT says what to call.",
         }
         /// The image's format, or a feature of it, is known but cannot be decoded.
         UnsupportedImage {
@@ -309,5 +315,24 @@ fn describe_bytes(bytes: usize, starts: &str) -> String {
         0 => "0 bytes are".to_owned(),
         1 => format!("1 byte ({starts}) is"),
         _ => format!("{bytes} bytes (starting {starts}) are"),
+    }
+}
+
+/// What whoever passed text in the place of an image has to do.
+fn image_remedy(text: Option<TextKind>) -> &'static str {
+    match text {
+        Some(TextKind::Url) => "They are a URL: clip_fetch_image fetches the image.",
+        Some(TextKind::DataUrl) => {
+            "They are a data URL: pass decode(split_part(the_url, ',', 2), 'base64'), or clip_fetch_image(the_url)."
+        }
+        Some(TextKind::Path) => {
+            "They are a path: pass the content of the file. A superuser reads a file of the server with pg_read_binary_file."
+        }
+        Some(TextKind::Hex) => {
+            "They are hexadecimal digits: pass decode(the_digits, 'hex'), without a prefix such as \\x."
+        }
+        Some(TextKind::Base64) => "They are base64: pass decode(the_text, 'base64').",
+        Some(TextKind::Other) => "They are text: pass the bytes of an image file, or call clip_embed_text.",
+        None => "Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …",
     }
 }

@@ -26,7 +26,7 @@ pub struct Row {
     pub detail: Option<&'static str>,
     /// HINT.
     pub hint: Option<&'static str>,
-    /// For the documentation: what to do, where there is no HINT.
+    /// For the documentation: what to do, where there is no HINT, or one that only a value has.
     pub docs: Option<&'static str>,
 }
 

@@ -27,8 +27,8 @@ impl Hello {
 pub enum Request {
     /// Embed texts or images.
     Embed(EmbedRequest),
-    /// The factor on cosine similarities before a softmax, of the model of this name.
-    LogitScale(String),
+    /// What the model of this name makes of cosine similarities.
+    Logits(String),
     /// Make images small.
     Thumbnails(ThumbnailRequest),
     /// Say what an image is like.
@@ -175,8 +175,8 @@ pub type Embedding = Vec<f32>;
 pub enum Response {
     /// One result for each item of an [`EmbedRequest`], in order.
     Embeddings(Vec<Result<Embedding, Failure>>),
-    /// The answer to [`Request::LogitScale`]; `None` where the model does not state it.
-    LogitScale(Option<f64>),
+    /// The answer to [`Request::Logits`].
+    Logits(Logits),
     /// One result for each image of a [`ThumbnailRequest`], in order.
     Thumbnails(Vec<Result<Thumbnail, Failure>>),
     /// The answer to [`Request::ImageInfo`].
@@ -191,6 +191,15 @@ pub enum Response {
     Statistics(Box<Statistics>),
     /// The request failed as a whole.
     Failed(Failure),
+}
+
+/// What a model makes of cosine similarities: `scale * similarity + bias`; each is `None` where the model does not state it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logits {
+    /// The factor.
+    pub scale: Option<f64>,
+    /// Only models that were trained with a sigmoid have one.
+    pub bias: Option<f64>,
 }
 
 /// A row of `clip_models()`.

@@ -445,7 +445,7 @@ impl Models {
         let spec = match ModelSpec::read(directory, name) {
             Ok(spec) => spec,
             Err(error) => {
-                let reason = unusable(directory, &[], config).or_else(|| diagnosis::weights_only(directory));
+                let reason = unusable(directory, &[], config).or_else(|| diagnosis::without_graphs(directory));
                 let error = reason
                     .map_or_else(|| error.to_string(), |reason| format!("model \"{name}\" cannot be used: {reason}"));
                 return ModelInfo { error: Some(error), ..info };

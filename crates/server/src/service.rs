@@ -11,7 +11,7 @@ use crate::scheduler::Scheduler;
 use crate::stats::Stats;
 use crate::{failure, log_info, log_warning, process};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use protocol::{Config, Failure, Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest};
+use protocol::{Config, Failure, Logits, Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -162,7 +162,7 @@ impl Service {
                 let _in_flight = self.stats.begin();
                 self.describe(image).await
             }
-            Request::LogitScale(model) => self.logit_scale(&model).await,
+            Request::Logits(model) => self.logits(&model).await,
             Request::Models => self.list_models().await,
             Request::Status => Ok(Response::Status(Box::new(self.status()))),
             Request::Statistics => Ok(Response::Statistics(Box::new(self.statistics()))),
@@ -194,10 +194,10 @@ impl Service {
         Ok(Response::ImageInfo(info))
     }
 
-    async fn logit_scale(&self, model: &str) -> Result<Response, Failure> {
+    async fn logits(&self, model: &str) -> Result<Response, Failure> {
         let Settings { config, models, .. } = self.settings();
         let model = models.get(model, &config).await.map_err(|error| failure::of(&error))?;
-        Ok(Response::LogitScale(model.spec.logit_scale))
+        Ok(Response::Logits(Logits { scale: model.spec.logit_scale, bias: model.spec.logit_bias }))
     }
 
     async fn list_models(&self) -> Result<Response, Failure> {

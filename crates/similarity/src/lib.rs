@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! vectors    dot product, cosine, unit length, weighted combination
-//! labels     zero-shot classification: similarities of one embedding to many labels, softmax
+//! labels     zero-shot classification: similarities of one embedding to many labels, softmax or sigmoid
 //! threshold  from a random sample of similarities to the one that random pairs rarely reach
 //! ```
 //!
@@ -20,6 +20,6 @@ mod labels;
 mod threshold;
 mod vectors;
 
-pub use labels::{Labels, Score};
+pub use labels::{Labels, Logits, Score};
 pub use threshold::{Background, threshold};
 pub use vectors::{combine, cosine, dot, unit};

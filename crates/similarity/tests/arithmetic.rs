@@ -1,11 +1,15 @@
 //! What the arithmetic promises, on any vectors.
 
 use proptest::prelude::*;
-use similarity::{Background, Labels, combine, cosine, dot, threshold, unit};
+use similarity::{Background, Labels, Logits, combine, cosine, dot, threshold, unit};
 
 fn vector(dimension: usize) -> impl Strategy<Value = Vec<f32>> {
     proptest::collection::vec(-1.0f32..1.0, dimension)
         .prop_filter("has a direction", |vector| dot(vector, vector) > 1e-3)
+}
+
+fn scale(scale: f64) -> Logits {
+    Logits { scale: Some(scale), bias: None }
 }
 
 fn vectors() -> impl Strategy<Value = (Vec<f32>, Vec<f32>)> {
@@ -39,7 +43,7 @@ proptest! {
     #[test]
     fn probabilities_are_a_distribution(labels in proptest::collection::vec(vector(24), 1..12), image in vector(24)) {
         let labels_count = labels.len();
-        let set = Labels::new(&labels, 1, Some(30.0)).unwrap();
+        let set = Labels::new(&labels, 1, scale(30.0)).unwrap();
         let scores = set.classify(&image).unwrap();
         prop_assert_eq!(scores.len(), labels_count);
         prop_assert!((scores.iter().map(|score| score.probability).sum::<f32>() - 1.0).abs() < 1e-4);
@@ -64,18 +68,34 @@ proptest! {
 #[test]
 fn softmax_of_known_numbers() {
     // Similarities 1 and 0 at scale 2: e^2 / (e^2 + 1).
-    let labels = Labels::new(&[vec![1.0, 0.0], vec![0.0, 1.0]], 1, Some(2.0)).unwrap();
+    let labels = Labels::new(&[vec![1.0, 0.0], vec![0.0, 1.0]], 1, scale(2.0)).unwrap();
     let scores = labels.classify(&[5.0, 0.0]).unwrap();
     assert!((scores[0].probability - 0.880_797).abs() < 1e-5 && scores[0].label == 0);
     // The paper's scale where the model has none: nothing is left for the second.
-    let labels = Labels::new(&[vec![1.0, 0.0], vec![0.0, 1.0]], 1, None).unwrap();
+    let labels = Labels::new(&[vec![1.0, 0.0], vec![0.0, 1.0]], 1, Logits::default()).unwrap();
     assert_eq!(labels.classify(&[1.0, 0.0]).unwrap()[0].probability, 1.0);
+}
+
+/// Expected values by hand, as `torch.sigmoid(scale * similarity + bias)` gives them.
+#[test]
+fn sigmoid_of_known_numbers() {
+    let rows = [vec![1.0, 0.0], vec![0.0, 1.0], vec![-1.0, 0.0]];
+    let labels = Labels::new(&rows, 1, Logits { scale: Some(4.0), bias: Some(-3.0) }).unwrap();
+    let scores = labels.classify(&[1.0, 0.0]).unwrap();
+    for (score, (label, probability)) in scores.iter().zip([(0, 0.731_058_6), (1, 0.047_425_87), (2, 0.000_911_051)]) {
+        assert_eq!(score.label, label);
+        assert!((score.probability - probability).abs() < 1e-6, "{score:?}");
+    }
+    // Far beyond what `exp` holds.
+    let labels = Labels::new(&rows, 1, Logits { scale: Some(1e9), bias: Some(-1.0) }).unwrap();
+    let scores = labels.classify(&[1.0, 0.0]).unwrap();
+    assert_eq!((scores[0].probability, scores[2].probability), (1.0, 0.0));
 }
 
 #[test]
 fn an_ensemble_is_the_mean_of_its_templates() {
     let templates = [vec![1.0, 0.0, 0.0], vec![0.0, 2.0, 0.0], vec![0.0, 0.0, 1.0], vec![0.0, 0.0, 3.0]];
-    let labels = Labels::new(&templates, 2, Some(1.0)).unwrap();
+    let labels = Labels::new(&templates, 2, scale(1.0)).unwrap();
     let scores = labels.classify(&[1.0, 1.0, 0.0]).unwrap();
     assert!((scores[0].similarity - 1.0).abs() < 1e-6, "lengths of single embeddings do not count");
     assert_eq!((scores[0].label, scores[1].similarity), (0, 0.0));
@@ -88,9 +108,9 @@ fn what_has_no_direction() {
     assert_eq!(combine(&[vec![0.3, 0.1]], &[0.0]), None);
     assert_eq!(combine(&[], &[]), None);
     assert!(cosine(&[0.0, 0.0], &[1.0, 0.0]).is_nan());
-    let labels = Labels::new(&[vec![1.0, 0.0]], 1, None).unwrap();
+    let labels = Labels::new(&[vec![1.0, 0.0]], 1, Logits::default()).unwrap();
     assert_eq!((labels.classify(&[0.0, 0.0]), labels.best(&[0.0, 0.0])), (None, None));
-    assert!(Labels::new(&[vec![1.0, 0.0], vec![-1.0, 0.0]], 2, None).is_none());
+    assert!(Labels::new(&[vec![1.0, 0.0], vec![-1.0, 0.0]], 2, Logits::default()).is_none());
     // Lengths whose squares no f32 holds
     for length in [1e30, 1e-30] {
         assert_eq!(labels.best(&[length, 0.0]), Some(0));

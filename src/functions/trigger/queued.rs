@@ -67,28 +67,33 @@ fn enqueue(row: &Row, numbers: &[i32], options: &Options) -> Result<()> {
         // SAFETY: a column of the key, which is not NULL, of this type.
         values.push(unsafe { Argument::of_type(type_id, row.new_value(number).expect("not NULL")) });
     }
-    // In two steps: the first may run functions of the key's types, and runs as whoever writes.
-    let key = format!("SELECT pg_catalog.jsonb_build_object({})", pairs.join(", "));
+    let object = format!("pg_catalog.jsonb_build_object({})", pairs.join(", "));
+    let connection = Connection::open();
+    // Where it may run functions of the key's types, the object is made before, as whoever writes.
+    let (key, mut arguments) = if is_plain {
+        (object, values)
+    } else {
+        let _settings = LocalSettings::with_keys_as_text();
+        let key = connection.execute_kept(format!("SELECT {object}"), &values)[0].datum(1).expect("an object");
+        // SAFETY: a jsonb, which lives as long as the connection.
+        ("$1".to_owned(), vec![unsafe { Argument::jsonb(key) }])
+    };
+    let mut place = |argument| {
+        arguments.push(argument);
+        arguments.len()
+    };
     let insert = format!(
         "INSERT INTO {} (id, relid, key, source_column, embedding_column, model, enqueued_at, due_at, attempts, deferrals, \
-         last_error, owner) VALUES (pg_catalog.gen_random_uuid(), $1, $2, CAST($3 AS pg_catalog.name), \
-         CAST($4 AS pg_catalog.name), $5, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), 0, 0, NULL, $6)",
-        InternalTable::Queue.name()
+         last_error, owner) VALUES (pg_catalog.gen_random_uuid(), ${}, {key}, CAST(${} AS pg_catalog.name), \
+         CAST(${} AS pg_catalog.name), ${}, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), 0, 0, NULL, ${})",
+        InternalTable::Queue.name(),
+        place(Argument::oid(row.table())),
+        place(Argument::text(&options.source)),
+        place(Argument::text(&options.embedding)),
+        place(Argument::text(&options.model)),
+        place(Argument::oid(row.owner())),
     );
-    let connection = Connection::open();
-    let settings = (!is_plain).then(LocalSettings::with_keys_as_text);
-    let key = connection.execute_kept(key, &values)[0].datum(1).expect("an object");
-    drop(settings);
-    let entry = [
-        Argument::oid(row.table()),
-        // SAFETY: a jsonb, which lives as long as the connection.
-        unsafe { Argument::jsonb(key) },
-        Argument::text(&options.source),
-        Argument::text(&options.embedding),
-        Argument::text(&options.model),
-        Argument::oid(row.owner()),
-    ];
-    internal_tables::execute_kept(&connection, InternalTable::Queue, insert, &entry);
+    internal_tables::execute_kept(&connection, InternalTable::Queue, insert, &arguments);
     sync::work_at_commit();
     Ok(())
 }

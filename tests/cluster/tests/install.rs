@@ -53,9 +53,9 @@ fn what_is_refused() {
     {
         assert_eq!(refusal(ordinary.query(&format!("SELECT {call}"), &[])).code().code(), "42501", "{call}");
     }
+    // Before the library is loaded, PostgreSQL knows of no setting that is hidden.
+    ordinary.query("SELECT clip_embed_text('x')", &[]).unwrap();
     for setting in ["hub_endpoint", "hub_token_file"] {
-        // Loaded by the call below in the other session only.
-        let _ = ordinary.batch_execute("LOAD 'clip_search'");
         assert!(ordinary.query(&format!("SHOW clip_search.{setting}"), &[]).is_err(), "{setting}");
     }
     for (arguments, code, words) in [
@@ -67,11 +67,11 @@ fn what_is_refused() {
         ("'/no/such/folder'", "22023", "No such file"),
         ("'--help'", "22023", "is not a source of a model"),
         ("'hub/small', revision => '../..'", "22023", "is not a revision"),
-        ("'hub/small', precision => 'FP 16'", "22023", "is not a precision"),
+        ("'hub/small', in_precision => 'FP 16'", "22023", "is not a precision"),
         ("'hub/small', as_name => '../../x'", "22023", "is not a model name"),
         ("'hub/smal'", "42704", "there is no model repository \"hub/smal\""),
         ("'hub/small', revision => 'v9'", "42704", "has no revision \"v9\""),
-        ("'hub/small', precision => 'q4'", "42704", "has no q4 files, only fp32, fp16"),
+        ("'hub/small', in_precision => 'q4'", "42704", "has no q4 files, only fp32, fp16"),
     ] {
         let error = refusal(install_sql(&mut client, arguments));
         assert_eq!(error.code().code(), code, "{arguments}: {error:?}");
@@ -183,6 +183,34 @@ fn a_new_revision_under_a_running_server() {
     assert!(cluster.data().join(DEFAULT_MODEL_DIR).join(NAME).join("README.md").exists());
 }
 
+/// As the installation writes them into config.json where only the weights say them.
+#[test]
+fn labels_of_a_model_that_was_trained_with_a_sigmoid() {
+    const SIGLIP: &str = "hub/siglip";
+    let (scale, bias) = (25.0f64, -13.0);
+    let (hub, cluster) = start();
+    let folder = tempfile::tempdir().unwrap();
+    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/layouts/models/siglip/base");
+    assert!(std::process::Command::new("cp").arg("-rT").args([&published, folder.path()]).status().unwrap().success());
+    let config = fs::read_to_string(published.join("config.json")).unwrap();
+    let config = config.replacen('{', &format!("{{\"logit_scale\": {scale}, \"logit_bias\": {bias},"), 1);
+    fs::write(folder.path().join("config.json"), config).unwrap();
+    hub.publish_folder(SIGLIP, folder.path());
+    let mut client = cluster.connect();
+    assert_eq!(install(&mut client, SIGLIP).unwrap(), SIGLIP);
+    let query = "SELECT label, probability, similarity FROM clip_classify(\
+        clip_embed_text('a red dog', $1), ARRAY['dog', 'a red dog', 'house'], template => '{}', model => $1)";
+    let rows = client.query(query, &[&SIGLIP]).unwrap();
+    assert_eq!(rows[0].get::<_, &str>(0), "a red dog");
+    for row in &rows {
+        let (probability, similarity): (f32, f32) = (row.get(1), row.get(2));
+        let sigmoid = 1.0 / (1.0 + (-(scale * f64::from(similarity) + bias)).exp());
+        assert!((f64::from(probability) - sigmoid).abs() < 1e-5, "{row:?}: {sigmoid}");
+    }
+    let all: f32 = rows.iter().map(|row| row.get::<_, f32>(1)).sum();
+    assert!(all > 1.01, "each label has a probability of its own, not a share: {all}");
+}
+
 #[test]
 fn cancelled_timed_out_and_terminated() {
     let (hub, cluster) = start();
@@ -276,7 +304,7 @@ fn model_dirs_that_are_wrong() {
     embed_text_with(&mut client, "x", "clip-search/emoji").unwrap();
     let golden = models.join("golden");
     for (value, words) in [
-        ("models", "clip_search.model_dir is not an absolute path"),
+        ("some/folder", "clip_search.model_dir is not an absolute path"),
         ("~/models", "clip_search.model_dir begins with ~"),
         ("/no/such/folder", "the folder that clip_search.model_dir names does not exist"),
         (golden.to_str().unwrap(), "clip_search.model_dir names an owner's folder"),
@@ -308,7 +336,7 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
         fs::write(path, content).unwrap();
     };
     for entry in ["config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"] {
-        for name in ["bad/pointer", "bad/data", "bad/newer", "bad/cut"] {
+        for name in ["bad/pointer", "bad/data", "bad/newer", "bad/cut", "bad/one"] {
             put(name, entry, &fs::read(golden().join(entry)).unwrap());
         }
     }
@@ -328,9 +356,9 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
     put("bad/cut", TEXT, &graph[..graph.len() / 2]);
     put("bad/weights", "config.json", b"{}");
     put("bad/weights", "model.safetensors", b"x");
-    put("bad/immich", "config.json", b"{}");
-    put("bad/immich", "textual/model.onnx", &graph);
-    put("bad/immich", "visual/model.onnx", &image);
+    put("bad/one", TEXT, &graph);
+    put("bad/sentences", "modules.json", b"[]");
+    put("bad/sentences", "0_CLIPModel/model.onnx", &graph);
     let mut client = cluster.connect();
     let rows =
         client.query("SELECT name, error FROM clip_models() WHERE name LIKE 'bad/%' ORDER BY name", &[]).unwrap();
@@ -338,9 +366,10 @@ fn models_that_cannot_be_used_are_listed_with_the_reason() {
     let expected = [
         ("bad/cut", "onnx/text_model.onnx is not a whole ONNX file"),
         ("bad/data", "onnx/text_model.onnx has its weights in weights.bin, which is missing"),
-        ("bad/immich", "textual and visual (the layout of immich)"),
         ("bad/newer", "onnx/text_model.onnx is in version 99 of the ONNX format, this ONNX Runtime reads up to "),
+        ("bad/one", "one of text_model.onnx and vision_model.onnx is missing, in any precision"),
         ("bad/pointer", "onnx/text_model.onnx is a Git LFS pointer, not the file itself"),
+        ("bad/sentences", "the layout of sentence-transformers"),
         ("bad/weights", "PyTorch weights only (model.safetensors)"),
     ];
     assert_eq!(errors.len(), expected.len(), "{errors:?}");

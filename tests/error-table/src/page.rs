@@ -35,7 +35,7 @@ pub fn page() -> String {
 }
 
 fn line(row: &Row) -> String {
-    let todo = row.hint.or(row.docs).unwrap_or_default();
+    let todo = row.docs.or(row.hint).unwrap_or_default();
     let detail = row.detail.map(|detail| format!("<br>{}", prose(detail))).unwrap_or_default();
     format!("| `{}` | {}{detail} | {} |\n", row.sqlstate, prose(row.message), prose(todo))
 }

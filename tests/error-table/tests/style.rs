@@ -31,8 +31,8 @@ fn problems(row: &Row) -> Vec<String> {
             problem(of, "has a line end or two spaces");
         }
     }
-    if row.hint.is_some() == row.docs.is_some() {
-        problem("row", "needs a hint or, where there is none, a line for the docs");
+    if row.hint.is_none_or(is_a_value) != row.docs.is_some() {
+        problem("row", "needs a hint or, where there is none to read, a line for the docs");
     }
     let state = row.sqlstate.as_str();
     let is_state = state.len() == 5 && state.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
@@ -113,6 +113,7 @@ fn problems_are_found() {
     };
     assert_eq!(problems(&good), [""; 0]);
     assert_eq!(problems(&Row { message: "ONNX Runtime is missing", ..good }), [""; 0]);
+    assert_eq!(problems(&Row { hint: Some("{remedy}"), docs: Some("Try again."), ..good }), [""; 0]);
     let bad = [
         Row { message: "Could not read", ..good },
         Row { message: "could not read.", ..good },
@@ -121,6 +122,7 @@ fn problems_are_found() {
         Row { hint: Some("Try again"), ..good },
         Row { hint: Some("try again."), ..good },
         Row { hint: None, ..good },
+        Row { hint: Some("{remedy}"), ..good },
         Row { docs: Some("Try again."), ..good },
     ];
     for row in bad {

@@ -270,7 +270,8 @@ fn not_decoded(bytes: &[u8]) -> Error {
 
 fn not_an_image(bytes: &[u8]) -> Error {
     let starts: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Error::NotAnImage { bytes: bytes.len(), starts: starts.join(" ") }
+    let text = lookalike::text_in_place_of_an_image(bytes);
+    Error::NotAnImage { bytes: bytes.len(), starts: starts.join(" "), text }
 }
 
 /// The colours as PIL has them. It reads 16 bits per channel by leaving out the lower byte.

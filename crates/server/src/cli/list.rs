@@ -24,7 +24,7 @@ pub fn run(_: &Arguments, common: &Common, report: &Report) -> Result<i32, Failu
 fn describe(name: &ModelName, path: &Path) -> ModelLine {
     let manifest = Manifest::read(path);
     let spec = ModelSpec::read(path, name);
-    let reason = || diagnosis::damage(path, &[], || None).or_else(|| diagnosis::weights_only(path));
+    let reason = || diagnosis::damage(path, &[], || None).or_else(|| diagnosis::without_graphs(path));
     let error = spec.as_ref().err().map(|error| reason().unwrap_or_else(|| error.to_string()));
     let spec = spec.ok();
     ModelLine::Model {

@@ -1,8 +1,8 @@
 //! Frames of every message.
 
 use protocol::{
-    EmbedRequest, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, Items, Kind, ModelInfo, Request,
-    Response, ServerStatus, Thumbnail, ThumbnailRequest, encode,
+    EmbedRequest, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, Items, Kind, Logits, ModelInfo,
+    Request, Response, ServerStatus, Thumbnail, ThumbnailRequest, encode,
 };
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -51,7 +51,7 @@ fn requests() -> Vec<(&'static str, Request)> {
                 scope: protocol::Scope::default(),
             }),
         ),
-        ("logit-scale", Request::LogitScale(model)),
+        ("logits", Request::Logits(model)),
         ("thumbnails", Request::Thumbnails(ThumbnailRequest { images: images(), max_side: 128 })),
         ("fetch", Request::Fetch(FetchRequest { urls: vec!["https://example.org/a.jpg".to_owned()], in_order: true })),
         ("models", Request::Models),
@@ -70,7 +70,7 @@ fn responses() -> Vec<(&'static str, Response)> {
     let small = Thumbnail { is_png: true, bytes: ByteBuf::from(*b"\x89PNG") };
     vec![
         ("embeddings", Response::Embeddings(vec![Ok(vec![0.5, f32::NAN, -0.0]), Err(failure()), Ok(vec![])])),
-        ("scale", Response::LogitScale(Some(20.0))),
+        ("scale", Response::Logits(Logits { scale: Some(20.0), bias: Some(-10.0) })),
         ("small", Response::Thumbnails(vec![Ok(small), Err(failure())])),
         ("fetched", Response::Fetched(Fetched { index: 3, result: Ok(image) })),
         ("not-fetched", Response::Fetched(Fetched { index: 0, result: Err(failure()) })),
