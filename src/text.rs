@@ -1,6 +1,6 @@
 //! Text between Postgres, which keeps it in the database's encoding, and everything here, which wants UTF-8.
 
-use crate::errors::Error;
+use crate::errors::{Error, Raise};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -13,7 +13,7 @@ pub fn to_utf8(bytes: &[u8]) -> Vec<u8> {
     let text = convert(bytes);
     if let Err(error) = str::from_utf8(&text) {
         let at = error.valid_up_to();
-        Error::NotUtf8 { byte: text[at], position: at + 1, is_encoding_known: encoding() != SQL_ASCII }.raise();
+        not_utf8(&text, at).raise();
     }
     text
 }
@@ -53,13 +53,21 @@ fn convert_without_error(_: &[u8], _: i32) -> Option<Vec<u8>> {
 /// Converts from the database's encoding.
 ///
 /// # Errors
-/// [`Error::NotUtf8`] where it has bytes that no character stands for.
+/// [`Error::NotUtf8`] or [`Error::NotUtf8InSqlAscii`] where it has bytes that no character stands for.
 pub fn checked(bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
     if let Some(text) = try_to_utf8(bytes.clone()) {
         return Ok(text);
     }
     let at = str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), |_| 0);
-    Err(Error::NotUtf8 { byte: bytes[at], position: at + 1, is_encoding_known: encoding() != SQL_ASCII })
+    Err(not_utf8(&bytes, at))
+}
+
+fn not_utf8(text: &[u8], at: usize) -> Error {
+    let (byte, position) = (text[at], at + 1);
+    match encoding() {
+        SQL_ASCII => Error::NotUtf8InSqlAscii { byte, position },
+        _ => Error::NotUtf8 { byte, position },
+    }
 }
 
 /// The database's encoding.

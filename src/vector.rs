@@ -31,7 +31,7 @@ const _: () = assert!(size_of::<Header>() == 8 && align_of::<Header>() == 4);
 /// [`Error::VectorDimension`] where pgvector would not accept it.
 pub fn to_datum(values: &[f32]) -> Result<pg_sys::Datum> {
     if values.is_empty() || values.len() > MAX_DIM {
-        return Err(Error::VectorDimension(values.len()));
+        return Err(Error::VectorDimension { dimension: values.len() });
     }
     let size = size_of::<Header>() + size_of_val(values);
     // SAFETY: palloc returns `size` bytes aligned for any type, or raises; header and values fill exactly that size, and

@@ -149,7 +149,7 @@ impl Request {
 
     /// Whether the server did not even take it in time.
     pub fn is_late(&self) -> bool {
-        matches!(self.pending, Some(Err(Error::NoAnswer(_))))
+        matches!(self.pending, Some(Err(Error::NoAnswer { .. })))
     }
 
     /// Waits for the answers.
@@ -157,7 +157,7 @@ impl Request {
         let answers = match self.pending.take().map(|pending| pending.and_then(|pending| pending.wait(deadline))) {
             Some(Ok(answers)) => answers,
             None => return Answer::Unasked,
-            Some(Err(Error::NoAnswer(_) | Error::RequestTooLong(_))) => return Answer::TooMuch,
+            Some(Err(Error::NoAnswer { .. } | Error::RequestTooLong { .. })) => return Answer::TooMuch,
             Some(Err(Error::Server(failure))) if is_out_of_memory(&failure) => return Answer::TooMuch,
             Some(Err(_)) => return Answer::Missing,
         };

@@ -31,7 +31,7 @@ impl Deadline {
     fn left_ms(&self, most: Duration) -> Result<i64> {
         let left = match (self.end, self.limit) {
             (Some(end), Some(limit)) => {
-                end.checked_duration_since(Instant::now()).ok_or(Error::NoAnswer(limit))?.min(most)
+                end.checked_duration_since(Instant::now()).ok_or(Error::NoAnswer { ms: limit.as_millis() })?.min(most)
             }
             _ => most,
         };
@@ -106,7 +106,7 @@ impl Connection {
         let hello: Hello = match connection.receive(Kind::Hello, deadline) {
             Ok(hello) => hello,
             // A server that ends while it is being greeted is one that is not there yet.
-            Err(Error::Lost(reason)) => return Ok(Err(io::Error::new(ErrorKind::ConnectionReset, reason))),
+            Err(Error::Lost { reason }) => return Ok(Err(io::Error::new(ErrorKind::ConnectionReset, reason))),
             Err(error) => return Err(error),
         };
         connection.server = hello.pid;
@@ -152,7 +152,7 @@ impl Connection {
     }
 
     fn receive<T: serde::de::DeserializeOwned>(&mut self, kind: Kind, deadline: &Deadline) -> Result<T> {
-        let malformed = |error: FrameError| Error::Lost(error.to_string());
+        let malformed = |error: FrameError| Error::Lost { reason: error.to_string() };
         let mut head = [0; HEADER_LEN];
         self.fill(&mut head, deadline)?;
         let header = Header::parse(&head).and_then(|header| header.expect(kind)).map_err(malformed)?;
@@ -164,7 +164,7 @@ impl Connection {
     fn fill(&mut self, mut buffer: &mut [u8], deadline: &Deadline) -> Result<()> {
         while !buffer.is_empty() {
             match self.stream.read(buffer) {
-                Ok(0) => return Err(Error::Lost("The server closed the connection.".to_owned())),
+                Ok(0) => return Err(Error::Lost { reason: "The server closed the connection.".to_owned() }),
                 Ok(read) => buffer = &mut buffer[read..],
                 Err(error) => self.retry(error, pg_sys::WL_SOCKET_READABLE, deadline)?,
             }
@@ -176,7 +176,7 @@ impl Connection {
         match error.kind() {
             ErrorKind::WouldBlock => wait(Some((&self.stream, event)), deadline, Duration::from_secs(3600)),
             ErrorKind::Interrupted => Ok(()),
-            _ => Err(Error::Lost(format!("The operating system says: {error}."))),
+            _ => Err(Error::Lost { reason: format!("The operating system says: {error}.") }),
         }
     }
 }

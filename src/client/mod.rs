@@ -8,14 +8,13 @@ mod startup;
 pub use connection::Deadline;
 pub use pending::Pending;
 
-use crate::errors::{Error, Result};
+use crate::errors::{Error, Result, UrlError};
 use crate::{memo, settings};
 use connection::Connection;
 use protocol::{
-    Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, Logits, ModelInfo,
-    Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
+    Embedding, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, Logits, ModelInfo, Request,
+    Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
 };
-use std::time::Duration;
 
 /// Embeds items; one result for each, in order.
 ///
@@ -99,13 +98,13 @@ pub fn fetch(
         });
         waiting = asked.into_iter().zip(answered).filter(|(_, answered)| !answered).map(|(index, _)| index).collect();
         match outcome {
-            Err(Error::Lost(_)) if !tried => {
+            Err(Error::Lost { .. }) if !tried => {
                 pool::close_idle();
                 tried = true;
             }
             // What has arrived is not to be lost for what has not.
-            Err(Error::NoAnswer(limit)) => {
-                waiting.drain(..).for_each(|index| each(index, Err(unanswered(limit))));
+            Err(Error::NoAnswer { ms }) => {
+                waiting.drain(..).for_each(|index| each(index, Err(unanswered(ms))));
             }
             outcome => outcome?,
         }
@@ -113,13 +112,9 @@ pub fn fetch(
     Ok(())
 }
 
-fn unanswered(limit: Duration) -> Failure {
-    Failure {
-        class: ErrorClass::UrlFailed,
-        message: format!("nothing arrived for {} ms, while this was waiting or under way", limit.as_millis()),
-        detail: None,
-        hint: Some("Raise clip_search.request_timeout, or fetch fewer images at a time.".to_owned()),
-    }
+fn unanswered(ms: u128) -> Failure {
+    let error = UrlError::Unanswered { ms };
+    Failure::new(error.code(), &error)
 }
 
 /// Waits until a server other than `old` listens.
@@ -188,7 +183,7 @@ fn ask_for_statistics(request: &Request) -> Result<Option<Statistics>> {
 fn unexpected<T>(response: Response) -> Result<T> {
     match response {
         Response::Failed(failure) => Err(Error::Server(failure)),
-        _ => Err(Error::Lost("The answer does not fit the question.".to_owned())),
+        _ => Err(Error::Lost { reason: "The answer does not fit the question.".to_owned() }),
     }
 }
 
@@ -203,7 +198,7 @@ fn ask(request: &Request) -> Result<Response> {
         })
     };
     match once() {
-        Err(Error::Lost(_)) => {
+        Err(Error::Lost { .. }) => {
             pool::close_idle();
             once()?;
         }
@@ -214,7 +209,8 @@ fn ask(request: &Request) -> Result<Response> {
 
 /// Sends one request and takes so many responses, on the connection that is there or a new one.
 fn converse(request: &Request, responses: usize, mut each: impl FnMut(Response) -> Result<()>) -> Result<()> {
-    let frame = protocol::encode(Kind::Request, request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
+    let frame =
+        protocol::encode(Kind::Request, request).map_err(|_| Error::RequestTooLong { bytes: protocol::MAX_PAYLOAD })?;
     let mut deadline = Deadline::of_request();
     let mut connection = pool::take(&deadline)?;
     connection.send(&frame, &deadline)?;

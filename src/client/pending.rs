@@ -22,12 +22,12 @@ impl Pending {
     pub fn begin(model: String, items: Items, deadline: &Deadline) -> Result<Self> {
         let count = items.len();
         let request = Request::Embed(EmbedRequest { model, items, scope: scope::current() });
-        let frame =
-            protocol::encode(Kind::Request, &request).map_err(|_| Error::RequestTooLong(protocol::MAX_PAYLOAD))?;
+        let frame = protocol::encode(Kind::Request, &request)
+            .map_err(|_| Error::RequestTooLong { bytes: protocol::MAX_PAYLOAD })?;
         let mut pending = Self { frame, items: count, connection: None };
         match pending.send(deadline) {
             // Waiting tries once more.
-            Ok(()) | Err(Error::Lost(_)) => Ok(pending),
+            Ok(()) | Err(Error::Lost { .. }) => Ok(pending),
             Err(error) => Err(error),
         }
     }
@@ -39,7 +39,7 @@ impl Pending {
     /// As [`super::embed`].
     pub fn wait(mut self, deadline: &mut Deadline) -> Result<Vec<Result<Embedding, Failure>>> {
         let response = match self.receive(deadline) {
-            Err(Error::Lost(_)) => {
+            Err(Error::Lost { .. }) => {
                 pool::close_idle();
                 *deadline = Deadline::of_request();
                 self.send(deadline)?;
@@ -63,7 +63,7 @@ impl Pending {
 
     fn receive(&mut self, deadline: &Deadline) -> Result<Response> {
         let Some(mut connection) = self.connection.take() else {
-            return Err(Error::Lost("The server closed the connection.".to_owned()));
+            return Err(Error::Lost { reason: "The server closed the connection.".to_owned() });
         };
         let response = connection.receive_response(deadline)?;
         connection.give_back();

@@ -5,6 +5,7 @@ use crate::errors::{Error, Result};
 use crate::settings;
 use crate::supervisor::{self, Launch};
 use protocol::SupervisorState;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Between two attempts to connect while the server starts.
@@ -42,7 +43,7 @@ pub fn connect(request: &Deadline) -> Result<Connection> {
             }
             Some(pid) => match supervisor::state() {
                 Some(SupervisorState::CannotStart { program, reason }) => {
-                    return Err(Error::CannotStart { program, reason });
+                    return Err(cannot_start(&program, reason));
                 }
                 Some(SupervisorState::Idle) => supervisor::wake(pid),
                 _ => {}
@@ -70,12 +71,16 @@ pub fn wait_for_another(old: Option<u32>) -> Result<()> {
 }
 
 fn not_started(waited: Duration, refused: &str) -> Error {
-    let detail = match supervisor::state() {
+    let reason = match supervisor::state() {
         Some(SupervisorState::BackingOff { reason, .. }) => format!("The server {reason}."),
         Some(SupervisorState::CannotStart { program, reason }) => {
-            return Error::CannotStart { program, reason };
+            return cannot_start(&program, reason);
         }
         _ => format!("Connecting failed: {refused}."),
     };
-    Error::NotStarted { waited, detail }
+    Error::NotStarted { ms: waited.as_millis(), reason }
+}
+
+fn cannot_start(program: &Path, reason: String) -> Error {
+    Error::CannotStart { program: program.display().to_string(), reason }
 }

@@ -1,8 +1,10 @@
 //! What Postgres, or somebody's function, has raised, kept beyond the transaction that it ended.
 
 use super::{sqlstate_text, watch};
+use crate::text;
+use ::errors::Report;
 use pgrx::PgSqlErrorCode as Code;
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+use pgrx::pg_sys::panic::CaughtError;
 
 /// An error that was caught.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ impl Raised {
 
     /// Whether a statement would have been about another table than it was meant for.
     pub fn is_of_another_table(&self) -> bool {
-        self.code == super::TableError::Replaced.code() as i32
+        self.code == super::TableError::Replaced.code().packed()
     }
 
     /// Whether somebody else was in the way: a lock that could not be had, a deadlock, a concurrent update.
@@ -65,8 +67,7 @@ impl From<&CaughtError> for Raised {
 
 impl From<super::Error> for Raised {
     fn from(error: super::Error) -> Self {
-        let code = error.code() as i32;
-        let report = ErrorReport::from(error);
-        Self { code, message: report.message().to_owned(), hint: report.hint().map(str::to_owned) }
+        let text = text::for_message;
+        Self { code: error.sqlstate().packed(), message: text(error.to_string()), hint: error.hint().map(text) }
     }
 }

@@ -96,7 +96,7 @@ impl Arguments {
             let datum = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
             let dimensions = (*datum.cast::<pg_sys::ArrayType>()).ndim;
             if dimensions > 1 {
-                return Err(Error::ArrayDimensions(dimensions));
+                return Err(Error::ArrayDimensions { dimensions });
             }
             Array::<Datum>::from_datum(datum.into(), false).expect("not NULL")
         };

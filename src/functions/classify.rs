@@ -71,14 +71,11 @@ fn label_set(call: Arguments) -> Result<Rc<LabelSet>> {
 fn question(call: Arguments) -> Result<Question> {
     let names = required(call.texts(1, "labels")?, "labels")?;
     if names.is_empty() {
-        let hint = "Pass at least one label, such as ARRAY['cat', 'dog'].";
-        return Err(ArgumentError::Empty { name: "labels", hint }.into());
+        return Err(ArgumentError::NoLabels.into());
     }
     let templates = match call.texts(4, "templates")? {
         Some(templates) if templates.is_empty() => {
-            let hint =
-                "Pass at least one template, such as ARRAY['a photo of a {}'], or NULL for the argument template.";
-            return Err(ArgumentError::Empty { name: "templates", hint }.into());
+            return Err(ArgumentError::NoTemplates.into());
         }
         Some(templates) => templates,
         None => vec![required(call.text(2), "template")?],

@@ -5,7 +5,7 @@
 
 use super::arguments::{Arguments, bytes_of, text_of};
 use super::sql_function;
-use crate::errors::{Error, Result};
+use crate::errors::{Error, Raise, Result};
 use crate::memo::Modality;
 use crate::{embedding, vector};
 use pgrx::pg_sys::{self, Datum};

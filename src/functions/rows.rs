@@ -39,16 +39,17 @@ impl Rows {
     }
 
     /// Adds a row; `None` is NULL. Data made by `row` live in memory that is given back when the row has been added.
-    pub fn push<const COLUMNS: usize>(&mut self, row: impl FnOnce() -> [Option<Datum>; COLUMNS]) {
+    pub fn push<R: AsRef<[Option<Datum>]>>(&mut self, row: impl FnOnce() -> R) {
         let (store, description) = (self.store, self.description);
         // SAFETY: the store and its description are those of `begin`, with as many columns as the SQL declaration
         // has; the store copies the data.
         unsafe {
-            assert_eq!((*description).natts as usize, COLUMNS, "as many columns as are declared");
             self.scratch.switch_to(|_| {
                 let row = row();
-                let mut values = row.map(|value| value.unwrap_or(Datum::null()));
-                let mut nulls = row.map(|value| value.is_none());
+                let row = row.as_ref();
+                assert_eq!((*description).natts as usize, row.len(), "as many columns as are declared");
+                let mut values: Vec<Datum> = row.iter().map(|value| value.unwrap_or(Datum::null())).collect();
+                let mut nulls: Vec<bool> = row.iter().map(Option::is_none).collect();
                 pg_sys::tuplestore_putvalues(store, description, values.as_mut_ptr(), nulls.as_mut_ptr());
             });
             self.scratch.reset();

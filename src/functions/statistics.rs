@@ -9,53 +9,27 @@ use crate::client;
 use crate::errors::Result;
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
-use protocol::Quantiles;
+use protocol::{Quantiles, Value};
 
 sql_function!(clip_stat_get_server, pg_finfo_clip_stat_get_server, server);
 sql_function!(clip_stat_get_models, pg_finfo_clip_stat_get_models, models);
 sql_function!(clip_stat_reset, pg_finfo_clip_stat_reset, |_| reset());
 
-/// Columns of each phase of an item's way: quantiles since the reset, and those of the last minute.
-const PHASE: usize = 8;
-
 /// One row, or none where no server runs. The server's own times are in seconds, those of phases in milliseconds.
 fn server(call: Arguments) -> Result<Datum> {
     let found = client::statistics()?;
     let mut rows = Rows::begin(call.0);
-    if let Some(s) = found {
-        rows.push(|| {
-            let mean = (s.batches > 0).then(|| s.batch_items as f64 / s.batches as f64);
-            let counters = [
-                number(s.pid.into()),
-                s.uptime_s.into_datum(),
-                s.since_reset_s.into_datum(),
-                number(s.restarts.into()),
-                number(s.resident_bytes),
-                number(s.connections.into()),
-                number(s.connections_refused),
-                number(s.queue_items),
-                number(s.queue_bytes),
-                number(s.waiting.into()),
-                number(s.in_flight.into()),
-                number(s.interactive),
-                number(s.bulk),
-                number(s.batches),
-                mean.into_datum(),
-                number(s.cache_hits),
-                number(s.shared),
-                number(s.cache_bytes),
-                number(s.errors),
-            ];
-            let mut row = [None; 19 + 3 * PHASE];
-            let (first, phases) = row.split_at_mut(counters.len());
-            first.copy_from_slice(&counters);
-            for (columns, latency) in phases.chunks_exact_mut(PHASE).zip([s.queue, s.prepare, s.inference]) {
-                columns.copy_from_slice(&[quantiles(latency.total), quantiles(latency.minute)].concat());
-            }
-            row
-        });
+    if let Some(statistics) = found {
+        rows.push(|| statistics.row().into_iter().map(|(_, value)| datum(value)).collect::<Vec<_>>());
     }
     Ok(Datum::null())
+}
+
+fn datum(value: Value) -> Option<Datum> {
+    match value {
+        Value::Count(count) => number(count),
+        Value::Real(real) => real.into_datum(),
+    }
 }
 
 /// Of nothing, there are none.

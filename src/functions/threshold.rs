@@ -101,8 +101,7 @@ const MAX_QUERIES: usize = 1000;
 fn by_texts(call: Arguments) -> Result<Datum> {
     let texts = match call.texts(3, "queries")? {
         Some(texts) if texts.is_empty() => {
-            let hint = "Pass the texts that the threshold is for, or NULL for any.";
-            return Err(ArgumentError::Empty { name: "queries", hint }.into());
+            return Err(ArgumentError::NoQueries.into());
         }
         Some(texts) if texts.len() > MAX_QUERIES => {
             let (value, range) = (format!("{} texts", texts.len()), format!("at most {MAX_QUERIES} texts"));

@@ -24,8 +24,7 @@ fn combine(call: Arguments) -> Result<Datum> {
     // SAFETY: the elements are vectors by the SQL declaration.
     let vectors = call.list(0, "vectors", |datum| unsafe { vector::from_datum(datum) })?.expect("STRICT");
     let Some(first) = vectors.first().map(Vec::len) else {
-        let hint = "Pass at least one vector, such as ARRAY[clip_embed_text('a dog'), clip_embed_text('red')].";
-        return Err(ArgumentError::Empty { name: "vectors", hint }.into());
+        return Err(ArgumentError::NoVectors.into());
     };
     if let Some(index) = vectors.iter().position(|vector| vector.len() != first) {
         return Err(ArgumentError::MixedDimensions { index: index + 1, dimension: vectors[index].len(), first }.into());

@@ -13,7 +13,10 @@ use std::collections::HashSet;
 pub fn is_the_rows_fault(error: &Error) -> bool {
     match error {
         Error::Server(Failure { class, .. }) => is_the_images_fault(*class) || is_the_urls_fault(*class),
-        Error::ImageTooLarge { .. } | Error::TextTooLarge { .. } | Error::NotUtf8 { .. } => true,
+        Error::ImageTooLarge { .. }
+        | Error::TextTooLarge { .. }
+        | Error::NotUtf8 { .. }
+        | Error::NotUtf8InSqlAscii { .. } => true,
         _ => false,
     }
 }

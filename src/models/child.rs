@@ -36,7 +36,10 @@ impl Child {
     /// # Errors
     /// [`Error::CannotStart`].
     pub fn start(program: &Path, arguments: &[OsString]) -> Result<Self> {
-        let failed = |error: &io::Error| Error::CannotStart { program: program.to_owned(), reason: error.to_string() };
+        let failed = |error: &io::Error| Error::CannotStart {
+            program: program.display().to_string(),
+            reason: error.to_string(),
+        };
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         // Ctrl-C in the postmaster's terminal is the postmaster's business.

@@ -3,7 +3,7 @@
 
 mod child;
 
-use crate::errors::{Error, ModelError, Result};
+use crate::errors::{CommandClass, CommandFailure, Error, ModelError, Result};
 use crate::{settings, text};
 use child::Child;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -82,7 +82,7 @@ pub fn remove(name: &str) -> Result<()> {
 fn arguments(command: &str) -> Result<Vec<OsString>> {
     let model_dir = settings::model_dir();
     if !model_dir.is_absolute() {
-        return Err(ModelError::ModelDir { value: model_dir }.into());
+        return Err(ModelError::ModelDir { value: model_dir.display().to_string() }.into());
     }
     let mut arguments: Vec<OsString> = ["models", command, "--json", "--supervised"].map(OsString::from).into();
     arguments.push(option_path("--model-dir=", &model_dir));
@@ -112,7 +112,8 @@ fn run<T>(arguments: &[OsString], mut result: impl FnMut(ModelLine) -> Option<T>
     while let Some(line) = child.next_line()? {
         match serde_json::from_str(&line) {
             Ok(ModelLine::Error { class, message, hint }) => {
-                return Err(ModelError::Command { class, message, hint }.into());
+                let class = CommandClass::from_word(&class);
+                return Err(ModelError::from(CommandFailure { class, message, hint }).into());
             }
             Ok(line) => found = result(line).or(found),
             // What another release of the program says.

@@ -107,7 +107,7 @@ impl Table {
         let relation = |row: &Row| Ok((row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default()));
         let found = spi::select_catalog(RELATION, &[Argument::oid(id)], relation)?;
         let Some((name, kind)) = found.into_iter().next() else {
-            return Err(ArgumentError::NoSuchTable(id.to_u32()).into());
+            return Err(ArgumentError::NoSuchTable { oid: id.to_u32() }.into());
         };
         let kind = match kind.as_str() {
             "r" | "p" | "v" | "m" | "f" => None,
@@ -137,7 +137,7 @@ impl Table {
         self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
             let columns: Vec<&str> = self.columns.iter().map(|column| column.quoted.as_str()).collect();
             let (table, column) = (self.name.clone(), name.to_owned());
-            ArgumentError::NoSuchColumn { table, column, columns: Some(columns.join(", ")) }.into()
+            ArgumentError::NoSuchColumn { table, column, columns: columns.join(", ") }.into()
         })
     }
 

@@ -206,7 +206,7 @@ pub fn is_quiet() -> bool {
 fn cause(error: &Error) -> FailureCause {
     match error {
         // What ends a server, or keeps it busy for ever, may be an image.
-        Error::Lost(_) | Error::NoAnswer(_) | Error::RequestTooLong(_) => FailureCause::Entry,
+        Error::Lost { .. } | Error::NoAnswer { .. } | Error::RequestTooLong { .. } => FailureCause::Entry,
         Error::Server(Failure { class: ErrorClass::OutOfMemory | ErrorClass::Internal, .. }) => FailureCause::Entry,
         Error::Server(Failure { class: ErrorClass::Busy | ErrorClass::TooManyConnections, .. })
         | Error::Mismatch { .. }

@@ -10,6 +10,22 @@
 //! Everything that decides a vector is read from the model's own files; the references are the classes of the Python
 //! packages transformers and open_clip that the files name. [`Runtime`] opens the ONNX Runtime
 //! library, once per process. Tokenizing and preprocessing need no runtime and can run on other threads than the encoders.
+//!
+//! ```no_run
+//! use clip::{Cancel, Device, LongText, ModelName, ModelSpec, Runtime, SessionOptions, TextEncoder, Tokenizer};
+//! use std::path::Path;
+//!
+//! let name = ModelName::parse("openai/clip-vit-base-patch32")?;
+//! let spec = ModelSpec::read(Path::new("/models/openai/clip-vit-base-patch32"), &name)?;
+//! let ids = Tokenizer::load(&spec)?.encode("a photo of a cat", LongText::Truncate)?;
+//!
+//! let runtime = Runtime::init(Path::new("/usr/lib/libonnxruntime.so"))?;
+//! let precision = spec.choose(None)?.text;
+//! let options = SessionOptions { device: Device::Cpu, threads: 0, precision, max_gpu_memory: 0 };
+//! let vectors = TextEncoder::load(&spec, &options, &runtime)?.embed(&[ids.as_slice()], &Cancel::new())?;
+//! assert_eq!(vectors[0].len(), spec.dimension);
+//! # Ok::<(), clip::Error>(())
+//! ```
 
 pub mod catalog;
 pub mod diagnosis;

@@ -1,5 +1,6 @@
 //! What can go wrong, one variant for each thing that users must be told apart.
 
+use crate::public::PublicError;
 use std::fmt;
 use std::net::IpAddr;
 use url::Url;
@@ -181,46 +182,42 @@ impl Error {
 
     /// What somebody may know who has asked for `asked`: no address, no port that is open or closed, nothing that other hosts
     /// have said or where they redirect to. The whole is for the log.
-    pub fn to_user(&self, asked: &str) -> String {
+    pub fn to_user(&self, asked: &str) -> PublicError {
+        use PublicError as P;
         let shown = show_text(asked);
         let is_of_it = |url: &String| *url == show_without_query(asked);
         match self {
-            Self::NotAllowed { .. } if self.is_about_the_address_asked_for(asked) => self.to_string(),
-            Self::NotAllowed { host, .. } | Self::Resolve { host, .. } if host_of(asked).as_ref() == Some(host) => {
-                format!("host \"{host}\" cannot be resolved, or has an address that is not public")
+            Self::NotAllowed { host, address } if self.is_about_the_address_asked_for(asked) => {
+                P::NotPublic { address: describe_host(host, address) }
             }
-            Self::Port { url, port } if is_of_it(url) => {
-                format!("\"{shown}\" has the port {port}, which is not fetched from")
+            Self::NotAllowed { host, .. } if host_of(asked).as_ref() == Some(host) => P::Host { host: host.clone() },
+            Self::Resolve { host, .. } if host_of(asked).as_ref() == Some(host) => P::Host { host: host.clone() },
+            Self::Port { url, port } if is_of_it(url) => P::Port { url: shown, port: *port },
+            Self::InvalidUrl { url, reason } if *url == shown || is_of_it(url) => {
+                P::InvalidUrl { url: url.clone(), reason: reason.clone() }
             }
-            Self::InvalidUrl { url, .. } if *url == shown || is_of_it(url) => self.to_string(),
-            Self::Scheme { url, scheme } if is_of_it(url) => {
-                format!("\"{shown}\" has the scheme \"{scheme}\", which is not fetched")
-            }
-            Self::NotAllowed { .. }
-            | Self::Resolve { .. }
-            | Self::Port { .. }
-            | Self::Scheme { .. }
-            | Self::InvalidUrl { .. } => {
-                format!("\"{shown}\" redirects to where nothing is fetched from")
-            }
-            Self::Connect { .. } | Self::Timeout { phase: Phase::Connect, .. } => {
-                format!("could not connect to the host of \"{shown}\"")
-            }
-            Self::Tls { .. } => format!("no secure connection to the host of \"{shown}\""),
-            Self::Timeout { phase, ms, .. } => format!("\"{shown}\" {phase} within {ms} ms"),
-            Self::TooManyRedirects { max, .. } => format!("\"{shown}\" redirects more than {max} times"),
-            Self::Redirect { .. } => format!("\"{shown}\" answered with a redirect that cannot be followed"),
+            Self::Scheme { url, scheme } if is_of_it(url) => P::Scheme { url: shown, scheme: scheme.clone() },
+            Self::NotAllowed { .. } | Self::Resolve { .. } => P::RedirectToHost { url: shown },
+            Self::Port { .. } => P::RedirectToPort { url: shown },
+            Self::Scheme { .. } | Self::InvalidUrl { .. } => P::RedirectToNoUrl { url: shown },
+            Self::Connect { .. } => P::Connect { url: shown },
+            Self::Timeout { phase: Phase::Connect, .. } => P::ConnectTimeout { url: shown },
+            Self::Tls { .. } => P::Tls { url: shown },
+            Self::Timeout { phase: Phase::Total, ms, .. } => P::Timeout { url: shown, ms: *ms },
+            Self::TooManyRedirects { max, .. } => P::TooManyRedirects { url: shown, max: *max },
+            Self::Redirect { .. } => P::Redirect { url: shown },
             Self::Status { code, name, retry_after, .. } => {
-                format!("\"{shown}\" answered {code}{}{}", prefixed(" ", name), asks_to_wait(retry_after))
+                let status = format!("{code}{}{}", prefixed(" ", name), asks_to_wait(retry_after));
+                P::Status { url: shown, status }
             }
-            Self::TooLarge { max, .. } => format!("\"{shown}\" is longer than {max} bytes"),
-            Self::Interrupted { .. } => format!("the connection for \"{shown}\" broke in the middle"),
-            Self::Protocol { .. } => format!("\"{shown}\" did not answer in HTTP"),
-            Self::Encoding { .. } => format!("\"{shown}\" is encoded in a way that cannot be decoded"),
-            Self::Empty { .. } => format!("\"{shown}\" is empty"),
-            Self::AllowList { .. } => "clip_search.url_allow has an entry that is not valid".to_owned(),
-            Self::Ports { .. } => "clip_search.url_ports has an entry that is not valid".to_owned(),
-            Self::Setup { .. } => "images cannot be fetched".to_owned(),
+            Self::TooLarge { max, .. } => P::TooLarge { url: shown, max: *max },
+            Self::Interrupted { .. } => P::Interrupted { url: shown },
+            Self::Protocol { .. } => P::Protocol { url: shown },
+            Self::Encoding { .. } => P::Encoding { url: shown },
+            Self::Empty { .. } => P::Empty { url: shown },
+            Self::AllowList { .. } => P::AllowList,
+            Self::Ports { .. } => P::Ports,
+            Self::Setup { .. } => P::Setup,
         }
     }
 }
@@ -349,6 +346,7 @@ mod tests {
         let private = Error::NotAllowed { host: "db1".into(), address: "10.1.2.3".parse().unwrap() };
         let unknown = Error::Resolve { host: "db1".into(), reason: "Name or service not known".into() };
         assert_eq!(private.to_user(asked), unknown.to_user(asked));
+        let text = |error: &Error| error.to_user(asked).to_string();
         let url = || "http://10.9.8.7:6379/?…".to_owned();
         let reason = || "10.9.8.7:6379 said SECRET".to_owned();
         let hidden = [
@@ -374,7 +372,7 @@ mod tests {
             Error::Setup { reason: reason() },
         ];
         for error in hidden {
-            let told = error.to_user(asked);
+            let told = text(&error);
             for secret in ["10.1.2.3", "10.9.8.7", "6379", "SECRET"] {
                 assert!(!told.contains(secret), "{told}");
             }
@@ -385,9 +383,12 @@ mod tests {
     fn of_an_address_in_the_url_it_is_said_why() {
         let refused = Error::NotAllowed { host: "10.0.0.1".into(), address: "10.0.0.1".parse().unwrap() };
         assert!(refused.is_about_the_address_asked_for("http://10.0.0.1/a"));
-        assert_eq!(refused.to_user("http://10.0.0.1/a"), refused.to_string());
+        assert_eq!(refused.to_user("http://10.0.0.1/a").to_string(), refused.to_string());
         assert!(!refused.is_about_the_address_asked_for("http://x/a"));
-        assert_eq!(refused.to_user("http://x/a"), "\"http://x/a\" redirects to where nothing is fetched from");
+        assert_eq!(
+            refused.to_user("http://x/a").to_string(),
+            "\"http://x/a\" redirects to where nothing is fetched from"
+        );
     }
 
     #[test]

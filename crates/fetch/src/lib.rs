@@ -25,6 +25,7 @@ mod hop;
 mod options;
 mod pause;
 mod ports;
+mod public;
 mod resolve;
 mod slots;
 
@@ -34,3 +35,4 @@ pub use error::{Error, Phase, Result, show_text};
 pub use fetcher::{Fetched, Fetcher};
 pub use options::Options;
 pub use ports::Ports;
+pub use public::PublicError;

@@ -188,17 +188,22 @@ impl Client {
         let word = header(response.headers(), HeaderName::from_static("x-error-code")).unwrap_or_default();
         let (repository, endpoint) = (question.name.to_string(), self.endpoint());
         let has_token = self.token.is_some();
+        let unknown = |repository, endpoint| match has_token {
+            true => Error::NoSuchRepositoryForToken { repository, endpoint },
+            false => Error::NoSuchRepository { repository, endpoint },
+        };
         match (code, word.as_str()) {
-            (401 | 403, "GatedRepo") | (403, _) => Some(Error::Gated { repository, endpoint, has_token }),
+            (401 | 403, "GatedRepo") | (403, _) if has_token => Some(Error::GatedForToken { repository, endpoint }),
+            (401 | 403, "GatedRepo") | (403, _) => Some(Error::Gated { repository, endpoint }),
             // So the hub answers for what does not exist, to those whom it does not know.
-            (401, "RepoNotFound") => Some(Error::NoSuchRepository { repository, endpoint, has_token }),
+            (401, "RepoNotFound") => Some(unknown(repository, endpoint)),
             (401, _) if has_token => Some(Error::TokenRefused { endpoint }),
-            (401, _) => Some(Error::NoSuchRepository { repository, endpoint, has_token }),
+            (401, _) => Some(unknown(repository, endpoint)),
             (404, "RevisionNotFound") => {
                 Some(Error::NoSuchRevision { repository, revision: question.revision.to_owned() })
             }
             (404, "EntryNotFound") => None,
-            (404, _) => Some(Error::NoSuchRepository { repository, endpoint, has_token }),
+            (404, _) => Some(unknown(repository, endpoint)),
             _ => None,
         }
     }

@@ -463,9 +463,7 @@ impl Work<'_> {
         let needed: u64 =
             missing.iter().map(|file| file.size.unwrap_or(0).saturating_sub(there(file))).fold(0, u64::saturating_add);
         match free_space(staging) {
-            Some(free) if free < needed => {
-                Err(Error::DiskFull { path: staging.to_owned(), needed: Some(needed), free: Some(free) })
-            }
+            Some(free) if free < needed => Err(Error::NoRoom { path: staging.to_owned(), needed, free }),
             _ => Ok(()),
         }
     }

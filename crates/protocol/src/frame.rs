@@ -11,6 +11,7 @@
 //! The header is checked before anything is allocated for the payload. Payload lengths are bounded by [`MAX_PAYLOAD`],
 //! and postcard never allocates more than the bytes that are really there.
 
+use errors::ErrorClass;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Length of a frame header in bytes.
@@ -47,27 +48,50 @@ impl Kind {
     }
 }
 
-/// A frame that cannot be read or written.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum FrameError {
-    /// The first bytes are not those of a frame.
-    #[error("not a clip_search frame")]
-    Magic,
-    /// The other side speaks another version of the protocol.
-    #[error("the other side speaks protocol version {theirs}, this side {ours}", ours = crate::VERSION)]
-    Version {
-        /// The version in the frame.
-        theirs: u16,
-    },
-    /// An unknown or unexpected kind of frame.
-    #[error("unexpected frame of kind {0}")]
-    Kind(u8),
-    /// A payload over [`MAX_PAYLOAD`].
-    #[error("a frame of {0} bytes is over the limit of {MAX_PAYLOAD}")]
-    TooLong(usize),
-    /// A payload that does not decode.
-    #[error("malformed payload: {0}")]
-    Payload(String),
+errors::error_table! {
+    /// A frame that cannot be read or written.
+    #[derive(Debug, PartialEq, Eq)]
+    pub enum FrameError: ErrorClass {
+        /// The first bytes are not those of a frame.
+        Magic => Protocol {
+            message: "not a clip_search frame",
+            docs: "Something else than clip_search has written to the server's socket.",
+        }
+        /// The other side speaks another version of the protocol.
+        Version {
+            /// The version in the frame.
+            theirs: u16,
+        } => Protocol {
+            let ours = crate::VERSION;
+            message: "the other side speaks protocol version {theirs}, this side {ours}",
+            docs: "Install library and server from one release, and run SELECT clip_restart_server().",
+        }
+        /// An unknown or unexpected kind of frame.
+        Kind {
+            /// Its number.
+            kind: u8,
+        } => Protocol {
+            message: "unexpected frame of kind {kind}",
+            docs: "A defect of clip_search: please report it.",
+        }
+        /// A payload over [`MAX_PAYLOAD`].
+        TooLong {
+            /// Its length.
+            bytes: usize,
+        } => Protocol {
+            let max = MAX_PAYLOAD;
+            message: "a frame of {bytes} bytes is over the limit of {max}",
+            docs: "Pass fewer or smaller items at a time.",
+        }
+        /// A payload that does not decode.
+        Payload {
+            /// What is wrong with it.
+            reason: String,
+        } => Protocol {
+            message: "malformed payload: {reason}",
+            docs: "A defect of clip_search: please report it.",
+        }
+    }
 }
 
 /// A frame header that has passed all checks.
@@ -90,14 +114,14 @@ impl Header {
         if [m0, m1, m2, m3] != MAGIC {
             return Err(FrameError::Magic);
         }
-        let kind = Kind::from_byte(kind).ok_or(FrameError::Kind(kind))?;
+        let kind = Kind::from_byte(kind).ok_or(FrameError::Kind { kind })?;
         let theirs = u16::from_le_bytes([v0, v1]);
         if theirs != crate::VERSION && kind != Kind::Hello {
             return Err(FrameError::Version { theirs });
         }
         let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         if len > MAX_PAYLOAD {
-            return Err(FrameError::TooLong(len));
+            return Err(FrameError::TooLong { bytes: len });
         }
         Ok(Self { kind, len })
     }
@@ -107,7 +131,7 @@ impl Header {
     /// # Errors
     /// [`FrameError::Kind`].
     pub fn expect(self, kind: Kind) -> Result<Self, FrameError> {
-        if self.kind == kind { Ok(self) } else { Err(FrameError::Kind(self.kind as u8)) }
+        if self.kind == kind { Ok(self) } else { Err(FrameError::Kind { kind: self.kind as u8 }) }
     }
 }
 
@@ -118,15 +142,16 @@ impl Header {
 pub fn encode<T: Serialize>(kind: Kind, message: &T) -> Result<Vec<u8>, FrameError> {
     // Neither grows nor is copied while it is written: a message may be images for most of the memory that is allowed.
     let size = postcard::serialize_with_flavor(message, postcard::ser_flavors::Size::default());
-    let size = size.map_err(|error| FrameError::Payload(error.to_string()))?;
+    let size = size.map_err(|error| FrameError::Payload { reason: error.to_string() })?;
     let mut bytes = Vec::with_capacity(HEADER_LEN + size);
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&crate::VERSION.to_le_bytes());
     bytes.extend_from_slice(&[kind as u8, 0, 0, 0, 0, 0]);
-    let mut bytes = postcard::to_extend(message, bytes).map_err(|error| FrameError::Payload(error.to_string()))?;
+    let mut bytes =
+        postcard::to_extend(message, bytes).map_err(|error| FrameError::Payload { reason: error.to_string() })?;
     let len = bytes.len() - HEADER_LEN;
     if len > MAX_PAYLOAD {
-        return Err(FrameError::TooLong(len));
+        return Err(FrameError::TooLong { bytes: len });
     }
     bytes[8..HEADER_LEN].copy_from_slice(&(len as u32).to_le_bytes());
     Ok(bytes)
@@ -139,7 +164,7 @@ pub fn encode<T: Serialize>(kind: Kind, message: &T) -> Result<Vec<u8>, FrameErr
 pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, FrameError> {
     match postcard::take_from_bytes(payload) {
         Ok((message, [])) => Ok(message),
-        Ok((_, rest)) => Err(FrameError::Payload(format!("{} bytes left over", rest.len()))),
-        Err(error) => Err(FrameError::Payload(error.to_string())),
+        Ok((_, rest)) => Err(FrameError::Payload { reason: format!("{} bytes left over", rest.len()) }),
+        Err(error) => Err(FrameError::Payload { reason: error.to_string() }),
     }
 }

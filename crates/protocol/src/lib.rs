@@ -12,6 +12,19 @@
 //!
 //! A client that goes away (cancelled, killed, disconnected) closes the socket; that is how the server learns that
 //! nobody waits for the answer any more.
+//!
+//! ```
+//! use protocol::{HEADER_LEN, Header, Kind, Request, decode, encode};
+//!
+//! let frame = encode(Kind::Request, &Request::Status)?;
+//! let (head, payload) = frame.split_first_chunk::<HEADER_LEN>().expect("a frame has a header");
+//! let header = Header::parse(head)?.expect(Kind::Request)?;
+//! assert_eq!(header.len, payload.len());
+//! assert_eq!(decode::<Request>(payload)?, Request::Status);
+//! # Ok::<(), protocol::FrameError>(())
+//! ```
+//!
+//! What failed is a [`Failure`], which has all parts of a PostgreSQL error but the SQLSTATE: that is its [`ErrorClass`]'s.
 
 mod config;
 mod frame;
@@ -19,14 +32,16 @@ mod message;
 mod model_line;
 mod statistics;
 
+pub use errors::{ErrorClass, Failure};
+
 pub use config::{Config, FetchConfig, OnLongText, SocketPaths, SupervisorState, Transparency};
 pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
 pub use message::{
-    EmbedRequest, Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items, Logits,
-    ModelInfo, Request, Response, Scope, ServerStatus, Thumbnail, ThumbnailRequest,
+    EmbedRequest, Embedding, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items, Logits, ModelInfo, Request,
+    Response, Scope, ServerStatus, Thumbnail, ThumbnailRequest,
 };
 pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
-pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics};
+pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics, Value};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.
 pub const VERSION: u16 = 5;

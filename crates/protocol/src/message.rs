@@ -1,6 +1,7 @@
 //! The messages: what is asked, what is answered, and how a failure is described.
 
 use crate::Statistics;
+use errors::Failure;
 use serde::{Deserialize, Serialize};
 
 /// The server's first words on every connection.
@@ -190,62 +191,6 @@ pub enum Response {
     Statistics(Box<Statistics>),
     /// The request failed as a whole.
     Failed(Failure),
-}
-
-/// Why something failed, in the terms of a PostgreSQL error report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Decides the SQLSTATE.
-    pub class: ErrorClass,
-    /// The fact.
-    pub message: String,
-    /// What else is known.
-    pub detail: Option<String>,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// Classes of failure. The extension maps each to one SQLSTATE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ErrorClass {
-    /// The bytes are not an image that can be decoded.
-    BadImage,
-    /// A known image format that this build does not decode.
-    UnsupportedImage,
-    /// The input is over a configured limit.
-    LimitExceeded,
-    /// A model name that is not of the form `owner/name`.
-    InvalidModelName,
-    /// No such model is installed.
-    NoSuchModel,
-    /// The model's files are malformed or incomplete.
-    BadModel,
-    /// The model answered one item with no usable vector: NaN, infinity or zeros.
-    BadEmbedding,
-    /// The configured device cannot be had.
-    DeviceUnavailable,
-    /// The ONNX Runtime library is missing or unusable.
-    RuntimeUnavailable,
-    /// The server is out of memory.
-    OutOfMemory,
-    /// A setting of the server that makes no sense.
-    InvalidSetting,
-    /// A text that is not a URL, or one of a scheme that is not fetched.
-    InvalidUrl,
-    /// A URL that leads to where the server must not connect to.
-    UrlNotAllowed,
-    /// A URL that gave no image: no such host, no answer, an error, a page.
-    UrlFailed,
-    /// The server has more to do than it accepts.
-    Busy,
-    /// The server has as many connections as it may have, and all are in use.
-    TooManyConnections,
-    /// The request was given up.
-    Cancelled,
-    /// The two sides do not understand each other.
-    Protocol,
-    /// Anything that should not happen.
-    Internal,
 }
 
 /// What a model makes of cosine similarities: `scale * similarity + bias`; each is `None` where the model does not state it.

@@ -53,6 +53,56 @@ pub struct Statistics {
     pub models: Vec<ModelStatistics>,
 }
 
+/// A value of a row of statistics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A bigint.
+    Count(u64),
+    /// A double precision; `None` is NULL.
+    Real(Option<f64>),
+}
+
+impl Statistics {
+    /// The row of `clip_stat_get_server()`: the names of its columns, in order, and their values.
+    pub fn row(&self) -> Vec<(String, Value)> {
+        let count = |name: &str, value: u64| (name.to_owned(), Value::Count(value));
+        let real = |name: &str, value: Option<f64>| (name.to_owned(), Value::Real(value));
+        let mean = (self.batches > 0).then(|| self.batch_items as f64 / self.batches as f64);
+        let mut row = vec![
+            count("pid", self.pid.into()),
+            real("uptime", Some(self.uptime_s)),
+            real("since_reset", Some(self.since_reset_s)),
+            count("restarts", self.restarts.into()),
+            count("resident_bytes", self.resident_bytes),
+            count("connections", self.connections.into()),
+            count("connections_refused", self.connections_refused),
+            count("queue_items", self.queue_items),
+            count("queue_bytes", self.queue_bytes),
+            count("waiting", self.waiting.into()),
+            count("in_flight", self.in_flight.into()),
+            count("interactive", self.interactive),
+            count("bulk", self.bulk),
+            count("batches", self.batches),
+            real("mean_batch_size", mean),
+            count("cache_hits", self.cache_hits),
+            count("shared", self.shared),
+            count("cache_bytes", self.cache_bytes),
+            count("errors", self.errors),
+        ];
+        for (phase, latency) in [("queue", self.queue), ("prepare", self.prepare), ("inference", self.inference)] {
+            for (of, measured) in [("", latency.total), ("_minute", latency.minute)] {
+                // Of nothing, there are none.
+                let time = |value: f64| (measured.count > 0).then_some(value);
+                row.push(count(&format!("{phase}_count{of}"), measured.count));
+                row.push(real(&format!("{phase}_p50{of}"), time(measured.p50)));
+                row.push(real(&format!("{phase}_p95{of}"), time(measured.p95)));
+                row.push(real(&format!("{phase}_p99{of}"), time(measured.p99)));
+            }
+        }
+        row
+    }
+}
+
 /// How long something takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
@@ -104,4 +154,47 @@ pub struct ModelStatistics {
     pub errors: u64,
     /// Seconds since the latest run; `None` where there was none.
     pub idle_s: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names and types of the columns that SQL declares.
+    fn declared(sql: &str) -> Vec<(String, &str)> {
+        let (_, rest) = sql.split_once("clip_stat_get_server(\n").expect("it is declared");
+        let (columns, _) = rest.split_once("RETURNS SETOF").expect("it returns rows");
+        let columns = columns.lines().map(|line| line.split("--").next().unwrap_or_default());
+        let columns: Vec<&str> = columns.flat_map(|line| line.split("OUT ").skip(1)).collect();
+        let of = |column: &&'_ str| -> Option<(String, bool)> {
+            let (name, kind) = column.trim().trim_end_matches([',', ')']).split_once(' ')?;
+            Some((name.to_owned(), kind == "bigint"))
+        };
+        columns.iter().filter_map(of).map(|(name, is_count)| (name, if is_count { "count" } else { "real" })).collect()
+    }
+
+    #[test]
+    fn the_row_is_what_sql_declares() {
+        let row: Vec<(String, &str)> = Statistics::default()
+            .row()
+            .into_iter()
+            .map(|(name, value)| (name, if matches!(value, Value::Count(_)) { "count" } else { "real" }))
+            .collect();
+        assert_eq!(row, declared(include_str!("../../../sql/clip_search--0.1.0.sql")));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_null() {
+        let mut statistics = Statistics { batch_items: 6, ..Statistics::default() };
+        let value = |statistics: &Statistics, name: &str| {
+            statistics.row().into_iter().find(|(column, _)| column == name).expect("a column").1
+        };
+        assert_eq!(value(&statistics, "mean_batch_size"), Value::Real(None));
+        assert_eq!(value(&statistics, "queue_p99"), Value::Real(None));
+        statistics.batches = 4;
+        statistics.prepare.minute = Quantiles { count: 2, p50: 1.0, p95: 2.0, p99: 3.0 };
+        assert_eq!(value(&statistics, "mean_batch_size"), Value::Real(Some(1.5)));
+        assert_eq!(value(&statistics, "prepare_p95_minute"), Value::Real(Some(2.0)));
+        assert_eq!(value(&statistics, "prepare_p95"), Value::Real(None));
+    }
 }

@@ -21,13 +21,16 @@ fn with_header(edit: impl FnOnce(&mut [u8])) -> Result<Header, FrameError> {
 fn a_header_with_a_fault_is_refused() {
     assert_eq!(with_header(|frame| frame[0] = b'X'), Err(FrameError::Magic));
     assert_eq!(with_header(|frame| frame[4] = 99), Err(FrameError::Version { theirs: 99 }));
-    assert_eq!(with_header(|frame| frame[6] = 0), Err(FrameError::Kind(0)));
+    assert_eq!(with_header(|frame| frame[6] = 0), Err(FrameError::Kind { kind: 0 }));
     assert_eq!(
         with_header(|frame| frame[8..12].copy_from_slice(&u32::MAX.to_le_bytes())),
-        Err(FrameError::TooLong(u32::MAX as usize))
+        Err(FrameError::TooLong { bytes: u32::MAX as usize })
     );
     assert!(with_header(|frame| frame[8..12].copy_from_slice(&(MAX_PAYLOAD as u32).to_le_bytes())).is_ok());
-    assert_eq!(with_header(|_| ()).unwrap().expect(Kind::Response), Err(FrameError::Kind(Kind::Request as u8)));
+    assert_eq!(
+        with_header(|_| ()).unwrap().expect(Kind::Response),
+        Err(FrameError::Kind { kind: Kind::Request as u8 })
+    );
 }
 
 #[test]
@@ -43,7 +46,7 @@ fn a_hello_of_another_version_can_be_read() {
 fn left_over_bytes_are_an_error() {
     let mut frame = encode(Kind::Request, &Request::Models).unwrap();
     frame.push(0);
-    assert!(matches!(decode::<Request>(&frame[HEADER_LEN..]), Err(FrameError::Payload(_))));
+    assert!(matches!(decode::<Request>(&frame[HEADER_LEN..]), Err(FrameError::Payload { .. })));
 }
 
 #[test]
@@ -52,7 +55,7 @@ fn a_length_that_lies_does_not_allocate() {
     let mut payload = vec![0, 0, 1];
     payload.extend([0xff; 9]);
     payload.push(0x7f);
-    assert!(matches!(decode::<Request>(&payload), Err(FrameError::Payload(_))));
+    assert!(matches!(decode::<Request>(&payload), Err(FrameError::Payload { .. })));
 }
 
 proptest! {

@@ -1,8 +1,8 @@
 //! Which requests are taken in: so many bytes at a time, and only as much as memory allows. What is not taken in yet
 //! stays with its client, who may give up at any time.
 
-use crate::process;
-use protocol::{ErrorClass, Failure};
+use crate::{failure, process};
+use protocol::Failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -111,17 +111,8 @@ impl Admission {
 }
 
 fn out_of_memory(bytes: u64, needed: u64, resident: u64, max: u64) -> Failure {
-    Failure {
-        class: ErrorClass::OutOfMemory,
-        message: format!("a request of {bytes} bytes does not fit into the server's memory"),
-        detail: Some(format!(
-            "It needs {} MiB, the server has {} MiB, and clip_search.max_server_memory is {} MiB.",
-            mebibytes(needed),
-            mebibytes(resident),
-            mebibytes(max)
-        )),
-        hint: Some("Raise clip_search.max_server_memory, or ask for fewer or smaller items at a time.".to_owned()),
-    }
+    let (needed, resident, max) = (mebibytes(needed), mebibytes(resident), mebibytes(max));
+    failure::Error::RequestMemory { bytes, needed, resident, max }.into()
 }
 
 /// Rounded up: what is needed is not 0.
@@ -148,6 +139,7 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::ErrorClass;
     use std::time::Duration;
 
     async fn is_admitted(admission: &Admission, bytes: u64) -> Option<Admitted> {

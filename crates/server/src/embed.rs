@@ -68,7 +68,7 @@ impl Embedder<'_> {
         for step in steps {
             self.settle(step, &mut results).await;
         }
-        let missing = || Err(failure::internal("an item was lost"));
+        let missing = || Err(failure::Error::LostItem.into());
         let results: Vec<_> = results.into_iter().map(|item| item.unwrap_or_else(missing)).collect();
         let good = results.iter().filter(|result| result.is_ok()).count();
         embedded.fetch_add(good as u64, Relaxed);

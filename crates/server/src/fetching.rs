@@ -8,6 +8,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use protocol::{Config, Failure, FetchConfig, FetchRequest, Fetched, FetchedImage};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 /// URLs of one request under way at a time, and so the most images of it in memory.
@@ -40,7 +41,7 @@ impl Fetching {
             let fetching = Arc::clone(&self);
             let task = AbortOnDropHandle::new(tokio::spawn(async move { fetching.fetch(&url).await }));
             async move {
-                let lost = |error| Err(failure::internal(format!("fetching failed: {error}")));
+                let lost = |error: JoinError| Err(failure::Error::FetchFailed { reason: error.to_string() }.into());
                 Fetched { index: index as u32, result: task.await.unwrap_or_else(lost) }
             }
         };

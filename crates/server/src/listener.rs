@@ -7,8 +7,8 @@ use crate::service::Service;
 use crate::{failure, log_info, log_warning, process};
 use futures_util::StreamExt;
 use protocol::{
-    ErrorClass, Failure, FrameError, HEADER_LEN, Header, Hello, Items, Kind, MIN_PAYLOAD_CAPACITY, Request, Response,
-    decode, encode,
+    Failure, FrameError, HEADER_LEN, Header, Hello, Items, Kind, MIN_PAYLOAD_CAPACITY, Request, Response, decode,
+    encode,
 };
 use std::fs::File;
 use std::io;
@@ -80,11 +80,8 @@ async fn turn_away(listener: &UnixListener, service: &Arc<Service>) {
     let Ok(Ok((mut stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, listener.accept()).await else { return };
     service.stats.connections_refused.fetch_add(1, Relaxed);
     tokio::spawn(async move {
-        let detail = "It has as many files and connections open as the operating system allows.";
-        let hint =
-            "Try again later, raise the limit of open files (ulimit -n), or lower clip_search.max_connections_server.";
         // Whoever leaves meanwhile is not to be told.
-        let _ = refuse(&mut stream, detail.to_owned(), hint, false).await;
+        let _ = refuse(&mut stream, failure::Error::NoDescriptor, false).await;
     });
 }
 
@@ -163,11 +160,7 @@ async fn serve(mut stream: UnixStream, service: Arc<Service>, connections: Arc<C
     // A connection that breaks is the client's affair: it may have been cancelled.
     let _ = match place {
         Some(place) => converse(&mut stream, &service, &place, is_greeted).await,
-        None => {
-            let detail = format!("clip_search.max_connections_server is {max}, and all are in use.");
-            let hint = "Try again later, or raise clip_search.max_connections_server.";
-            refuse(&mut stream, detail, hint, is_greeted).await
-        }
+        None => refuse(&mut stream, failure::Error::NoConnection { max }, is_greeted).await,
     };
     service.stats.connections.fetch_sub(1, Relaxed);
 }
@@ -190,15 +183,9 @@ async fn greet(stream: &mut UnixStream, is_greeted: bool) -> io::Result<()> {
 }
 
 /// Says why there is no place, to whatever the client asks first.
-async fn refuse(stream: &mut UnixStream, detail: String, hint: &str, is_greeted: bool) -> io::Result<()> {
-    let failure = Failure {
-        class: ErrorClass::TooManyConnections,
-        message: "clip-search-server has no connection free".to_owned(),
-        detail: Some(detail),
-        hint: Some(hint.to_owned()),
-    };
+async fn refuse(stream: &mut UnixStream, reason: failure::Error, is_greeted: bool) -> io::Result<()> {
     greet(stream, is_greeted).await?;
-    part(stream, failure, std::future::pending()).await
+    part(stream, reason.into(), std::future::pending()).await
 }
 
 /// Says why this is the end, and takes what the client still sends. Closed while a request is on its way, the client would
@@ -328,15 +315,17 @@ async fn receive(stream: &mut UnixStream, service: &Service, place: &Place) -> i
 
 fn malformed(error: &FrameError) -> Received {
     log_warning!("closing a connection: {error}");
-    let message = error.to_string();
-    Received::Refused(Failure { class: ErrorClass::Protocol, message, detail: None, hint: None })
+    Received::Refused(Failure::new(error.code(), error))
 }
 
 async fn send<T: serde::Serialize>(stream: &mut UnixStream, kind: Kind, message: &T) -> io::Result<()> {
     let frame = match encode(kind, message) {
         Ok(frame) => frame,
-        Err(error) => encode(Kind::Response, &Response::Failed(failure::internal(error.to_string())))
-            .map_err(|error| io::Error::other(error.to_string()))?,
+        Err(error) => {
+            let failure = failure::Error::Unsendable { problem: error.to_string() };
+            encode(Kind::Response, &Response::Failed(failure.into()))
+                .map_err(|error| io::Error::other(error.to_string()))?
+        }
     };
     let mut rest = &frame[..];
     while !rest.is_empty() {

@@ -169,11 +169,8 @@ impl Model {
     fn check_files(&self, modality: Modality) -> Result<()> {
         let now = self.spec.encoder_stamp(modality, self.precisions.of(modality));
         if self.is_loaded() && now.is_some() && now != self.stamps[modality as usize] {
-            return Err(Error::BadModel {
-                model: self.spec.name.to_string(),
-                file: format!("the {} encoder", modality.name()),
-                reason: "its files were replaced while the model was loaded".to_owned(),
-            });
+            let (model, encoder) = (self.spec.name.to_string(), modality.name().to_string());
+            return Err(Error::ReplacedModel { model, encoder });
         }
         Ok(())
     }

@@ -170,7 +170,7 @@ impl Service {
                 self.stats.forget();
                 Ok(Response::Statistics(Box::new(self.statistics())))
             }
-            Request::Fetch(_) => Err(failure::internal("a fetch has more than one response")),
+            Request::Fetch(_) => Err(failure::Error::FetchHasMore.into()),
         };
         response.unwrap_or_else(|failure| {
             self.stats.errors.fetch_add(1, Relaxed);
@@ -204,7 +204,7 @@ impl Service {
         let Settings { config, models, .. } = self.settings();
         match tokio::task::spawn_blocking(move || models.list(&config)).await {
             Ok(list) => Ok(Response::Models(list)),
-            Err(panic) => Err(failure::internal(format!("listing the models failed: {panic}"))),
+            Err(panic) => Err(failure::Error::ListFailed { reason: panic.to_string() }.into()),
         }
     }
 
@@ -227,32 +227,13 @@ impl Service {
 
     fn statistics(&self) -> Statistics {
         let Settings { config, admission, cache, .. } = self.settings();
-        let stats = &self.stats;
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
         Statistics {
-            pid: std::process::id(),
-            uptime_s: stats.uptime().as_secs_f64(),
-            since_reset_s: stats.since_reset().as_secs_f64(),
             restarts: config.restarts,
-            resident_bytes: process::resident_bytes(),
-            connections: stats.connections.load(Relaxed),
-            connections_refused: count(&stats.connections_refused),
             queue_items: self.scheduler.waiting() as u64,
             queue_bytes: admission.used(),
             waiting: admission.waiting(),
-            in_flight: stats.in_flight.load(Relaxed),
-            interactive: count(&stats.interactive),
-            bulk: count(&stats.bulk),
-            batches: count(&stats.batches),
-            batch_items: count(&stats.batch_items),
-            cache_hits: count(&stats.cache_hits),
-            shared: count(&stats.shared),
             cache_bytes: cache.bytes(),
-            errors: count(&stats.errors),
-            queue: stats.queue.latency(),
-            prepare: stats.prepare.latency(),
-            inference: stats.inference.latency(),
-            models: stats.encoders.rows(),
+            ..self.stats.read()
         }
     }
 

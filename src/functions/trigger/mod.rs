@@ -6,7 +6,7 @@ mod row;
 
 use super::arguments::{bytes_of, text_of};
 use super::{is_c_function, sql_function};
-use crate::errors::{ArgumentError, Result};
+use crate::errors::{ArgumentError, Raise, Result};
 use crate::memo::Modality;
 use crate::{embedding, settings, vector};
 use pgrx::pg_sys::{Datum, Oid};

@@ -168,7 +168,7 @@ impl Row {
         let number = unsafe { pg_sys::SPI_fnumber(self.description(), c_name.as_ptr()) };
         if number <= 0 {
             let (table, column) = (self.name(), name.to_owned());
-            return Err(ArgumentError::NoSuchColumn { table, column, columns: None }.into());
+            return Err(ArgumentError::NoTriggerColumn { table, column }.into());
         }
         let (mut type_id, mut modifier, mut collation) = (Oid::INVALID, -1, Oid::INVALID);
         // SAFETY: a column of this table.

@@ -24,7 +24,7 @@ const MAX_SIDE: u32 = 256;
 
 const TEXTS: [&str; 5] = ["", "abab ab ababab ab", "a photo of a cat", "  Ünïcode 猫 👩‍👧 <|endoftext|>\0\u{ad}", "x"];
 
-/// Reads a model directory. The input is cut at its zero bytes into [`FILES`]; where a part is empty or missing, the file
+/// Reads a model directory. The input is cut at its zero bytes into `FILES`; where a part is empty or missing, the file
 /// is the golden model's.
 ///
 /// # Panics

@@ -50,7 +50,7 @@ impl<'a> ModelDir<'a> {
     }
 
     pub(crate) fn bad(&self, file: &str, reason: impl Into<String>) -> Error {
-        Error::BadModel { model: self.name.to_string(), file: file.to_owned(), reason: reason.into() }
+        bad_model(self.path, self.name, file, reason.into())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -111,6 +111,37 @@ impl<'a> ModelDir<'a> {
         }
         Ok(hasher.finalize().to_hex()[..32].to_owned())
     }
+}
+
+/// A [`Error::BadModel`], or [`Error::ForbiddenModel`] where the file or its weights beside it must not be read.
+pub(super) fn bad_model(folder: &Path, name: &ModelName, file: &str, reason: String) -> Error {
+    let path = folder.join(file);
+    let (model, file) = (name.to_string(), file.to_owned());
+    match is_forbidden(&path) || weights_beside(&path).any(|weights| is_forbidden(&weights)) {
+        true => Error::ForbiddenModel { model, file, reason },
+        false => Error::BadModel { model, file, reason },
+    }
+}
+
+fn is_forbidden(path: &Path) -> bool {
+    let is_denied = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    // Asked before opening: opening a pipe would wait for its other end.
+    match fs::metadata(path) {
+        Ok(about) if about.is_file() || about.is_dir() => File::open(path).is_err_and(is_denied),
+        Ok(_) => false,
+        Err(error) => is_denied(error),
+    }
+}
+
+/// Files whose names begin with that of a file.
+fn weights_beside(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let stem = path.file_name().unwrap_or_default().to_owned();
+    let entries = path.parent().and_then(|folder| folder.read_dir().ok()).into_iter().flatten();
+    let is_weights = move |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        name.len() > stem.len() && name.as_encoded_bytes().starts_with(stem.as_encoded_bytes())
+    };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_weights)
 }
 
 /// Reads a regular file of at most `max` bytes, or says why not.

@@ -221,6 +221,6 @@ impl ModelSpec {
     /// everybody who may embed.
     pub(crate) fn bad(&self, file: &str, reason: impl Into<String>) -> Error {
         let reason = reason.into().replace(&format!("{}/", self.path.display()), "");
-        Error::BadModel { model: self.name.to_string(), file: file.to_owned(), reason }
+        files::bad_model(&self.path, &self.name, file, reason)
     }
 }

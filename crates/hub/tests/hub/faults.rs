@@ -118,7 +118,7 @@ fn a_hub_that_wants_too_much_time_is_an_error_that_says_how_much() {
     hub.fault("listing", Fault::Status(429, "Retry-After: 7200\r\n"));
     let error = install(&models.request(&hub)).unwrap_err();
     assert!(matches!(error, Error::RateLimited { seconds: Some(7200), .. }), "{error:?}");
-    assert_eq!(error.class(), "rate-limited");
+    assert_eq!(error.code(), CommandClass::RateLimited);
     for _ in 0..4 {
         hub.fault("listing", Fault::Status(429, ""));
     }
@@ -189,16 +189,16 @@ fn restricted_repositories_say_what_is_missing() {
     let (hub, models) = published();
     hub.restrict(NAME, "hf_secret");
     let error = install(&models.request(&hub)).unwrap_err();
-    assert!(matches!(&error, Error::Gated { has_token: false, .. }), "{error:?}");
+    assert!(matches!(&error, Error::Gated { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("hub_token_file"), "{:?}", error.hint());
     let request = Request { token: hub::Token::new("hf_other"), ..models.request(&hub) };
     let error = install(&request).unwrap_err();
-    assert!(matches!(&error, Error::Gated { has_token: true, .. }), "{error:?}");
+    assert!(matches!(&error, Error::GatedForToken { .. }), "{error:?}");
     assert!(!format!("{error:?} {error} {:?}", error.hint()).contains("hf_other"));
     hub.fault("listing", Fault::Status(401, ""));
     let error = install(&request).unwrap_err();
     assert!(matches!(&error, Error::TokenRefused { .. }), "{error:?}");
-    assert_eq!(error.class(), "access-denied");
+    assert_eq!(error.code(), CommandClass::AccessDenied);
 }
 
 #[test]

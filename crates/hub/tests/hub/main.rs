@@ -5,6 +5,7 @@ mod faults;
 mod local;
 mod places;
 
+use errors::{CommandClass, Report};
 use hub::{Error, Event, Manifest, Name, Outcome, Request, Source, stage};
 use played_hub::{File, Hub};
 use std::path::{Path, PathBuf};

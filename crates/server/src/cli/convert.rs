@@ -1,7 +1,7 @@
 //! The place where the weights of PyTorch become ONNX.
 
+use super::CommandError;
 use super::failure::Failure;
-use super::{STATUS_FAILED, STATUS_MODEL};
 use hub::Staged;
 use serde_json::Value;
 use std::path::Path;
@@ -34,27 +34,13 @@ fn check_tokenizer(source: &str, folder: &Path) -> Result<(), Failure> {
     if has(&["tokenizer.json"]) || has(&["vocab.json", "merges.txt"]) {
         return Ok(());
     }
-    Err(Failure {
-        class: "unusable",
-        message: format!("{source} has neither tokenizer.json nor vocab.json with merges.txt"),
-        hint: Some(
-            "Install a repository that has a tokenizer, such as another model of the same family with the same vocabulary, or \
-             put it beside the weights in a folder and install that."
-                .to_owned(),
-        ),
-        status: STATUS_MODEL,
-    })
+    Err(CommandError::NoTokenizer { source_name: source.to_owned() }.into())
 }
 
 /// Adds what only the weights say and the configuration lacks; returns whether it was changed.
 fn add_to_config(folder: &Path, values: &[(&str, Option<f64>)]) -> Result<bool, Failure> {
     let path = folder.join(CONFIG);
-    let failed = |action: &str, reason: String| Failure {
-        class: "io",
-        message: format!("could not {action} \"{}\": {reason}", path.display()),
-        hint: None,
-        status: STATUS_FAILED,
-    };
+    let failed = |action, reason| CommandError::Config { action, path: path.display().to_string(), reason };
     let text = std::fs::read(&path).map_err(|error| failed("read", error.to_string()))?;
     let mut config: Value = serde_json::from_slice(&text).map_err(|error| failed("read", error.to_string()))?;
     let Some(object) = config.as_object_mut() else { return Ok(false) };

@@ -1,70 +1,119 @@
 //! What did not succeed, in words, with what to do.
 
-use super::{STATUS_FAILED, STATUS_MODEL};
-use crate::{failure, proof};
+use super::{STATUS_FAILED, STATUS_MODEL, STATUS_USAGE};
+use crate::proof;
+use errors::{CommandClass, Report};
+
+errors::error_table! {
+    /// An error of the command line itself.
+    #[derive(Debug)]
+    pub enum Error: CommandClass {
+        /// Nothing says where models are.
+        NoModelDir => InvalidArgument {
+            message: "there is no --model-dir",
+            hint: "Pass the folder that clip_search.model_dir names.",
+        }
+        /// A shell has not expanded it.
+        Tilde => InvalidArgument {
+            message: "~ in --model-dir has no meaning here",
+            hint: "Pass an absolute path.",
+        }
+        /// The folder of models.
+        ModelDir {
+            /// The folder.
+            path: String,
+            /// What the operating system said.
+            reason: String,
+        } => Io {
+            message: "could not read \"{path}\": {reason}",
+            hint: "Pass the folder that clip_search.model_dir names, as --model-dir.",
+        }
+        /// Weights without what texts are read with.
+        NoTokenizer {
+            /// Where they come from.
+            source_name: String,
+        } => Unusable {
+            message: "{source_name} has neither tokenizer.json nor vocab.json with merges.txt",
+            hint: "Install a repository that has a tokenizer, such as another model of the same family with the same \
+                   vocabulary, or put it beside the weights in a folder and install that.",
+        }
+        /// The configuration of a model whose weights were converted.
+        Config {
+            /// What was tried.
+            action: &'static str,
+            /// The file.
+            path: String,
+            /// What the operating system said.
+            reason: String,
+        } => Io {
+            message: "could not {action} \"{path}\": {reason}",
+            docs: "The message says which file, and why.",
+        }
+        /// A model that could be read, but not be run.
+        CannotRun {
+            /// What is wrong with which file.
+            problem: String,
+        } => Unusable {
+            message: "{problem}",
+            hint: "This release cannot run the model as it is published. docs/models.md lists what it can.",
+        }
+    }
+}
 
 /// What did not succeed.
+#[derive(Debug)]
 pub struct Failure {
-    /// One word for programs.
-    pub class: &'static str,
+    /// Decides the exit status and, of a command in SQL, the SQLSTATE.
+    pub class: CommandClass,
     /// The fact.
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
-    /// The exit status.
-    pub status: i32,
 }
 
 impl Failure {
-    pub fn usage(message: &str, hint: &str) -> Self {
-        Self { class: "invalid-argument", message: message.to_owned(), hint: Some(hint.to_owned()), status: 2 }
+    fn new(class: CommandClass, error: &impl Report) -> Self {
+        Self { class, message: error.to_string(), hint: error.hint() }
+    }
+
+    /// The exit status.
+    pub fn status(&self) -> i32 {
+        match self.class {
+            CommandClass::InvalidArgument => STATUS_USAGE,
+            CommandClass::Unusable => STATUS_MODEL,
+            _ => STATUS_FAILED,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(error.code(), &error)
     }
 }
 
 impl From<hub::Error> for Failure {
     fn from(error: hub::Error) -> Self {
-        let class = error.class();
-        let status = match class {
-            "invalid-argument" => 2,
-            "unusable" => STATUS_MODEL,
-            _ => STATUS_FAILED,
-        };
-        Self { class, message: error.to_string(), hint: error.hint(), status }
+        Self::new(error.code(), &error)
     }
 }
 
 impl From<weights::Error> for Failure {
     fn from(error: weights::Error) -> Self {
-        let (class, status, hint) = match &error {
-            weights::Error::Write { .. } => ("io", STATUS_FAILED, "The disk may be full. Install it again."),
-            _ => (
-                "unusable",
-                STATUS_MODEL,
-                "docs/models-pytorch.md lists which weights can be converted. Install a repository that has ONNX files.",
-            ),
-        };
-        Self { class, message: error.to_string(), hint: Some(hint.to_owned()), status }
+        Self::new(error.code(), &error)
     }
 }
 
 impl From<proof::Error> for Failure {
     fn from(error: proof::Error) -> Self {
-        let model = |hint: &str| (("unusable", STATUS_MODEL), Some(hint.to_owned()));
-        let ((class, status), hint) = match &error {
-            proof::Error::Model(clip::Error::BadModel { reason, .. }) if !reason.contains("ermission denied") => {
-                model("This release cannot run the model as it is published. docs/models.md lists what it can.")
+        match error {
+            proof::Error::Proof(error) => Self::new(error.code(), &error),
+            proof::Error::Model(cause @ clip::Error::BadModel { .. }) => {
+                Error::CannotRun { problem: cause.to_string() }.into()
             }
-            proof::Error::Model(cause) if is_the_machines(cause) => (("io", STATUS_FAILED), failure::of(cause).hint),
-            proof::Error::Model(cause) => (("unusable", STATUS_MODEL), failure::of(cause).hint),
-            proof::Error::Alike { .. } => {
-                model("The files are damaged, or the model has not been trained. Install another.")
-            }
-            proof::Error::Batch { .. } => model(
-                "Its vectors would depend on what is embedded beside them. Install another precision, such as fp32.",
-            ),
-            proof::Error::File { .. } => (("io", STATUS_FAILED), None),
-        };
-        Self { class, message: error.to_string(), hint, status }
+            proof::Error::Model(cause) if is_the_machines(&cause) => Self::new(CommandClass::Io, &cause),
+            proof::Error::Model(cause) => Self::new(CommandClass::Unusable, &cause),
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments, common: &Common, report: &Report) -> Result<i3
         report.line(&ModelLine::Converting);
         if let Err(failure) = convert::finish_install(&mut staged) {
             // A full disk is put right without another download.
-            if failure.status == STATUS_MODEL {
+            if failure.status() == STATUS_MODEL {
                 staged.discard()?;
             }
             return Err(failure);

@@ -1,6 +1,6 @@
 //! `models list`
 
-use super::{Common, Failure, Report, STATUS_DONE};
+use super::{CommandError, Common, Failure, Report, STATUS_DONE};
 use clip::{ModelName, ModelSpec, catalog, diagnosis};
 use hub::Manifest;
 use protocol::ModelLine;
@@ -11,11 +11,9 @@ pub struct Arguments {}
 
 pub fn run(_: &Arguments, common: &Common, report: &Report) -> Result<i32, Failure> {
     let model_dir = common.model_dir()?;
-    std::fs::read_dir(&model_dir).map_err(|error| Failure {
-        class: "io",
-        message: format!("could not read \"{}\": {error}", model_dir.display()),
-        hint: Some("Pass the folder that clip_search.model_dir names, as --model-dir.".to_owned()),
-        status: super::STATUS_FAILED,
+    std::fs::read_dir(&model_dir).map_err(|error| {
+        let path = model_dir.display().to_string();
+        CommandError::ModelDir { path, reason: error.to_string() }
     })?;
     for (name, path) in catalog::list(&[&model_dir]) {
         report.line(&describe(&name, &path));

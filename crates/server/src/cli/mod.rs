@@ -14,6 +14,8 @@ mod verify;
 use crate::proof::Setup;
 use crate::{log_warning, process};
 use clap::{Args, Subcommand};
+pub use failure::Error as CommandError;
+
 use failure::Failure;
 use report::Report;
 use std::io::Read;
@@ -23,6 +25,8 @@ use std::path::PathBuf;
 const STATUS_DONE: i32 = 0;
 /// It did not succeed.
 const STATUS_FAILED: i32 = 1;
+/// It was called wrongly.
+const STATUS_USAGE: i32 = 2;
 /// A model cannot be used, or is not what was installed.
 const STATUS_MODEL: i32 = 3;
 
@@ -85,12 +89,10 @@ impl Running {
 impl Common {
     fn model_dir(&self) -> Result<PathBuf, Failure> {
         let from_environment = || std::env::var_os("CLIP_SEARCH_MODEL_DIR").map(PathBuf::from);
-        let folder = self.model_dir.clone().or_else(from_environment).ok_or_else(|| {
-            Failure::usage("there is no --model-dir", "Pass the folder that clip_search.model_dir names.")
-        })?;
+        let folder = self.model_dir.clone().or_else(from_environment).ok_or(CommandError::NoModelDir)?;
         // A shell that did not expand it would have us make a folder of this name.
         if folder.starts_with("~") {
-            return Err(Failure::usage("~ in --model-dir has no meaning here", "Pass an absolute path."));
+            return Err(CommandError::Tilde.into());
         }
         Ok(folder)
     }
@@ -111,7 +113,7 @@ pub fn run(models: &Models) -> i32 {
     };
     done.unwrap_or_else(|failure| {
         report.failure(&failure);
-        failure.status
+        failure.status()
     })
 }
 

@@ -103,8 +103,9 @@ impl Report {
     /// Says why it did not succeed.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
-            let Failure { class, message, hint, .. } = failure;
-            let line = ModelLine::Error { class: (*class).to_owned(), message: message.clone(), hint: hint.clone() };
+            let Failure { class, message, hint } = failure;
+            let line =
+                ModelLine::Error { class: class.word().to_owned(), message: message.clone(), hint: hint.clone() };
             return say(&serde_json::to_string(&line).expect("a line is plain data"));
         }
         self.bar.finish_and_clear();

@@ -80,18 +80,35 @@ pub struct Worst {
 pub enum Error {
     #[error(transparent)]
     Model(#[from] clip::Error),
-    #[error("model \"{model}\" gives nearly the same vector for all {what} (least cosine {cosine:.6})")]
-    Alike { model: String, what: &'static str, cosine: f64 },
-    #[error("model \"{model}\" gives another vector for {what} in a batch than alone (cosine {cosine:.6})")]
-    Batch { model: String, what: &'static str, cosine: f64 },
-    #[error("could not {action} \"{}\": {reason}", .path.display())]
-    File { action: &'static str, path: PathBuf, reason: String },
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+}
+
+errors::error_table! {
+    /// What a model's vectors show.
+    #[derive(Debug)]
+    #[allow(missing_docs)]
+    pub enum ProofError: errors::CommandClass {
+        Alike { model: String, what: &'static str, cosine: f64 } => Unusable {
+            message: "model \"{model}\" gives nearly the same vector for all {what} (least cosine {cosine:.6})",
+            hint: "The files are damaged, or the model has not been trained. Install another.",
+        }
+        Batch { model: String, what: &'static str, cosine: f64 } => Unusable {
+            message: "model \"{model}\" gives another vector for {what} in a batch than alone (cosine {cosine:.6})",
+            hint: "Its vectors would depend on what is embedded beside them. Install another precision, such as fp32.",
+        }
+        File { action: &'static str, path: PathBuf, reason: String } => Io {
+            let path = path.display();
+            message: "could not {action} \"{path}\": {reason}",
+            docs: "The message says which file, and why.",
+        }
+    }
 }
 
 /// Embeds the probe set with the model in a folder.
 ///
 /// # Errors
-/// [`Error::Model`] where it cannot be loaded or run, or a vector is not finite; [`Error::Alike`], [`Error::Batch`].
+/// [`Error::Model`] where it cannot be loaded or run, or a vector is not finite; [`ProofError::Alike`], [`ProofError::Batch`].
 pub fn prove(folder: &Path, name: &str, setup: &Setup) -> Result<Proof, Error> {
     let name = ModelName::parse(name)?;
     let spec = ModelSpec::read(folder, &name)?;
@@ -127,12 +144,12 @@ fn check(model: &str, batch: Worst, spread: Worst) -> Result<(), Error> {
     let model = model.to_owned();
     for (what, cosine) in [("a text", batch.text), ("an image", batch.image)] {
         if cosine < SAME {
-            return Err(Error::Batch { model, what, cosine });
+            return Err(ProofError::Batch { model, what, cosine }.into());
         }
     }
     for (what, cosine) in [("texts", spread.text), ("images", spread.image)] {
         if cosine > ALIKE {
-            return Err(Error::Alike { model, what, cosine });
+            return Err(ProofError::Alike { model, what, cosine }.into());
         }
     }
     Ok(())
@@ -198,7 +215,7 @@ pub fn compare(then: &Proof, now: &Proof) -> Option<Worst> {
 /// Writes a proof into its model's folder.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`ProofError::File`].
 pub fn write(folder: &Path, proof: &Proof) -> Result<(), Error> {
     let path = folder.join(PROOF);
     let text = serde_json::to_string(proof).expect("a proof is plain data");
@@ -206,7 +223,7 @@ pub fn write(folder: &Path, proof: &Proof) -> Result<(), Error> {
         fs::write(&path, text)?;
         fs::File::open(&path)?.sync_all()
     };
-    write().map_err(|error| Error::File { action: "write", path: path.clone(), reason: error.to_string() })
+    write().map_err(|error| ProofError::File { action: "write", path: path.clone(), reason: error.to_string() }.into())
 }
 
 /// The proof in a model's folder; `None` where there is none that can be read.
@@ -249,8 +266,8 @@ mod tests {
         let (good, bad) = (Worst { text: 1.0, image: 0.99995 }, Worst { text: 1.0, image: 0.9998 });
         let (apart, alike) = (Worst { text: 0.9, image: -0.1 }, Worst { text: 0.99999, image: 0.1 });
         check("a/b", good, apart).unwrap();
-        assert!(matches!(check("a/b", bad, apart), Err(Error::Batch { what: "an image", .. })));
-        assert!(matches!(check("a/b", good, alike), Err(Error::Alike { what: "texts", .. })));
+        assert!(matches!(check("a/b", bad, apart), Err(Error::Proof(ProofError::Batch { what: "an image", .. }))));
+        assert!(matches!(check("a/b", good, alike), Err(Error::Proof(ProofError::Alike { what: "texts", .. }))));
         let one = vec![vec![1.0, 0.0]; 3];
         assert!(spread(&one) > ALIKE && spread(&vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![1.0, 0.0]]) < 0.1);
         assert!(least(&one, &vec![vec![1.0, 0.0], vec![1.0, 0.1], vec![1.0, 0.0]]) < 0.996);

@@ -6,7 +6,9 @@ mod latency;
 pub(crate) use latency::Meter;
 
 use crate::models::Encoder;
+use crate::process;
 use encoders::Encoders;
+use protocol::Statistics;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -61,6 +63,32 @@ impl Stats {
             prepare: Meter::default(),
             inference: Meter::default(),
             encoders: Encoders::default(),
+        }
+    }
+
+    /// What was counted and measured, and of the process what is there now.
+    pub(crate) fn read(&self) -> Statistics {
+        let count = |counter: &AtomicU64| counter.load(Relaxed);
+        Statistics {
+            pid: std::process::id(),
+            uptime_s: self.uptime().as_secs_f64(),
+            since_reset_s: self.since_reset().as_secs_f64(),
+            resident_bytes: process::resident_bytes(),
+            connections: self.connections.load(Relaxed),
+            connections_refused: count(&self.connections_refused),
+            in_flight: self.in_flight.load(Relaxed),
+            interactive: count(&self.interactive),
+            bulk: count(&self.bulk),
+            batches: count(&self.batches),
+            batch_items: count(&self.batch_items),
+            cache_hits: count(&self.cache_hits),
+            shared: count(&self.shared),
+            errors: count(&self.errors),
+            queue: self.queue.latency(),
+            prepare: self.prepare.latency(),
+            inference: self.inference.latency(),
+            models: self.encoders.rows(),
+            ..Statistics::default()
         }
     }
 

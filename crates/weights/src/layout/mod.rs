@@ -37,11 +37,12 @@ pub(crate) fn read(source: &Path) -> Result<Model> {
     };
     found.ok_or_else(|| {
         let has = |file: &str| source.join(file).exists();
-        Error::NoWeights(match (has(transformers::CONFIG), has(open_clip::CONFIG)) {
+        let reason = match (has(transformers::CONFIG), has(open_clip::CONFIG)) {
             (false, false) => format!("there is no {} and no {}", transformers::CONFIG, open_clip::CONFIG),
             (true, false) => format!("there is no {}", transformers::WEIGHTS.join(", no ")),
             (_, true) => format!("there is no {}", open_clip::WEIGHTS.join(", no ")),
-        })
+        };
+        Error::NoWeights { reason }
     })
 }
 
