@@ -4,7 +4,7 @@
 //! All are STRICT, so no argument is NULL. The second argument, where there is one, is the model's name.
 
 use super::arguments::{Arguments, bytes_of, text_of};
-use super::sql_function;
+use super::{not_words, sql_function};
 use crate::errors::{Error, Raise, Result};
 use crate::memo::Modality;
 use crate::{embedding, vector};
@@ -88,7 +88,11 @@ fn element_type(call: Arguments) -> pg_sys::Oid {
 
 fn input(datum: Datum, modality: Modality) -> embedding::Input {
     match modality {
-        Modality::Text => text_of(datum).into_bytes(),
+        Modality::Text => {
+            let text = text_of(datum);
+            not_words::warn(&text);
+            text.into_bytes()
+        }
         // SAFETY: the SQL declaration makes it a bytea.
         Modality::Image => unsafe { bytes_of(datum) },
     }

@@ -9,6 +9,7 @@ mod gallery;
 mod image_info;
 mod index_stats;
 mod models;
+mod not_words;
 mod rows;
 mod search;
 mod server;

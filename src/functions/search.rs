@@ -6,6 +6,7 @@
 //! ```
 
 use super::arguments::{Arguments, required, within};
+use super::not_words;
 use super::rows::Rows;
 use super::sql_function;
 use crate::embedding;
@@ -21,37 +22,39 @@ sql_function!(clip_search_json_text, pg_finfo_clip_search_json_text, |call| json
 sql_function!(clip_search_json_image, pg_finfo_clip_search_json_image, |call| json(call, image));
 sql_function!(clip_search_json_vector, pg_finfo_clip_search_json_vector, |call| json(call, vector));
 
-/// The embedding of what is searched for.
-type Query = fn(Arguments) -> Result<Vec<f32>>;
+/// The embedding of what is searched for. The second value is the dimension of the column, where it has one.
+type Query = fn(Arguments, Option<usize>) -> Result<Vec<f32>>;
 
-fn text(call: Arguments) -> Result<Vec<f32>> {
+fn text(call: Arguments, dimension: Option<usize>) -> Result<Vec<f32>> {
     let query = required(call.text(1), "query")?;
+    not_words::check(&query, dimension)?;
     Ok(embedding::of_one(&call.model(10), Modality::Text, query.into_bytes())?.to_vec())
 }
 
-fn image(call: Arguments) -> Result<Vec<f32>> {
+fn image(call: Arguments, _: Option<usize>) -> Result<Vec<f32>> {
     let query = required(call.bytes(1), "query")?;
     Ok(embedding::of_one(&call.model(10), Modality::Image, query)?.to_vec())
 }
 
-fn vector(call: Arguments) -> Result<Vec<f32>> {
+fn vector(call: Arguments, _: Option<usize>) -> Result<Vec<f32>> {
     required(call.vector(1), "query")
 }
 
 fn rows(call: Arguments, query: Query) -> Result<Datum> {
-    let (table, options) = prepare(call)?;
-    let query = query(call)?;
+    let (table, options, dimension) = prepare(call)?;
+    let query = query(call, dimension)?;
     search::rows(&table, &query, &options, &mut Rows::begin(call.0))?;
     Ok(Datum::null())
 }
 
 fn json(call: Arguments, query: Query) -> Result<Option<Datum>> {
-    let (table, options) = prepare(call)?;
-    search::to_json(&table, &query(call)?, &options)
+    let (table, options, dimension) = prepare(call)?;
+    search::to_json(&table, &query(call, dimension)?, &options)
 }
 
-/// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded.
-fn prepare(call: Arguments) -> Result<(Table, Options)> {
+/// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded. The number is the dimension
+/// of the column.
+fn prepare(call: Arguments) -> Result<(Table, Options, Option<usize>)> {
     let options = Options {
         k: within(call.int(2), "k", 1, Options::MAX_K)?,
         skip: within(call.int(9), "skip", 0, Options::MAX_SKIP)?,
@@ -64,7 +67,8 @@ fn prepare(call: Arguments) -> Result<(Table, Options)> {
     };
     options.check()?;
     let table = Table::read(required(call.oid(0), "tbl")?)?;
-    table.embedding_column(options.embedding_column.as_deref())?;
+    let (_, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
+    let dimension = embeddings.dimension;
     table.key(options.id_column.as_deref())?;
-    Ok((table, options))
+    Ok((table, options, dimension))
 }

@@ -23,6 +23,10 @@ SELECT similarity(clip_embed_text(repeat('dog ', 100)), clip_embed_text(repeat('
 SELECT vector_dims(clip_embed_text(repeat('x', 50000))), vector_dims(clip_embed_text(repeat('a dog ', 8334)));
 SELECT vector_dims(clip_embed_text(repeat('猫', 16667)));
 
+-- What nobody means as words is embedded with a warning, once in a statement.
+SELECT vector_dims(clip_embed_text('iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB'));
+SELECT array_length(clip_embed_texts(ARRAY['\xffd8ffe000104a46', 'data:image/gif;base64,R0lG', clip_embed_text('a')::text]), 1);
+
 -- Arrays: order, NULL elements, no elements, many elements, equal to one by one
 SELECT clip_embed_texts('{}'), clip_embed_images('{}');
 SELECT clip_embed_texts(ARRAY[NULL]::text[]), clip_embed_images(ARRAY[NULL, NULL]::bytea[]);

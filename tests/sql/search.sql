@@ -196,6 +196,11 @@ SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '{"s
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '{"shop": "many"}')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('parts', 'dog', exclude => '7')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', exclude => '"seven"')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', (SELECT embedding::text FROM things WHERE id = 1))$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', '\x89504e470d0a1a0a0000000d49484452')$$);
+SELECT * FROM report($$SELECT clip_search_json('things', 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB')$$);
+SELECT * FROM report($$SELECT clip_search_json('things', 'data:image/png;base64,iVBORw0KGgo=')$$);
+SELECT count(*) FROM clip_search('things', '[1,2]');
 CREATE TABLE keyless (embedding vector(128));
 SELECT * FROM report($$SELECT * FROM clip_search('keyless', 'dog')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('apples', 'dog')$$);

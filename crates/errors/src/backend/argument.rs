@@ -58,6 +58,16 @@ crate::error_table! {
             message: "different vector dimensions {a} and {b}",
             hint: "Vectors of different models cannot be compared.",
         }
+        /// `written` is in which form.
+        ImageAsWords { written: &'static str, remedy: &'static str } => INVALID_PARAMETER_VALUE {
+            message: "the text is an image, written as {written}",
+            hint: "{remedy}",
+            docs: "Pass the image as bytea: decode(the_text, 'base64') or decode(the_digits, 'hex').",
+        }
+        VectorAsWords { dimension: usize } => INVALID_PARAMETER_VALUE {
+            message: "the text is a vector of {dimension} dimensions",
+            hint: "Pass it as a vector: the_text::vector.",
+        }
         QueryDimension { query: usize, column: String, expected: usize } => DATA_EXCEPTION {
             message: "the query has {query} dimensions, column \"{column}\" {expected}",
             hint: "Pass the model that the column's embeddings are from, as model => 'owner/name', or set clip_search.model.",
