@@ -4,7 +4,7 @@
 //! seeds, fuzz/findings ─┬─> tests/*.rs      mutated by mutate.rs, a fixed number of times    (cargo test, stable)
 //!                       └─> fuzz/           mutated by libFuzzer, as long as one likes       (cargo fuzz)
 //!                                │
-//!                 targets: image, frame, model, text. Each panics where something does not hold.
+//!                 targets: image, jpeg, frame, model, text. Each panics where something does not hold.
 //! ```
 
 pub mod memory;
@@ -14,12 +14,14 @@ pub mod seeds;
 mod frame;
 mod golden;
 mod image;
+mod jpeg;
 mod model;
 mod smoke;
 mod text;
 
 pub use frame::frame;
 pub use image::{LIMITS, MEMORY, image};
+pub use jpeg::jpeg;
 pub use model::model;
 pub use smoke::smoke;
 pub use text::text;
@@ -39,8 +41,9 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target { name: "image", run: image, seeds: seeds::images },
+    Target { name: "jpeg", run: jpeg, seeds: seeds::jpegs },
     Target { name: "frame", run: frame, seeds: seeds::frames },
     Target { name: "model", run: model, seeds: seeds::models },
     Target { name: "text", run: text, seeds: seeds::texts },

@@ -129,7 +129,7 @@ fn indices(runs: &[u8], width: usize, height: usize, are_halves: bool) -> Option
         runs = rest;
         taken
     };
-    let half = |byte: u8, index: usize| if index % 2 == 0 { byte >> 4 } else { byte & 15 };
+    let half = |byte: u8, index: usize| if index.is_multiple_of(2) { byte >> 4 } else { byte & 15 };
     while indices.len() < wanted {
         let &[count, value] = take(2) else { break };
         match (count, value) {

@@ -21,7 +21,7 @@ pub(super) fn without_metadata(bytes: &[u8]) -> Cow<'_, [u8]> {
     let (mut at, mut copied) = (SIGNATURE, 0);
     while let Some((name, content)) = chunk(bytes, at) {
         let end = at + FRAME + content.len();
-        let is_uneven = name == b"PLTE" && content.len() % 3 != 0;
+        let is_uneven = name == b"PLTE" && !content.len().is_multiple_of(3);
         if is_uneven || matches!(name, b"iCCP" | b"zTXt" | b"iTXt" | b"tEXt") {
             kept.extend_from_slice(&bytes[copied..at]);
             copied = end;
@@ -142,7 +142,7 @@ fn inflate(data: &[u8], wanted: usize, row: usize) -> Option<Vec<u8>> {
         let is_stuck = decompress.total_in() == from as u64 && inflated.len() == to;
         match status {
             _ if inflated.len() == wanted => return Some(inflated),
-            Status::StreamEnd if inflated.len() % row == 0 => {
+            Status::StreamEnd if inflated.len().is_multiple_of(row) => {
                 inflated.resize(wanted, 0);
                 return Some(inflated);
             }

@@ -24,3 +24,9 @@ pub fn images() -> Vec<Seed> {
     seeds.extend(bombs::small().into_iter().map(|bomb| (format!("bomb-{}", bomb.name), bomb.bytes)));
     seeds
 }
+
+/// JPEG files of every kind, those that are small.
+pub fn jpegs() -> Vec<Seed> {
+    let small = parity::jpegs().into_iter().filter(|jpeg| jpeg.bytes.len() < 4_000);
+    small.step_by(3).map(|jpeg| (format!("{}.jpg", jpeg.name), jpeg.bytes)).collect()
+}

@@ -96,7 +96,7 @@ fn recipe(sampling: Sampling, seed: u64) -> Recipe {
         restart: 0,
         adobe: None,
         fill: 0,
-        long_codes: seed % 3 == 0,
+        long_codes: seed.is_multiple_of(3),
         detail: [3, 9, 30][seed as usize % 3],
         seed,
     }
@@ -234,7 +234,7 @@ fn restarts(all: &mut Vec<Jpeg>) {
 
 /// What JFIF, Adobe's segment and component numbers say of the colours.
 fn colours(all: &mut Vec<Jpeg>) {
-    let mut seed = 5000;
+    let mut seed: u64 = 5000;
     let names: [(&str, [u8; 4]); 5] =
         [("123", [1, 2, 3, 4]), ("012", [0, 1, 2, 3]), ("rgb", *b"RGBA"), ("cmyk", *b"CMYK"), ("bg", [1, 34, 35, 5])];
     for sampling in [GRAY[0], COLOURS[0], COLOURS[3], INKS[0], INKS[1]] {
@@ -242,7 +242,8 @@ fn colours(all: &mut Vec<Jpeg>) {
             for jfif in [false, true] {
                 for adobe in [None, Some(0), Some(1), Some(2)] {
                     // Of one component nothing is asked, and of subsampled ones the same as of others.
-                    if (sampling.len() == 1 || sampling != COLOURS[0] && sampling != INKS[0]) && (seed % 4 != 0) {
+                    if (sampling.len() == 1 || sampling != COLOURS[0] && sampling != INKS[0]) && !seed.is_multiple_of(4)
+                    {
                         seed += 1;
                         continue;
                     }

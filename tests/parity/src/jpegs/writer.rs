@@ -262,7 +262,7 @@ impl<'a> ScanWriter<'a> {
             }
         }
         for (index, mcu) in places.iter().enumerate() {
-            if self.recipe.restart > 0 && index > 0 && index % usize::from(self.recipe.restart) == 0 {
+            if self.recipe.restart > 0 && index > 0 && index.is_multiple_of(usize::from(self.recipe.restart)) {
                 self.end_blocks();
                 self.flush();
                 let number = (index / usize::from(self.recipe.restart) - 1) % 8;
@@ -336,7 +336,7 @@ impl<'a> ScanWriter<'a> {
         let magnitude = |k: usize| i32::from(block[k]).abs() >> low;
         let last_new = (first..=last).rfind(|k| magnitude(*k) == 1).unwrap_or(0);
         let (mut zeros, mut refinements) = (0, Vec::new());
-        for k in first..=last {
+        for (k, &value) in block.iter().enumerate().take(last + 1).skip(first) {
             if magnitude(k) == 0 {
                 zeros += 1;
                 continue;
@@ -353,7 +353,7 @@ impl<'a> ScanWriter<'a> {
             }
             self.end_blocks();
             self.symbol(table, 1, zeros << 4 | 1);
-            self.put(u32::from(block[k] > 0), 1);
+            self.put(u32::from(value > 0), 1);
             self.put_all(&std::mem::take(&mut refinements));
             zeros = 0;
         }
