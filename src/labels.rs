@@ -1,8 +1,7 @@
 //! The labels of a zero-shot classification: embedded once, however many rows a query has.
 
 use crate::errors::{ArgumentError, Result};
-use crate::{client, embedding, settings, text};
-use pgrx::pg_sys;
+use crate::{client, embedding, scope, settings, text};
 use similarity::{Labels, Logits};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -57,7 +56,7 @@ thread_local! {
 
 /// The label set of an earlier call, where its arguments were the same and still mean the same. `same` compares.
 pub fn known(same: impl Fn(&RawArguments) -> bool) -> Option<Rc<LabelSet>> {
-    let statement = statement();
+    let statement = scope::statement();
     KNOWN.with_borrow_mut(|all| {
         // Within one statement nothing changes; a later one may see another server or other settings.
         if all.front().is_some_and(|known| known.statement != statement) {
@@ -95,7 +94,7 @@ pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>
         Labels::new(&embeddings, templates.len(), Logits { scale, bias }).ok_or(ArgumentError::BadLabels)?;
     let names = labels.iter().map(|label| text::to_c(label).into_bytes()).collect();
     let set = Rc::new(LabelSet { names, labels: labels_embedded, model: model.clone() });
-    let known = Known { arguments, model, loaded_at, is_lasting, statement: statement(), set: Rc::clone(&set) };
+    let known = Known { arguments, model, loaded_at, is_lasting, statement: scope::statement(), set: Rc::clone(&set) };
     KNOWN.with_borrow_mut(|all| {
         all.truncate(SETS - 1);
         all.push_front(known);
@@ -125,10 +124,4 @@ pub fn check_template(template: &str) -> Result<()> {
     } else {
         Err(ArgumentError::Template { template: template.to_owned() }.into())
     }
-}
-
-/// Tells statements apart.
-fn statement() -> i64 {
-    // SAFETY: a number of this process's.
-    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
 }

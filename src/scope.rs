@@ -1,4 +1,4 @@
-//! For whom a session asks.
+//! For whom a session asks, and in which statement.
 
 use pgrx::pg_sys;
 use protocol::Scope;
@@ -15,4 +15,10 @@ pub fn current() -> Scope {
             user: pg_sys::GetUserId().to_u32(),
         }
     }
+}
+
+/// Tells statements apart.
+pub fn statement() -> i64 {
+    // SAFETY: a number of this process's.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
 }

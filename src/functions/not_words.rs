@@ -1,8 +1,8 @@
 //! Texts that nobody can mean as words: an image or a vector that a driver, or a forgotten cast, has made a text.
 
 use crate::errors::{ArgumentError, Raise, Result};
+use crate::scope;
 use lookalike::TextKind;
-use pgrx::pg_sys;
 use std::cell::Cell;
 
 /// Vectors of fewer dimensions are no embeddings.
@@ -37,8 +37,7 @@ pub fn warn(text: &str) {
         static WARNED_IN: Cell<i64> = const { Cell::new(0) };
     }
     if let Err(error) = check(text, None) {
-        // SAFETY: a number of this process's.
-        let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
+        let statement = scope::statement();
         if WARNED_IN.replace(statement) != statement {
             error.warn();
         }

@@ -6,8 +6,10 @@ use postgres::{Client, Error, NoTls};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Its name at the hub; that of the cluster's own model is another.
 const NAME: &str = "hub/small";
@@ -16,6 +18,12 @@ const DEFAULT_MODEL_DIR: &str = "clip_search_models";
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/models/golden/small")
+}
+
+fn copy_of(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    assert!(Command::new("cp").arg("-rT").args([folder, copy.path()]).status().unwrap().success());
+    copy
 }
 
 /// A hub with the model, and a cluster that installs from it into its default folder.
@@ -171,11 +179,9 @@ fn a_new_revision_under_a_running_server() {
     let mut client = cluster.connect();
     install(&mut client, NAME).unwrap();
     let before = embed_text_with(&mut client, "x", NAME).unwrap();
-    let newer = tempfile::tempdir().unwrap();
-    let copy = std::process::Command::new("cp").arg("-r").arg(golden()).arg(newer.path().join("m")).status().unwrap();
-    assert!(copy.success());
-    fs::write(newer.path().join("m/README.md"), "newer").unwrap();
-    hub.publish_folder(NAME, &newer.path().join("m"));
+    let newer = copy_of(&golden());
+    fs::write(newer.path().join("README.md"), "newer").unwrap();
+    hub.publish_folder(NAME, newer.path());
     install(&mut client, NAME).unwrap();
     assert_eq!(embed_text_with(&mut cluster.connect(), "x", NAME).unwrap(), before);
     client.batch_execute("SELECT clip_restart_server()").unwrap();
@@ -189,10 +195,8 @@ fn labels_of_a_model_that_was_trained_with_a_sigmoid() {
     const SIGLIP: &str = "hub/siglip";
     let (scale, bias) = (25.0f64, -13.0);
     let (hub, cluster) = start();
-    let folder = tempfile::tempdir().unwrap();
-    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/layouts/models/siglip/base");
-    assert!(std::process::Command::new("cp").arg("-rT").args([&published, folder.path()]).status().unwrap().success());
-    let config = fs::read_to_string(published.join("config.json")).unwrap();
+    let folder = copy_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/layouts/models/siglip/base"));
+    let config = fs::read_to_string(folder.path().join("config.json")).unwrap();
     let config = config.replacen('{', &format!("{{\"logit_scale\": {scale}, \"logit_bias\": {bias},"), 1);
     fs::write(folder.path().join("config.json"), config).unwrap();
     hub.publish_folder(SIGLIP, folder.path());
