@@ -187,7 +187,7 @@ fn the_allow_list_follows_the_configuration() {
             error.code().code() == "22023" && !error.message().contains("127.0.0.1") && error.hint().is_some()
         })
     });
-    assert!(cluster.log().contains("clip_search.url_allow: \"127.0.0.1/99\" is not a host"));
+    cluster.wait_for_log("clip_search.url_allow: \"127.0.0.1/99\" is not a host");
 }
 
 /// The result goes to disk, not to the backend's memory.
