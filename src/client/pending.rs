@@ -2,7 +2,7 @@
 
 use super::connection::Deadline;
 use super::pool::{self, Lent};
-use crate::errors::{Error, Result};
+use crate::errors::{Error, Raise, Result};
 use crate::scope;
 use protocol::{EmbedRequest, Embedding, Failure, Items, Kind, Request, Response};
 
@@ -48,7 +48,10 @@ impl Pending {
             outcome => outcome?,
         };
         match response {
-            Response::Embeddings(results) if results.len() == self.items => Ok(results),
+            Response::Embeddings { results, damaged } if results.len() == self.items => {
+                warn_of(&damaged, self.items);
+                Ok(results)
+            }
             other => super::unexpected(other),
         }
     }
@@ -69,4 +72,18 @@ impl Pending {
         connection.give_back();
         Ok(response)
     }
+}
+
+/// One WARNING for each request, of however many images.
+fn warn_of(damaged: &[(u32, String)], items: usize) {
+    let Some((place, reason)) = damaged.first() else { return };
+    let more = match damaged.len() - 1 {
+        0 => String::new(),
+        more => format!(" {more} more of them are damaged."),
+    };
+    let reason = match items {
+        1 => format!("The {reason}."),
+        _ => format!("Of {items} images that were embedded together, number {}: the {reason}.{more}", place + 1),
+    };
+    Error::DamagedImage { reason }.warn();
 }

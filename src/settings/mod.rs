@@ -8,7 +8,7 @@ mod register;
 pub use register::register;
 
 use pgrx::guc::{GucSetting, PostgresGucEnum};
-use protocol::{Config, FetchConfig, OnLongText, Transparency};
+use protocol::{Config, FetchConfig, Gray16, OnLongText, OnTruncated, Transparency};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -30,6 +30,22 @@ enum TransparentPixels {
     White,
 }
 
+#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
+enum DeepGray {
+    #[name = c"scale"]
+    Scale,
+    #[name = c"pil"]
+    Pil,
+}
+
+#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
+enum TruncatedImage {
+    #[name = c"error"]
+    Error,
+    #[name = c"decode"]
+    Decode,
+}
+
 /// Where models are installed unless `clip_search.model_dir` says otherwise: in the data directory. The server can write
 /// there, on every system and in every container, and it is kept when the software is replaced. It is in base backups: what
 /// a restored cluster or a new standby answers depends on these very files.
@@ -46,6 +62,8 @@ static PROGRAM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new
 static ON_LONG_TEXT: GucSetting<LongText> = GucSetting::<LongText>::new(LongText::Truncate);
 static TRANSPARENCY: GucSetting<TransparentPixels> = GucSetting::<TransparentPixels>::new(TransparentPixels::Drop);
 static APPLY_ORIENTATION: GucSetting<bool> = GucSetting::<bool>::new(true);
+static GRAY16: GucSetting<DeepGray> = GucSetting::<DeepGray>::new(DeepGray::Scale);
+static ON_TRUNCATED: GucSetting<TruncatedImage> = GucSetting::<TruncatedImage>::new(TruncatedImage::Error);
 static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_BATCH: GucSetting<i32> = GucSetting::<i32>::new(32);
@@ -196,6 +214,14 @@ pub fn server_config() -> Config {
             TransparentPixels::White => Transparency::White,
         },
         apply_orientation: APPLY_ORIENTATION.get(),
+        gray16: match GRAY16.get() {
+            DeepGray::Scale => Gray16::Scale,
+            DeepGray::Pil => Gray16::Pil,
+        },
+        on_truncated: match ON_TRUNCATED.get() {
+            TruncatedImage::Error => OnTruncated::Error,
+            TruncatedImage::Decode => OnTruncated::Decode,
+        },
         max_image_bytes: MAX_IMAGE_BYTES.get() as u64,
         max_image_pixels: MAX_IMAGE_PIXELS.get() as u64,
         image_timeout_ms: IMAGE_TIMEOUT.get() as u64,

@@ -129,6 +129,24 @@ fn register_reading() {
         GucContext::Sighup,
         GucFlags::default(),
     );
+    GucRegistry::define_enum_guc(
+        c"clip_search.gray16",
+        c"What becomes of gray images of more than 8 bits: scale or pil.",
+        c"scale takes the upper 8 bits, as people see such an image in a viewer; pil cuts off what is above 255, as PIL's \
+          convert(\"RGB\") does, so that nearly all of an X-ray or a depth map is white. Changes vectors: embed again. \
+          Takes effect on reload.",
+        &GRAY16,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"clip_search.on_truncated",
+        c"What becomes of a JPEG or PNG that is damaged or ends too early: error or decode.",
+        c"error refuses it; decode embeds what there is of it, with a WARNING. Takes effect on reload.",
+        &ON_TRUNCATED,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
 }
 
 fn register_limits() {

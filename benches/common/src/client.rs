@@ -46,7 +46,7 @@ impl Connection {
     /// Where one is not embedded.
     pub fn embed(&mut self, request: &[u8]) -> anyhow::Result<Vec<Vec<f32>>> {
         match self.ask(request)? {
-            Response::Embeddings(results) => results
+            Response::Embeddings { results, .. } => results
                 .into_iter()
                 .map(|result| result.map_err(|failure| anyhow::anyhow!("{}", failure.message)))
                 .collect(),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use clip::{Error, Limits, Preprocessor, Reading, Transparency};
+use clip::{Error, Gray16, Limits, Preprocessor, Reading, Transparency};
 use common::*;
 use parity::layouts_dir;
 use serde::Deserialize;
@@ -38,7 +38,12 @@ fn pixels_are_those_of_the_classes() {
     for Case { config, file, shape, values } in cases {
         let config = Value::from(config);
         let spec = model(&config, shape[1], shape[2]).spec().unwrap_or_else(|error| panic!("{config}: {error}"));
-        let reading = Reading { transparency: Transparency::Drop, apply_orientation: false };
+        let reading = Reading {
+            transparency: Transparency::Drop,
+            apply_orientation: false,
+            gray16: Gray16::Pil,
+            ..Reading::default()
+        };
         let preprocessor = Preprocessor::new(&spec).with_reading(reading);
         let pixels = preprocessor.run(&image_file(&file), &Limits::default()).unwrap();
         assert_eq!(pixels.shape(), shape, "{config}");

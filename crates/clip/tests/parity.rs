@@ -3,8 +3,8 @@
 mod common;
 
 use clip::{
-    Cancel, ImageEncoder, Limits, LongText, ModelSpec, Precision, Preprocessor, Reading, TextEncoder, Tokenizer,
-    Transparency,
+    Cancel, Gray16, ImageEncoder, Limits, LongText, ModelSpec, Precision, Preprocessor, Reading, TextEncoder,
+    Tokenizer, Transparency,
 };
 use common::*;
 
@@ -93,15 +93,16 @@ fn text_graph_of_batch_1_with_positions_and_another_output_name() {
 #[test]
 fn pixels_are_the_references() {
     let golden = golden();
+    let reading = Reading { gray16: Gray16::Pil, ..Reading::default() };
     let mut spec = spec();
     (spec.image.rescale, spec.image.normalize) = (None, None);
-    let preprocessor = Preprocessor::new(&spec);
+    let preprocessor = Preprocessor::new(&spec).with_reading(reading);
     let all = std::fs::read(golden_dir().join("pixels.bin")).unwrap();
     let size = 48 * 48 * 3;
     assert_eq!(all.len(), golden.images.len() * size);
     for (image, wanted) in golden.images.iter().zip(all.chunks_exact(size)) {
         let bytes = image_file(&image.file);
-        let decoded = clip::decode(&bytes, &Limits::default(), Reading::default()).unwrap();
+        let decoded = clip::decode(&bytes, &Limits::default(), reading).unwrap();
         assert_eq!(decoded.dimensions(), (image.width, image.height), "{}", image.file);
         let pixels = preprocessor.run(&bytes, &Limits::default()).unwrap();
         let found = pixels.permuted_axes([1, 2, 0]);
@@ -117,7 +118,12 @@ fn pixels_are_the_references() {
 fn check_images(precision: Precision, bound: f64) {
     let (spec, golden, limits) = (spec(), golden(), Limits::default());
     // As the reference's processor reads images.
-    let reading = Reading { transparency: Transparency::White, apply_orientation: false };
+    let reading = Reading {
+        transparency: Transparency::White,
+        apply_orientation: false,
+        gray16: Gray16::Pil,
+        ..Reading::default()
+    };
     let preprocessor = Preprocessor::new(&spec).with_reading(reading);
     let mut encoder = ImageEncoder::load(&spec, &on_cpu(precision), &runtime()).unwrap();
     let mut single = Vec::new();

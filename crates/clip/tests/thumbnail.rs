@@ -1,6 +1,6 @@
 //! Images made small.
 
-use clip::{Error, Limits, Thumbnail, thumbnail};
+use clip::{Error, Limits, OnTruncated, Thumbnail, thumbnail};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use std::io::Cursor;
@@ -28,7 +28,7 @@ fn oriented(image: &RgbImage, orientation: u8) -> Vec<u8> {
 }
 
 fn small(bytes: &[u8], max_side: u32) -> (Thumbnail, DynamicImage) {
-    let made = thumbnail(bytes, max_side, &Limits::default()).unwrap();
+    let made = thumbnail(bytes, max_side, &Limits::default(), OnTruncated::Error).unwrap();
     let (Thumbnail::Jpeg(encoded) | Thumbnail::Png(encoded)) = &made;
     let format = if matches!(made, Thumbnail::Jpeg(_)) { ImageFormat::Jpeg } else { ImageFormat::Png };
     let decoded = image::load_from_memory_with_format(encoded, format).unwrap();
@@ -108,7 +108,7 @@ fn sixteen_bits_and_gray_become_eight() {
 #[test]
 fn what_is_no_image_is_refused_as_everywhere() {
     let limits = Limits { max_bytes: 5000, max_pixels: 100 };
-    let refused = |bytes: &[u8]| thumbnail(bytes, 10, &limits).unwrap_err();
+    let refused = |bytes: &[u8]| thumbnail(bytes, 10, &limits, OnTruncated::Error).unwrap_err();
     assert!(matches!(refused(b"text"), Error::NotAnImage { .. }));
     assert!(matches!(refused(&[0; 6000]), Error::ImageTooLarge { .. }));
     assert!(matches!(refused(&png(image(20, 20))), Error::TooManyPixels { .. }));

@@ -25,6 +25,28 @@ pub enum Transparency {
     White,
 }
 
+/// What becomes of gray of more than 8 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gray16 {
+    /// Its upper bits are taken.
+    #[default]
+    Scale,
+    /// It is cut at 255, as by PIL's `convert("RGB")`.
+    Pil,
+}
+
+/// What becomes of an image that ends too early.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTruncated {
+    /// It is refused.
+    #[default]
+    Error,
+    /// What there is of it is decoded.
+    Decode,
+}
+
 /// The server's settings. The supervisor writes them to the server's standard input, one JSON object a line: the first
 /// line before the server starts to listen, another one after each reload of PostgreSQL's configuration. The end of
 /// standard input ends the server.
@@ -54,6 +76,10 @@ pub struct Config {
     pub transparency: Transparency,
     /// Whether an image is turned as EXIF says.
     pub apply_orientation: bool,
+    /// What becomes of gray of more than 8 bits.
+    pub gray16: Gray16,
+    /// What becomes of an image that ends too early.
+    pub on_truncated: OnTruncated,
     /// Longest encoded image in bytes.
     pub max_image_bytes: u64,
     /// Most pixels of a decoded image.
@@ -142,6 +168,8 @@ impl Default for Config {
             on_long_text: OnLongText::Truncate,
             transparency: Transparency::Drop,
             apply_orientation: true,
+            gray16: Gray16::Scale,
+            on_truncated: OnTruncated::Error,
             max_image_bytes: 64 << 20,
             max_image_pixels: 89_478_485,
             image_timeout_ms: 30_000,

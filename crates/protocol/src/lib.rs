@@ -34,7 +34,7 @@ mod statistics;
 
 pub use errors::{ErrorClass, Failure};
 
-pub use config::{Config, FetchConfig, OnLongText, SocketPaths, SupervisorState, Transparency};
+pub use config::{Config, FetchConfig, Gray16, OnLongText, OnTruncated, SocketPaths, SupervisorState, Transparency};
 pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
 pub use message::{
     EmbedRequest, Embedding, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items, Logits, ModelInfo, Request,
@@ -44,7 +44,7 @@ pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
 pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics, Value};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// The release both sides were built from, as `X.Y.Z`.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -173,8 +173,13 @@ pub type Embedding = Vec<f32>;
 /// What the server answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Response {
-    /// One result for each item of an [`EmbedRequest`], in order.
-    Embeddings(Vec<Result<Embedding, Failure>>),
+    /// The answer to an [`EmbedRequest`].
+    Embeddings {
+        /// One for each item, in order.
+        results: Vec<Result<Embedding, Failure>>,
+        /// Damaged images of which what there is was embedded: position in the request, from 0, and what is wrong.
+        damaged: Vec<(u32, String)>,
+    },
     /// The answer to [`Request::Logits`].
     Logits(Logits),
     /// One result for each image of a [`ThumbnailRequest`], in order.

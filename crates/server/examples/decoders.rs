@@ -1,7 +1,8 @@
-//! Measures what decoding in a process of its own costs: a JPEG of some 100 kB to 224 x 224 pixels, and a small one.
+//! Measures what decoding in a process of its own costs: JPEGs of several sizes to 224 x 224 pixels.
 //!
 //! ```sh
 //! cargo build --release -p clip-search-server && cargo run --release -p clip-search-server --example decoders
+//! target/release/examples/decoders target/release/clip-search-server 64       for a model of another input size
 //! ```
 
 use clip::{CropRounding, Filter, ImageSpec, Limits, Normalize, Preprocessor, Reading, Resize};
@@ -29,10 +30,12 @@ fn photo(width: u32, height: u32) -> Vec<u8> {
 }
 
 fn main() {
+    let side =
+        std::env::args().nth(2).map_or(224, |side| side.parse().expect("the side of the model's input in pixels"));
     let spec = ImageSpec {
-        height: 224,
-        width: 224,
-        resize: Some(Resize::ShortestEdge(224)),
+        height: side,
+        width: side,
+        resize: Some(Resize::ShortestEdge(side)),
         filter: Filter::Bicubic,
         center_crop: true,
         crop_rounding: CropRounding::Down,
@@ -51,10 +54,10 @@ fn main() {
     let preprocessor = Preprocessor::of(spec.clone());
     let job = Job::Pixels { spec, reading: Reading::default() };
     let here = |image: &[u8]| drop(preprocessor.run(image, &settings.limits).unwrap());
-    let there = |decoder: &mut Decoder, image: &[u8]| {
-        let patience = Patience { limit: Duration::from_secs(30), abandoned: &NEVER };
-        let (_, pixels) = decoder.ask(&job, image, patience).unwrap();
-        preprocessor.values(&pixels).unwrap();
+    let patience = Patience { limit: Duration::from_secs(30), abandoned: &NEVER };
+    let there = |decoder: &mut Decoder, images: &[&[u8]]| {
+        let value = |_, pixels: Vec<u8>| drop(preprocessor.values(&pixels).unwrap());
+        decoder.ask_all(&job, images, patience, value).unwrap();
     };
 
     let mut starts: Vec<Duration> = (0..20).map(|_| timed(|| drop(start()))).collect();
@@ -72,7 +75,7 @@ fn main() {
         // Taking turns: the machine may be busy with something else.
         for _ in 0..ROUNDS {
             within.extend((0..IMAGES / 5).map(|_| timed(|| here(&image))));
-            without.extend((0..IMAGES / 5).map(|_| timed(|| there(&mut decoder, &image))));
+            without.extend((0..IMAGES / 5).map(|_| timed(|| there(&mut decoder, &[&image]))));
         }
         let (within, without) = (median(&mut within), median(&mut without));
         println!(
@@ -80,15 +83,21 @@ fn main() {
             without.as_micros() as i64 - within.as_micros() as i64
         );
         let threads = thread::available_parallelism().unwrap().get();
-        let mut rates = Vec::new();
-        for _ in 0..ROUNDS {
-            let within = rate(threads, || (), |_| here(&image));
-            let without = rate(threads, start, |decoder| there(decoder, &image));
-            println!("    {within:.0} images/s, {without:.0} images/s");
-            rates.push(without / within);
+        for group in [1, 8] {
+            let images = vec![&*image; group];
+            let mut rates = Vec::new();
+            for _ in 0..ROUNDS {
+                let within = rate(threads, || (), |_| here(&image));
+                let without = group as f64 * rate(threads, start, |decoder| there(decoder, &images));
+                rates.push(without / within);
+            }
+            rates.sort_by(f64::total_cmp);
+            let (least, most) = (rates[0], rates[ROUNDS - 1]);
+            println!(
+                "  {threads} threads, {group} at a time: a decoder does {:.3} of what a thread does ({least:.3} to {most:.3})",
+                rates[ROUNDS / 2]
+            );
         }
-        rates.sort_by(f64::total_cmp);
-        println!("  {threads} threads: a decoder does {:.3} of what a thread does", rates[ROUNDS / 2]);
     }
 }
 

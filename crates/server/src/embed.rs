@@ -7,7 +7,7 @@ use crate::scheduler::{Class, INTERACTIVE_ITEMS, Key, Scheduler, Ticket};
 use crate::stats::Stats;
 use crate::{failure, process};
 use clip::Modality;
-use protocol::{Config, EmbedRequest, Embedding, Failure, Items, Scope};
+use protocol::{Config, EmbedRequest, Embedding, Failure, Items, OnTruncated, Scope};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,8 +18,18 @@ const STEPS_AHEAD: usize = 2;
 /// Batches of all bulk requests that may be prepared and not run yet.
 pub(crate) const BATCHES_PREPARED: usize = 4;
 
-/// One for each item of a request, in order; `None` where it is not known yet.
-type Results = Vec<Option<Result<Embedding, Failure>>>;
+/// What is known of a request.
+#[derive(Default)]
+struct Results {
+    /// One for each item, in order; `None` where it is not known yet.
+    items: Vec<Option<Result<Embedding, Failure>>>,
+    /// As [`Embedded`].
+    damaged: Vec<(u32, String)>,
+}
+
+/// One result for each item, in order; and the damaged images of which what there is was embedded, by their place, with
+/// what is wrong.
+type Embedded = (Vec<Result<Embedding, Failure>>, Vec<(u32, String)>);
 
 /// What one request works with.
 pub(crate) struct Embedder<'a> {
@@ -37,7 +47,7 @@ impl Embedder<'_> {
     ///
     /// # Errors
     /// What is wrong with all of it: the model, or the device.
-    pub(crate) async fn embed(&self, request: EmbedRequest) -> Result<Vec<Result<Embedding, Failure>>, Failure> {
+    pub(crate) async fn embed(&self, request: EmbedRequest) -> Result<Embedded, Failure> {
         let fail = |error: clip::Error| failure::of(&error);
         let model = self.models.get(&request.model, &self.config).await.map_err(fail)?;
         let class = if request.items.len() <= INTERACTIVE_ITEMS { Class::Interactive } else { Class::Bulk };
@@ -49,8 +59,8 @@ impl Embedder<'_> {
             Class::Interactive => self.stats.interactive.fetch_add(1, Relaxed),
             Class::Bulk => self.stats.bulk.fetch_add(1, Relaxed),
         };
-        let mut results = Results::new();
-        results.resize_with(request.items.len(), || None);
+        let mut results = Results::default();
+        results.items.resize_with(request.items.len(), || None);
         let (mut steps, mut first) = (VecDeque::with_capacity(STEPS_AHEAD), 0);
         let scope = request.scope;
         for items in split(request.items, self.config.max_batch as usize) {
@@ -69,11 +79,12 @@ impl Embedder<'_> {
             self.settle(step, &mut results).await;
         }
         let missing = || Err(failure::Error::LostItem.into());
-        let results: Vec<_> = results.into_iter().map(|item| item.unwrap_or_else(missing)).collect();
+        let Results { items, damaged } = results;
+        let results: Vec<_> = items.into_iter().map(|item| item.unwrap_or_else(missing)).collect();
         let good = results.iter().filter(|result| result.is_ok()).count();
         embedded.fetch_add(good as u64, Relaxed);
         self.stats.errors.fetch_add((results.len() - good) as u64, Relaxed);
-        Ok(results)
+        Ok((results, damaged))
     }
 
     /// Waits until so many images of bulk may be decoded. A few images, or tokens, are small.
@@ -103,7 +114,9 @@ impl Embedder<'_> {
                 let mut new = Vec::with_capacity(images.len());
                 for (place, (image, hash)) in images.into_iter().zip(hashes).enumerate() {
                     let key = model.key(modality, hash);
-                    if !step.ticket.join(&key, place) {
+                    // Whoever waits for somebody else's does not learn that it is damaged.
+                    let is_alone = self.config.on_truncated == OnTruncated::Decode;
+                    if is_alone || !step.ticket.join(&key, place) {
                         kept.push((place, Some(key)));
                         new.push(image);
                     }
@@ -118,10 +131,13 @@ impl Embedder<'_> {
         let prepared = self.pool.prepare(model, items, &self.config, step.class).await;
         let mut work = Vec::with_capacity(prepared.len());
         for ((place, key), input) in kept.into_iter().zip(prepared) {
-            let result = &mut results[step.first + place];
+            let result = &mut results.items[step.first + place];
             match input {
                 Err(error) => *result = Some(Err(failure::of(&error))),
                 Ok(input) => {
+                    if let Some(damage) = input.damage() {
+                        results.damaged.push(((step.first + place) as u32, damage.to_string()));
+                    }
                     let key = key
                         .unwrap_or_else(|| model.key(modality, hash_ids(step.scope, input.ids().unwrap_or_default())));
                     if let Some(vector) = self.remembered(modality, &key) {
@@ -151,7 +167,7 @@ impl Embedder<'_> {
 
     async fn settle(&self, mut step: Step, results: &mut Results) {
         while let Some((place, outcome)) = step.ticket.next().await {
-            let result = &mut results[step.first + place];
+            let result = &mut results.items[step.first + place];
             match outcome {
                 Ok(vector) => {
                     *result = Some(Ok(vector.to_vec()));

@@ -6,9 +6,9 @@ use crate::scheduler::Key;
 use crate::stats::Stats;
 use crate::{log_info, process};
 use clip::{
-    Device, Devices, EncoderStamp, Error, ImageEncoder, ImageStager, Modality, ModelName, ModelSpec, Precision,
-    Precisions, Preprocessor, Provider, Reading, Result, Runtime, SessionOptions, TextEncoder, Tokenizer, Transparency,
-    catalog, diagnosis,
+    Device, Devices, EncoderStamp, Error, Gray16, ImageEncoder, ImageStager, Modality, ModelName, ModelSpec,
+    OnTruncated, Precision, Precisions, Preprocessor, Provider, Reading, Result, Runtime, SessionOptions, TextEncoder,
+    Tokenizer, Transparency, catalog, diagnosis,
 };
 use protocol::{Config, ModelInfo};
 use std::collections::HashMap;
@@ -512,13 +512,25 @@ fn unusable(directory: &Path, files: &[String], config: &Config) -> Option<Strin
     })
 }
 
+/// What becomes of images that end too early.
+pub(crate) fn on_truncated(config: &Config) -> OnTruncated {
+    match config.on_truncated {
+        protocol::OnTruncated::Error => OnTruncated::Error,
+        protocol::OnTruncated::Decode => OnTruncated::Decode,
+    }
+}
+
 /// How images are to be understood.
 fn reading(config: &Config) -> Reading {
     let transparency = match config.transparency {
         protocol::Transparency::Drop => Transparency::Drop,
         protocol::Transparency::White => Transparency::White,
     };
-    Reading { transparency, apply_orientation: config.apply_orientation }
+    let gray16 = match config.gray16 {
+        protocol::Gray16::Scale => Gray16::Scale,
+        protocol::Gray16::Pil => Gray16::Pil,
+    };
+    Reading { transparency, apply_orientation: config.apply_orientation, gray16, on_truncated: on_truncated(config) }
 }
 
 fn latest_change(directory: &Path) -> Option<SystemTime> {

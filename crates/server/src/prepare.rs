@@ -2,11 +2,11 @@
 //! own, which has the thread's priority: those of bulk give way to all others.
 
 use crate::decoder::{self, Job, Patience, Reply, Settings};
-use crate::models::Model;
+use crate::models::{self, Model};
 use crate::process;
 use crate::scheduler::{Class, INTERACTIVE_ITEMS};
 use crate::stats::Stats;
-use clip::{Array3, Error, Limits, LongText, Result};
+use clip::{Array3, Error, Limits, LongText, OnTruncated, Result};
 use protocol::{Config, ImageInfo, Items, OnLongText, Thumbnail};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,8 +24,13 @@ const SHORT_TEXT: usize = 512;
 pub(crate) enum Input {
     /// Token ids, start and end included, not padded.
     Ids(Vec<u32>),
-    /// Pixels of shape (3, height, width), normalised.
-    Pixels(Array3<f32>),
+    /// An image.
+    Pixels {
+        /// Of shape (3, height, width), normalised.
+        values: Array3<f32>,
+        /// What is wrong with the file, of which what there is was decoded.
+        damage: Option<Error>,
+    },
 }
 
 /// The threads that prepare.
@@ -79,12 +84,9 @@ impl Pool {
                 }
             }
             Items::Images(images) => {
-                for image in images {
-                    let (model, decoding) = (Arc::clone(model), decoding.clone());
-                    let limit = decoding.limit;
-                    let work = move |patience: Patience<'_>| decoding.pixels(&model, &image, patience);
-                    waiting.push(self.decode(work, limit, class, &abandoned));
-                }
+                let (model, limit) = (Arc::clone(model), decoding.limit);
+                let work = move |images: &[&[u8]], patience: Patience<'_>| decoding.pixels(&model, images, patience);
+                waiting = self.decode(images, work, limit, class, &abandoned);
             }
         }
         all(waiting).await
@@ -101,13 +103,8 @@ impl Pool {
         let decoding = Decoding::new(config);
         let limit = decoding.limit;
         let class = if images.len() <= INTERACTIVE_ITEMS { Class::Interactive } else { Class::Bulk };
-        let make = |image: serde_bytes::ByteBuf| {
-            let decoding = decoding.clone();
-            let work = move |patience: Patience<'_>| decoding.thumbnail(&image, max_side, patience);
-            self.decode(work, limit, class, &abandoned)
-        };
-        let waiting = images.into_iter().map(make).collect();
-        all(waiting).await
+        let work = move |images: &[&[u8]], patience: Patience<'_>| decoding.thumbnails(images, max_side, patience);
+        all(self.decode(images, work, limit, class, &abandoned)).await
     }
 
     /// Looks at an image.
@@ -115,8 +112,9 @@ impl Pool {
         let abandoned = DropFlag::default();
         let decoding = Decoding::new(config);
         let limit = decoding.limit;
-        let work = move |patience: Patience<'_>| decoding.info(&image, patience);
-        self.decode(work, limit, Class::Interactive, &abandoned).result().await
+        let work = move |images: &[&[u8]], patience: Patience<'_>| decoding.info(images, patience);
+        let described = all(self.decode(vec![image], work, limit, Class::Interactive, &abandoned)).await.pop();
+        described.unwrap_or_else(|| Err(panicked()))
     }
 
     fn spawn<T: Send + 'static>(
@@ -135,29 +133,39 @@ impl Pool {
         Waiting::For(answer)
     }
 
-    /// Has an image decoded: soon, or else in the lane of those that take long, from the beginning.
+    /// Has images decoded: soon, or else in the lane of those that take long, from the beginning. `work` gives a result for
+    /// each image.
     fn decode<T: Send + 'static>(
         &self,
-        work: impl Fn(Patience<'_>) -> Result<T> + Send + 'static,
+        images: Vec<serde_bytes::ByteBuf>,
+        work: impl Fn(&[&[u8]], Patience<'_>) -> Vec<Result<T>> + Send + Sync + 'static,
         limit: Duration,
         class: Class,
         abandoned: &DropFlag,
-    ) -> Waiting<T> {
-        let (reply, answer) = oneshot::channel();
-        let (abandoned, stats, slow) = (Arc::clone(&abandoned.0), Arc::clone(&self.stats), Arc::clone(&self.slow));
-        self.of(class).spawn_fifo(move || {
-            let run = move |limit| match abandoned.load(Relaxed) {
-                true => Err(Error::Cancelled),
-                false => measured(&stats, || work(Patience { limit, abandoned: &abandoned })),
-            };
-            match run(limit.min(QUICK)) {
-                Err(Error::ImageTimeout { .. }) if limit > QUICK => {
-                    slow.spawn_fifo(move || drop(reply.send(run(limit))))
-                }
-                result => drop(reply.send(result)),
-            }
+    ) -> Vec<Waiting<T>> {
+        let mut waiting = Vec::with_capacity(images.len());
+        let decode = Arc::new(Decode {
+            work: Box::new(work),
+            limit,
+            abandoned: Arc::clone(&abandoned.0),
+            stats: Arc::clone(&self.stats),
+            slow: Arc::clone(&self.slow),
         });
-        Waiting::For(answer)
+        // A few images are shared between the threads.
+        let share = images.len().div_ceil(2 * self.of(class).current_num_threads());
+        let mut images = images.into_iter();
+        while !images.as_slice().is_empty() {
+            let count = decoder::group(images.as_slice().iter().take(share).map(|image| image.len()));
+            let mut group = Vec::with_capacity(count);
+            for image in images.by_ref().take(count) {
+                let (reply, answer) = oneshot::channel();
+                waiting.push(Waiting::For(answer));
+                group.push((image, reply));
+            }
+            let decode = Arc::clone(&decode);
+            self.of(class).spawn_fifo(move || decode.group(group));
+        }
+        waiting
     }
 
     fn of(&self, class: Class) -> &rayon::ThreadPool {
@@ -165,6 +173,49 @@ impl Pool {
             Class::Interactive => &self.interactive,
             Class::Bulk => &self.bulk,
         }
+    }
+}
+
+/// Images of a request that are decoded alike.
+struct Decode<T> {
+    work: Box<DecodeFn<T>>,
+    limit: Duration,
+    abandoned: Arc<AtomicBool>,
+    stats: Arc<Stats>,
+    slow: Arc<rayon::ThreadPool>,
+}
+
+/// Gives a result for each image.
+type DecodeFn<T> = dyn Fn(&[&[u8]], Patience<'_>) -> Vec<Result<T>> + Send + Sync;
+
+impl<T: Send + 'static> Decode<T> {
+    /// Decodes images that are sent to a decoder together, and replies for each. Nobody listens where the request was given
+    /// up.
+    fn group(self: Arc<Self>, group: Vec<(serde_bytes::ByteBuf, oneshot::Sender<Result<T>>)>) {
+        let images: Vec<&[u8]> = group.iter().map(|(image, _)| &***image).collect();
+        let results = self.run(&images, self.limit.min(QUICK));
+        for ((image, reply), result) in group.into_iter().zip(results) {
+            match result {
+                Err(Error::ImageTimeout { .. }) if self.limit > QUICK => {
+                    let decode = Arc::clone(&self);
+                    self.slow.spawn_fifo(move || {
+                        let result = decode.run(&[&image], decode.limit).pop();
+                        drop(reply.send(result.unwrap_or_else(|| Err(panicked()))));
+                    });
+                }
+                result => drop(reply.send(result)),
+            }
+        }
+    }
+
+    fn run(&self, images: &[&[u8]], limit: Duration) -> Vec<Result<T>> {
+        let began = Instant::now();
+        let patience = Patience { limit, abandoned: &self.abandoned };
+        let results = catch_unwind(AssertUnwindSafe(|| (self.work)(images, patience)))
+            .unwrap_or_else(|_| images.iter().map(|_| Err(panicked())).collect());
+        let each = began.elapsed() / images.len().max(1) as u32;
+        images.iter().for_each(|_| self.stats.prepare.record(each));
+        results
     }
 }
 
@@ -189,34 +240,42 @@ fn panicked() -> Error {
 struct Decoding {
     settings: Settings,
     limit: Duration,
+    on_truncated: OnTruncated,
 }
 
 impl Decoding {
     fn new(config: &Config) -> Self {
         let limits = Limits { max_bytes: config.max_image_bytes as usize, max_pixels: config.max_image_pixels };
         let settings = Settings { limits, sandbox: config.sandbox };
-        Self { settings, limit: Duration::from_millis(config.image_timeout_ms) }
+        let limit = Duration::from_millis(config.image_timeout_ms);
+        Self { settings, limit, on_truncated: models::on_truncated(config) }
     }
 
-    fn ask(&self, job: &Job, image: &[u8], patience: Patience<'_>) -> Result<(Reply, Vec<u8>)> {
-        decoder::ask(&self.settings, job, image, patience)
+    fn ask(&self, job: &Job, images: &[&[u8]], patience: Patience<'_>) -> Vec<Result<(Reply, Vec<u8>)>> {
+        decoder::ask(&self.settings, job, images, patience)
     }
 
-    fn pixels(&self, model: &Model, image: &[u8], patience: Patience<'_>) -> Result<Input> {
+    fn pixels(&self, model: &Model, images: &[&[u8]], patience: Patience<'_>) -> Vec<Result<Input>> {
         let (spec, reading) = model.preprocessor.spec();
-        let job = Job::Pixels { spec: spec.clone(), reading };
-        let (_, pixels) = self.ask(&job, image, patience)?;
-        model.preprocessor.values(&pixels).map(Input::Pixels).ok_or_else(panicked)
+        let answers = self.ask(&Job::Pixels { spec: spec.clone(), reading }, images, patience);
+        let input = |(reply, pixels): (Reply, Vec<u8>)| {
+            let damage = if let Reply::Pixels { damage } = reply { damage } else { None };
+            let values = model.preprocessor.values(&pixels).ok_or_else(panicked)?;
+            Ok(Input::Pixels { values, damage })
+        };
+        answers.into_iter().map(|answer| answer.and_then(input)).collect()
     }
 
-    fn thumbnail(&self, image: &[u8], max_side: u32, patience: Patience<'_>) -> Result<Thumbnail> {
-        let (reply, bytes) = self.ask(&Job::Thumbnail { max_side }, image, patience)?;
-        Ok(Thumbnail { is_png: matches!(reply, Reply::Png), bytes: bytes.into() })
+    fn thumbnails(&self, images: &[&[u8]], max_side: u32, patience: Patience<'_>) -> Vec<Result<Thumbnail>> {
+        let thumbnail =
+            |(reply, bytes): (Reply, Vec<u8>)| Thumbnail { is_png: matches!(reply, Reply::Png), bytes: bytes.into() };
+        let answers = self.ask(&Job::Thumbnail { max_side, on_truncated: self.on_truncated }, images, patience);
+        answers.into_iter().map(|answer| answer.map(thumbnail)).collect()
     }
 
     /// Only what the server cannot do is an error: what is wrong with the image is told in its description.
-    fn info(&self, image: &[u8], patience: Patience<'_>) -> Result<ImageInfo> {
-        let unknown = |error: Error| ImageInfo {
+    fn info(&self, images: &[&[u8]], patience: Patience<'_>) -> Vec<Result<ImageInfo>> {
+        let unknown = |image: &[u8], error: Error| ImageInfo {
             format: clip::media_type(image).map(str::to_owned),
             width: None,
             height: None,
@@ -225,12 +284,13 @@ impl Decoding {
             has_alpha: None,
             error: Some(error.to_string()),
         };
-        match self.ask(&Job::Info, image, patience) {
+        let info = |(image, answer): (&&[u8], Result<(Reply, Vec<u8>)>)| match answer {
             Ok((Reply::Info(info), _)) => Ok(info),
             Ok(_) => Err(panicked()),
-            Err(error) if error.is_about_image() => Ok(unknown(error)),
+            Err(error) if error.is_about_image() => Ok(unknown(image, error)),
             Err(error) => Err(error),
-        }
+        };
+        images.iter().zip(self.ask(&Job::Info, images, patience)).map(info).collect()
     }
 }
 
@@ -271,7 +331,7 @@ impl Input {
     pub(crate) fn ids(&self) -> Option<&[u32]> {
         match self {
             Self::Ids(ids) => Some(ids),
-            Self::Pixels(_) => None,
+            Self::Pixels { .. } => None,
         }
     }
 
@@ -279,7 +339,15 @@ impl Input {
     pub(crate) fn pixels(&self) -> Option<clip::ArrayView3<'_, f32>> {
         match self {
             Self::Ids(_) => None,
-            Self::Pixels(pixels) => Some(pixels.view()),
+            Self::Pixels { values, .. } => Some(values.view()),
+        }
+    }
+
+    /// What is wrong with an image of which what there is was decoded.
+    pub(crate) fn damage(&self) -> Option<&Error> {
+        match self {
+            Self::Ids(_) => None,
+            Self::Pixels { damage, .. } => damage.as_ref(),
         }
     }
 }

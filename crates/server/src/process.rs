@@ -135,6 +135,17 @@ pub(crate) fn apart<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes < MANY { work() } else { tokio::task::block_in_place(work) }
 }
 
+/// Keeps memory that was freed for the next allocation, until [`trim_memory`]: the C library gives pieces of 128 kB back at
+/// once, and the operating system has to clear them anew for each image.
+pub(crate) fn keep_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets two numbers of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
 /// Gives memory that was freed back to the operating system: the C library keeps it otherwise.
 pub(crate) fn trim_memory() {
     #[cfg(target_env = "gnu")]

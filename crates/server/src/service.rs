@@ -76,7 +76,7 @@ impl Service {
         }
         let what_models_hold = |config: &Config| {
             let Config { model_roots, device, precision, max_gpu_memory, .. } = config.clone();
-            let reading = (config.transparency, config.apply_orientation);
+            let reading = (config.transparency, config.apply_orientation, config.gray16, config.on_truncated);
             (model_roots, device, precision, max_gpu_memory, config.threads, reading)
         };
         let reload = what_models_hold(&config) != what_models_hold(&before);
@@ -152,7 +152,8 @@ impl Service {
                 let Settings { config, pool, models, cache, prepared, .. } = self.settings();
                 let (scheduler, stats) = (&self.scheduler, &*self.stats);
                 let embedder = Embedder { config, pool, models, cache, prepared, scheduler, stats };
-                embedder.embed(request).await.map(Response::Embeddings)
+                let embedded = embedder.embed(request).await;
+                embedded.map(|(results, damaged)| Response::Embeddings { results, damaged })
             }
             Request::Thumbnails(request) => {
                 let _in_flight = self.stats.begin();

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use clip::{Error, Limits, ModelName, ModelSpec, Preprocessor};
+use clip::{Error, Limits, ModelName, ModelSpec, OnTruncated, Preprocessor};
 use clip_search_server::decoder::{Decoder, Failed, Job, Patience, Reply, Settings};
 use std::fs;
 use std::io::Write;
@@ -70,12 +70,15 @@ fn answers_are_those_of_this_process() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         let there = decoder.ask(&job(), &bytes, PATIENCE).unwrap();
         match (preprocessor.run(&bytes, &limits), there) {
-            (Ok(here), (Reply::Pixels, pixels)) => assert_eq!(preprocessor.values(&pixels).unwrap(), here),
+            (Ok(here), (Reply::Pixels { damage: None }, pixels)) => {
+                assert_eq!(preprocessor.values(&pixels).unwrap(), here)
+            }
             (Err(here), (Reply::Failed(there), _)) => assert_eq!(here, there),
             other => panic!("{other:?}"),
         }
-        let (small, made) = decoder.ask(&Job::Thumbnail { max_side: 32 }, &bytes, PATIENCE).unwrap();
-        match clip::thumbnail(&bytes, 32, &limits) {
+        let (small, made) =
+            decoder.ask(&Job::Thumbnail { max_side: 32, on_truncated: OnTruncated::Error }, &bytes, PATIENCE).unwrap();
+        match clip::thumbnail(&bytes, 32, &limits, OnTruncated::Error) {
             Ok(clip::Thumbnail::Jpeg(here)) => assert!(matches!(small, Reply::Jpeg) && made == here),
             Ok(clip::Thumbnail::Png(here)) => assert!(matches!(small, Reply::Png) && made == here),
             Err(here) => assert!(matches!(small, Reply::Failed(there) if there == here)),
@@ -202,7 +205,7 @@ fn largest() -> Vec<u8> {
 #[test]
 fn the_largest_image_fits() {
     let (mut decoder, image) = (decoder(), largest());
-    for job in [job(), Job::Thumbnail { max_side: 256 }, Job::Info] {
+    for job in [job(), Job::Thumbnail { max_side: 256, on_truncated: OnTruncated::Error }, Job::Info] {
         let (answer, _) = decoder.ask(&job, &image, PATIENCE).unwrap();
         assert!(!matches!(answer, Reply::Failed(_)), "{answer:?}");
     }

@@ -5,6 +5,7 @@ use cluster_tests::{
 };
 use postgres::Client;
 use postgres::error::DbError;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const TAKES_EFFECT: Duration = Duration::from_secs(10);
@@ -256,4 +257,63 @@ fn how_images_are_read_follows_the_configuration() {
     });
     let after = embed_image(&mut cluster.connect(), &transparent).unwrap();
     assert!(cosine(&before, &after) < 0.999, "on white");
+}
+
+/// The levels of an image's 16 bits are taken, or cut as PIL does.
+#[test]
+fn deep_gray_follows_the_configuration() {
+    let cluster = Cluster::on_demand();
+    let deep = image("deep_gray.png");
+    let before = embed_image(&mut cluster.connect(), &deep).unwrap();
+    cluster.reconfigure(&[("clip_search.gray16", "pil")]);
+    wait_until("the server takes the setting", Duration::from_secs(10), || {
+        cosine(&before, &embed_image(&mut cluster.connect(), &deep).unwrap()) < 0.999
+    });
+}
+
+/// What there is of a truncated image, with a WARNING; alone, in an array, in a table that is backfilled, as a thumbnail.
+#[test]
+fn truncated_images_follow_the_configuration() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let whole = image("photo_444.jpg");
+    let cut = whole[..whole.len() * 3 / 4].to_vec();
+    let refused = refusal(embed_image(&mut client, &cut));
+    assert_eq!(refused.code().code(), "22P03", "{refused:?}");
+    cluster.reconfigure(&[("clip_search.on_truncated", "decode")]);
+    wait_until("the server takes the setting", Duration::from_secs(10), || embed_image(&mut client, &cut).is_ok());
+
+    let notices = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&notices);
+    let mut client = cluster.connect_with(|config| {
+        config.notice_callback(move |notice| heard.lock().unwrap().push(notice));
+    });
+    let part = embed_image(&mut client, &cut).unwrap();
+    let alike = cosine(&part, &embed_image(&mut client, &whole).unwrap());
+    assert!((0.3..0.999_9).contains(&alike), "{alike}");
+    let warnings = || -> Vec<postgres::error::DbError> { notices.lock().unwrap().drain(..).collect() };
+    let said = warnings();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].message(), "embedded what there is of a damaged image");
+    assert!(said[0].detail().is_some_and(|detail| detail.contains("truncated after")), "{said:?}");
+    let query = "SELECT clip_embed_images(ARRAY[$1::bytea, $2::bytea, $1::bytea])::text, (clip_image_info($1)).error";
+    let row = client.query_one(query, &[&cut, &whole]).unwrap();
+    assert!(row.get::<_, Option<String>>(1).is_some(), "its description says that it is damaged");
+    let said = warnings();
+    assert_eq!(said.len(), 1, "one for each request: {said:?}");
+    assert!(
+        said[0].detail().is_some_and(|detail| detail.contains("number 1") && detail.contains("1 more")),
+        "{said:?}"
+    );
+    client
+        .batch_execute(
+            "CREATE TABLE photos (id int PRIMARY KEY, image bytea, embedding vector);
+             ALTER TABLE photos ALTER image SET STORAGE EXTERNAL",
+        )
+        .unwrap();
+    client.execute("INSERT INTO photos VALUES (1, $1, NULL), (2, $2, NULL)", &[&whole, &cut]).unwrap();
+    client.batch_execute("CALL clip_embed_table('photos', 'image', 'embedding')").unwrap();
+    let embedded: i64 = client.query_one("SELECT count(embedding) FROM photos", &[]).unwrap().get(0);
+    assert_eq!(embedded, 2);
+    assert!(client.query_one("SELECT clip_thumbnail($1, 16)", &[&cut]).is_ok());
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use clip::{Filter, Limits, Preprocessor, Resize};
+use clip::{Filter, Limits, OnTruncated, Preprocessor, Resize};
 
 use crate::golden;
 use crate::memory::peak_of;
@@ -39,16 +39,18 @@ pub fn image(bytes: &[u8]) {
     assert_eq!(info.error, result.as_ref().err().map(ToString::to_string));
     assert!(info.format.is_some() || result.is_err(), "decoded, but of no known type");
 
-    let (small, peak) = peak_of(|| clip::thumbnail(bytes, THUMBNAIL, &LIMITS));
-    assert!(peak <= MEMORY, "a thumbnail took {peak} bytes");
-    match small {
-        Ok(clip::Thumbnail::Jpeg(small) | clip::Thumbnail::Png(small)) => {
-            assert!(result.is_ok());
-            preprocessor.run(&small, &LIMITS).expect("a thumbnail is an image");
-        }
-        Err(error) => {
-            assert!(result.is_err(), "{error}");
-            check_error(&error);
+    for on_truncated in [OnTruncated::Error, OnTruncated::Decode] {
+        let (small, peak) = peak_of(|| clip::thumbnail(bytes, THUMBNAIL, &LIMITS, on_truncated));
+        assert!(peak <= MEMORY, "a thumbnail took {peak} bytes");
+        match small {
+            Ok(clip::Thumbnail::Jpeg(small) | clip::Thumbnail::Png(small)) => {
+                assert!(result.is_ok() || on_truncated == OnTruncated::Decode);
+                preprocessor.run(&small, &LIMITS).expect("a thumbnail is an image");
+            }
+            Err(error) => {
+                assert!(result.is_err(), "{error}");
+                check_error(&error);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use clip::{
-    Cancel, Device, ImageEncoder, Limits, LongText, ModelName, ModelSpec, Precision, Preprocessor, Reading,
+    Cancel, Device, Gray16, ImageEncoder, Limits, LongText, ModelName, ModelSpec, Precision, Preprocessor, Reading,
     SessionOptions, TextEncoder, Tokenizer, Transparency,
 };
 use serde::Deserialize;
@@ -126,7 +126,12 @@ pub fn compare_texts(spec: &ModelSpec, texts: &[LayoutText]) -> Result<Compariso
 /// # Errors
 /// If an image cannot be embedded.
 pub fn compare_images(spec: &ModelSpec, images: &[LayoutImage]) -> Result<Comparison> {
-    let reading = Reading { transparency: Transparency::Drop, apply_orientation: false };
+    let reading = Reading {
+        transparency: Transparency::Drop,
+        apply_orientation: false,
+        gray16: Gray16::Pil,
+        ..Reading::default()
+    };
     let preprocessor = Preprocessor::new(spec).with_reading(reading);
     let options = on_cpu(spec.choose(None)?.image);
     let mut encoder = ImageEncoder::load(spec, &options, &runtime()?)?;

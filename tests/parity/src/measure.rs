@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clip::{
-    Cancel, Device, Error, ImageEncoder, Limits, Precision, Preprocessor, Reading, RgbImage, SessionOptions,
+    Cancel, Device, Error, Gray16, ImageEncoder, Limits, Precision, Preprocessor, Reading, RgbImage, SessionOptions,
     Transparency,
 };
 
@@ -66,7 +66,12 @@ impl Meter {
         let readings = [(&image.plain, false), (image.turned.as_ref().map_or(&image.plain, |_| &image.turned), true)];
         let mut worst = None;
         for (reference, apply_orientation) in readings {
-            let reading = Reading { transparency: Transparency::Drop, apply_orientation };
+            let reading = Reading {
+                transparency: Transparency::Drop,
+                apply_orientation,
+                gray16: Gray16::Pil,
+                ..Reading::default()
+            };
             let decoded = match clip::decode(&bytes, &Limits::default(), reading) {
                 Ok(decoded) => decoded,
                 Err(error) => return Ok(Measured::Refused(error)),

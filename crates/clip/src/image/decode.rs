@@ -10,8 +10,8 @@ use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageFormat, ImageReader
 use serde::{Deserialize, Serialize};
 
 use super::ico::{self, Inside};
-use super::samples::{gray16, high};
-use super::{bmp, fields, gif, heif, jpeg, orientation, png, tga, tiff, tiff_tags, webp};
+use super::samples::{Gray16, high};
+use super::{bmp, damaged, fields, gif, heif, jpeg, orientation, png, tga, tiff, tiff_tags, webp};
 use crate::error::{Error, Result, shorten};
 
 /// The formats that are decoded, with their names in messages.
@@ -77,12 +77,31 @@ pub struct Reading {
     pub transparency: Transparency,
     /// Whether the image is turned the way EXIF says that people see it. PIL and the reference do not do that.
     pub apply_orientation: bool,
+    /// What becomes of gray of more than 8 bits.
+    pub gray16: Gray16,
+    /// What becomes of a file that ends too early.
+    pub on_truncated: OnTruncated,
+}
+
+/// What becomes of a file that ends too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnTruncated {
+    /// It is refused, as PIL does.
+    #[default]
+    Error,
+    /// What there is of it is decoded, as PIL does with `LOAD_TRUNCATED_IMAGES`.
+    Decode,
 }
 
 impl Default for Reading {
     /// The way people see it, and transparency as PIL's `convert("RGB")` has it.
     fn default() -> Self {
-        Self { transparency: Transparency::default(), apply_orientation: true }
+        Self {
+            transparency: Transparency::default(),
+            apply_orientation: true,
+            gray16: Gray16::default(),
+            on_truncated: OnTruncated::default(),
+        }
     }
 }
 
@@ -92,11 +111,16 @@ impl Default for Reading {
 /// [`Error::NotAnImage`], [`Error::UnsupportedImage`], [`Error::CorruptImage`], [`Error::ImageTooLarge`],
 /// [`Error::TooManyPixels`].
 pub fn decode(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<RgbImage> {
-    let Opened { mut image, orientation, .. } = open(bytes, limits)?;
+    decode_damaged(bytes, limits, reading).map(|(image, _)| image)
+}
+
+/// The same, and what is wrong with the file where [`Reading::on_truncated`] passes over it.
+pub(super) fn decode_damaged(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<(RgbImage, Option<Error>)> {
+    let Opened { mut image, orientation, damage, .. } = open(bytes, limits, reading)?;
     if reading.apply_orientation {
         image.apply_orientation(orientation);
     }
-    Ok(to_rgb(image, reading.transparency))
+    Ok((to_rgb(image, reading), damage))
 }
 
 /// The media type of an image in a format that is known by its first bytes, whether this build decodes it or not.
@@ -117,10 +141,12 @@ pub(super) struct Opened {
     pub orientation: Orientation,
     /// The format's name in messages.
     pub name: &'static str,
+    /// What is wrong with the file, of which what there is was decoded.
+    pub damage: Option<Error>,
 }
 
 /// Decodes an image.
-pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
+pub(super) fn open(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<Opened> {
     if bytes.len() > limits.max_bytes {
         return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });
     }
@@ -128,7 +154,14 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<Opened> {
         return guarded(name, || heif::open(bytes, name, limits));
     }
     let (format, name) = format_of(bytes).ok_or_else(|| not_decoded(bytes))?;
-    guarded(name, || read(bytes, format, name, limits))
+    let damage = match guarded(name, || read(bytes, format, name, limits, reading.gray16)) {
+        Err(error @ Error::CorruptImage { .. }) if reading.on_truncated == OnTruncated::Decode => error,
+        result => return result,
+    };
+    match guarded(name, || damaged::read(bytes, format, name, limits, reading)) {
+        Ok(opened) => Ok(Opened { damage: Some(damage), ..opened }),
+        Err(_) => Err(damage),
+    }
 }
 
 /// Decoders see whatever users upload: a bug in one costs one image, not the process.
@@ -138,7 +171,7 @@ fn guarded(name: &'static str, decode: impl FnOnce() -> Result<(DynamicImage, Or
         let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         Err(corrupt(name, &format!("the decoder gave up ({})", said.unwrap_or("panic"))))
     })?;
-    Ok(Opened { image, orientation, name })
+    Ok(Opened { image, orientation, name, damage: None })
 }
 
 /// The format by its first bytes. TGA has none that are its own; see [`tga::is_tga`].
@@ -149,25 +182,31 @@ pub(super) fn format_of(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
     FORMATS.into_iter().find(|(known, _)| *known == format)
 }
 
-fn read(bytes: &[u8], format: ImageFormat, name: &str, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
+fn read(
+    bytes: &[u8],
+    format: ImageFormat,
+    name: &str,
+    limits: &Limits,
+    gray16: Gray16,
+) -> Result<(DynamicImage, Orientation)> {
     let orientation = orientation::of(bytes, format);
     let bytes = &*harmless(bytes, format, name, limits)?;
     match format {
         ImageFormat::Gif => return Ok((gif::read(bytes, limits)?, Orientation::NoTransforms)),
-        ImageFormat::Tiff => return Ok((tiff::read(bytes, limits)?, Orientation::NoTransforms)),
+        ImageFormat::Tiff => return Ok((tiff::read(bytes, limits, gray16)?, Orientation::NoTransforms)),
         ImageFormat::Ico => {
             let image = match ico::largest(bytes)? {
-                Inside::Png(png) => read_png(&png::without_metadata(&png), name, limits),
+                Inside::Png(png) => read_png(&png::without_metadata(&png), name, limits, gray16),
                 Inside::Icon(icon) => read_with_image(&icon, format, name, limits),
             };
             return Ok((image?, orientation));
         }
-        ImageFormat::Jpeg => return Ok((jpeg::read(bytes, limits)?, orientation)),
+        ImageFormat::Jpeg => return Ok((jpeg::read(bytes, limits, OnTruncated::Error)?, orientation)),
         ImageFormat::WebP => return Ok((webp::read(bytes, limits)?, orientation)),
         _ => {}
     }
     let mut image = match format {
-        ImageFormat::Png => read_png(bytes, name, limits)?,
+        ImageFormat::Png => read_png(bytes, name, limits, gray16)?,
         _ => read_with_image(bytes, format, name, limits)?,
     };
     fields::spread(&mut image, bytes, format);
@@ -186,11 +225,26 @@ pub(super) fn harmless<'a>(bytes: &'a [u8], format: ImageFormat, name: &str, lim
 }
 
 /// PNG, repaired where it is damaged in a way that PIL passes over.
-fn read_png(bytes: &[u8], name: &str, limits: &Limits) -> Result<DynamicImage> {
-    let result = read_with_image(bytes, ImageFormat::Png, name, limits);
-    let Err(error @ Error::CorruptImage { .. }) = result else { return result };
-    let repaired = png::repaired(bytes, limits.max_pixels).ok_or_else(|| error.clone())?;
-    read_with_image(&repaired, ImageFormat::Png, name, limits).map_err(|_| error)
+pub(super) fn read_png(bytes: &[u8], name: &str, limits: &Limits, gray16: Gray16) -> Result<DynamicImage> {
+    let image = match read_with_image(bytes, ImageFormat::Png, name, limits) {
+        Err(error @ Error::CorruptImage { .. }) => {
+            let repaired = png::repaired(bytes, limits.max_pixels, OnTruncated::Error);
+            let repaired = repaired.ok_or_else(|| error.clone())?;
+            read_with_image(&repaired, ImageFormat::Png, name, limits).map_err(|_| error)?
+        }
+        result => result?,
+    };
+    match image {
+        // One transparent level: to PIL it is an image without alpha, whose 16 bits it understands in another way.
+        DynamicImage::ImageLumaA16(image) if bytes.get(24..26) == Some(&[16, 0]) => {
+            let (width, height) = image.dimensions();
+            let cut = |pixel: &image::LumaA<u16>| [gray16.level(pixel.0[0], 16), high(pixel.0[1])];
+            let cut = image.pixels().flat_map(cut).collect();
+            let image = GrayAlphaImage::from_raw(width, height, cut).expect("two bytes for each pixel");
+            Ok(image.into())
+        }
+        image => Ok(image),
+    }
 }
 
 /// With the decoders of the crate `image`.
@@ -202,17 +256,7 @@ pub(super) fn read_with_image(bytes: &[u8], format: ImageFormat, name: &str, lim
     let (width, height) = decoder.dimensions();
     let pixels = check_size(name, width, height, limits)?;
     decoder.set_limits(memory(pixels)).map_err(failed)?;
-    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    match image {
-        // One transparent level: to PIL it is an image without alpha, whose 16 bits it understands in another way.
-        DynamicImage::ImageLumaA16(image) if format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]) => {
-            let cut = |pixel: &image::LumaA<u16>| [gray16(pixel.0[0]), high(pixel.0[1])];
-            let cut = image.pixels().flat_map(cut).collect();
-            let image = GrayAlphaImage::from_raw(width, height, cut).expect("two bytes for each pixel");
-            Ok(image.into())
-        }
-        image => Ok(image),
-    }
+    DynamicImage::from_decoder(decoder).map_err(failed)
 }
 
 /// The number of pixels, if they are not too many.
@@ -283,7 +327,7 @@ fn not_an_image(bytes: &[u8]) -> Error {
 }
 
 /// The colours as PIL has them. It reads 16 bits per channel by leaving out the lower byte.
-fn to_rgb(image: DynamicImage, transparency: Transparency) -> RgbImage {
+fn to_rgb(image: DynamicImage, Reading { transparency, gray16, .. }: Reading) -> RgbImage {
     let (width, height) = (image.width(), image.height());
     let under = |colour: u8, alpha: u8| match transparency {
         Transparency::Drop => colour,
@@ -294,7 +338,7 @@ fn to_rgb(image: DynamicImage, transparency: Transparency) -> RgbImage {
     match &image {
         DynamicImage::ImageRgb8(_) => return image.into_rgb8(),
         DynamicImage::ImageLuma8(p) => rgb.extend(p.iter().flat_map(|&v| gray(v))),
-        DynamicImage::ImageLuma16(p) => rgb.extend(p.iter().flat_map(|&v| gray(gray16(v)))),
+        DynamicImage::ImageLuma16(p) => rgb.extend(p.iter().flat_map(|&v| gray(gray16.level(v, 16)))),
         DynamicImage::ImageLumaA8(p) => rgb.extend(p.pixels().flat_map(|p| gray(under(p.0[0], p.0[1])))),
         DynamicImage::ImageLumaA16(p) => {
             rgb.extend(p.pixels().flat_map(|p| gray(under(high(p.0[0]), high(p.0[1])))));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::{ImageDecoder, ImageFormat, ImageReader};
 
-use super::decode::{self, Limits};
+use super::decode::{self, Limits, Reading};
 use super::{jpeg, orientation, tiff_tags};
 
 /// Frames are counted up to this number: a few bytes are enough for a frame, and a file may have millions.
@@ -44,7 +44,7 @@ pub fn image_info(bytes: &[u8], limits: &Limits) -> ImageInfo {
         }));
         info.frames = catch_unwind(AssertUnwindSafe(|| frames(&harmless, format))).ok().flatten();
     }
-    match decode::open(bytes, limits) {
+    match decode::open(bytes, limits, Reading::default()) {
         Ok(opened) => {
             // Some variants are read by decoders of ours, whose headers `image` does not know.
             let image = &opened.image;

@@ -3,7 +3,7 @@
 use ::jpeg::{Decoder, Error as JpegError, Header, Limits as JpegLimits, Output};
 use image::{DynamicImage, GrayImage, RgbImage};
 
-use super::decode::{Limits, check_size, corrupt, memory, truncated, unsupported};
+use super::decode::{Limits, OnTruncated, check_size, corrupt, memory, truncated, unsupported};
 use super::samples::cmyk_to_rgb;
 use crate::error::{Error, Result};
 
@@ -12,9 +12,9 @@ const NAME: &str = "JPEG";
 /// of the usual limit.
 const MAX_SCANS: u32 = 100;
 
-pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
+pub(super) fn read(bytes: &[u8], limits: &Limits, on_truncated: OnTruncated) -> Result<DynamicImage> {
     let failed = |error| failure(NAME, bytes.len(), error);
-    let decoder = Decoder::new(None, bytes, false).map_err(failed)?;
+    let decoder = Decoder::new(None, bytes, on_truncated == OnTruncated::Decode).map_err(failed)?;
     let Header { width, height, components, .. } = decoder.header();
     let bounds = bounds(check_size(NAME, width, height, limits)?);
     let (mut pixels, _) = decoder.decode(Output::Colours, bounds).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! Images: encoded bytes to the input of the image encoder, or to a small image for people.
 
 mod bmp;
+mod damaged;
 mod decode;
 mod fields;
 mod gif;
@@ -21,11 +22,12 @@ mod tiff_jpeg;
 mod tiff_tags;
 mod webp;
 
-pub use decode::{FORMATS, Limits, Reading, Transparency, decode, media_type};
+pub use decode::{FORMATS, Limits, OnTruncated, Reading, Transparency, decode, media_type};
 /// Loads what decoders are made of and opens files for, so that they can be called in a sandbox.
 pub use heif::prepare as prepare_decoders;
 /// 8-bit RGB image, row by row from the top left.
 pub use image::RgbImage;
 pub use info::{ImageInfo, image_info};
 pub use preprocess::Preprocessor;
+pub use samples::Gray16;
 pub use thumbnail::{Thumbnail, thumbnail};

@@ -2,10 +2,13 @@
 //! And damaged files that PIL reads, made whole.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{Read, Write};
 
+use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc, Decompress, FlushDecompress, Status};
+
+use super::decode::OnTruncated;
 
 const SIGNATURE: usize = 8;
 /// A colour type.
@@ -59,8 +62,8 @@ fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8])> {
 
 /// A whole file of what there is of a damaged one, for a decoder that refused it: without its end, with other checksums
 /// of its data than it says, with two palettes, or with whole rows missing, which are black. `None` where PIL refuses it
-/// too. `max_pixels` bounds the memory.
-pub(super) fn repaired(bytes: &[u8], max_pixels: u64) -> Option<Vec<u8>> {
+/// too. With [`OnTruncated::Decode`], its data may end anywhere. `max_pixels` bounds the memory.
+pub(super) fn repaired(bytes: &[u8], max_pixels: u64, on_truncated: OnTruncated) -> Option<Vec<u8>> {
     let (b"IHDR", header) = chunk(bytes, SIGNATURE)? else { return None };
     if bytes[SIGNATURE + 8 + header.len()..][..4] != checksum(b"IHDR", header) {
         return None;
@@ -89,8 +92,12 @@ pub(super) fn repaired(bytes: &[u8], max_pixels: u64) -> Option<Vec<u8>> {
     if u64::from(size(0)) * u64::from(size(4)) > max_pixels {
         return None;
     }
-    let Rows { length, count } = rows(header)?;
-    let rows = inflate(&data, length * count, length)?;
+    let passes = passes(header)?;
+    let rows = match (&passes[..], on_truncated) {
+        (_, OnTruncated::Decode) => inflate_some(&data, &passes)?,
+        ([Rows { length, count }], OnTruncated::Error) if header[12] == 0 => inflate(&data, length * count, *length)?,
+        _ => return None,
+    };
 
     let mut file = bytes[..SIGNATURE].to_vec();
     write_chunk(&mut file, b"IHDR", header);
@@ -109,14 +116,18 @@ pub(super) fn repaired(bytes: &[u8], max_pixels: u64) -> Option<Vec<u8>> {
     Some(file)
 }
 
-/// Rows of one length, of a file that is not interlaced.
+/// Rows of one length.
 struct Rows {
     /// Bytes, with that of the filter.
     length: usize,
     count: usize,
 }
 
-fn rows(header: &[u8; 13]) -> Option<Rows> {
+/// The rows of a file: of one pass, or of up to seven where it is interlaced.
+fn passes(header: &[u8; 13]) -> Option<Vec<Rows>> {
+    /// Of each pass, first column, first row, and the steps from one to the next.
+    const ADAM7: [[u32; 4]; 7] =
+        [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
     let [w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, _, _, interlaced] = *header;
     let channels = match colour {
         0 | 3 => 1,
@@ -125,9 +136,36 @@ fn rows(header: &[u8; 13]) -> Option<Rows> {
         6 => 4,
         _ => return None,
     };
-    let bits = u64::from(u32::from_be_bytes([w0, w1, w2, w3])) * channels * u64::from(depth);
-    let length = usize::try_from(bits.div_ceil(8) + 1).ok()?;
-    (interlaced == 0).then_some(Rows { length, count: u32::from_be_bytes([h0, h1, h2, h3]) as usize })
+    let (width, height) = (u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]));
+    let rows = |width: u32, height: u32| {
+        let bits = u64::from(width) * channels * u64::from(depth);
+        Some(Rows { length: usize::try_from(bits.div_ceil(8) + 1).ok()?, count: height as usize })
+    };
+    if interlaced == 0 {
+        return Some(vec![rows(width, height)?]);
+    }
+    let size = |side: u32, first: u32, step: u32| side.saturating_sub(first).div_ceil(step);
+    let sizes = ADAM7.map(|[x, y, across, down]| (size(width, x, across), size(height, y, down)));
+    sizes.into_iter().filter(|(width, height)| *width > 0 && *height > 0).map(|(w, h)| rows(w, h)).collect()
+}
+
+/// The whole rows at the beginning of damaged data, and zeros for the others; `None` where there is none.
+fn inflate_some(data: &[u8], passes: &[Rows]) -> Option<Vec<u8>> {
+    let wanted = passes.iter().map(|rows| rows.length * rows.count).sum();
+    let mut inflated = Vec::with_capacity(wanted);
+    // Whatever ends it, what came before stays.
+    let _ = ZlibDecoder::new(data).take(wanted as u64).read_to_end(&mut inflated);
+    let mut whole = 0;
+    for rows in passes {
+        let count = ((inflated.len() - whole) / rows.length).min(rows.count);
+        whole += count * rows.length;
+        if count < rows.count {
+            break;
+        }
+    }
+    inflated.truncate(whole);
+    inflated.resize(wanted, 0);
+    (whole > 0).then_some(inflated)
 }
 
 /// So many bytes of what compressed data hold. Where their end is marked early, what is missing is zeros, if it is rows

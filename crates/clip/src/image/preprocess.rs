@@ -3,9 +3,9 @@
 use image::{Rgb, RgbImage};
 use ndarray::Array3;
 
-use super::decode::{Limits, Reading, decode};
+use super::decode::{Limits, Reading, decode, decode_damaged};
 use super::resize::{self, Axis};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::spec::{CropRounding, ImageSpec, ModelSpec, Resize};
 
 /// Makes the image encoder's input. Shared between threads.
@@ -47,13 +47,14 @@ impl Preprocessor {
         Ok(self.input(&decode(bytes, limits, self.reading)?))
     }
 
-    /// Decodes an image, resizes and crops it: 8-bit RGB, row by row. [`Preprocessor::values`] is the second half of
-    /// [`Preprocessor::run`].
+    /// Decodes an image, resizes and crops it: 8-bit RGB, row by row; and what is wrong with the file where
+    /// [`Reading::on_truncated`] passes over it. [`Preprocessor::values`] is the second half of [`Preprocessor::run`].
     ///
     /// # Errors
     /// Those of [`crate::decode`].
-    pub fn pixels(&self, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>> {
-        Ok(self.cropped(&decode(bytes, limits, self.reading)?).into_raw())
+    pub fn pixels(&self, bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Option<Error>)> {
+        let (image, damage) = decode_damaged(bytes, limits, self.reading)?;
+        Ok((self.cropped(&image).into_raw(), damage))
     }
 
     /// The image encoder's input, (3, height, width), from the bytes that [`Preprocessor::pixels`] made. `None` where they

@@ -1,31 +1,56 @@
 //! Samples of many kinds to levels of 8 bits and to red, green and blue, as PIL does it.
 
+use serde::{Deserialize, Serialize};
 use tiff::decoder::DecodingResult;
+
+/// What becomes of gray of more than 8 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Gray16 {
+    /// The upper 8 bits, as PIL has it for colours of 16 bits, and as people see it in a viewer.
+    #[default]
+    Scale,
+    /// What does not fit in 8 bits is cut off, as PIL's `convert("RGB")` of its modes `I;16`, `I` and `F` does. Nearly all
+    /// pixels of an X-ray or a depth map are white then.
+    Pil,
+}
+
+impl Gray16 {
+    /// A level of 8 bits from one of so many, at least 8.
+    pub(super) fn level(self, value: u16, bits: u8) -> u8 {
+        match self {
+            Gray16::Scale => (value >> (bits - 8)).min(255) as u8,
+            Gray16::Pil => value.min(255) as u8,
+        }
+    }
+}
 
 /// PIL reads 16 bits per channel by leaving out the lower byte.
 pub(super) fn high(value: u16) -> u8 {
     (value >> 8) as u8
 }
 
-/// PIL's `convert("RGB")` of its gray modes of more than 8 bits cuts off what does not fit in 8 bits.
-pub(super) fn gray16(value: u16) -> u8 {
-    value.min(255) as u8
-}
-
-/// Numbers to levels: gray is cut to 0 to 255, as PIL's modes I and F; colours of 16 bits lose their lower byte, and
-/// colours in floating point, which PIL refuses, are from 0 to 1. None for samples that nobody uses for images.
-pub(super) fn to_8_bits(samples: DecodingResult, is_gray: bool) -> Option<Vec<u8>> {
+/// Numbers to levels. Colours of 16 bits lose their lower byte, and colours in floating point, which PIL refuses, are from 0
+/// to 1; for gray of 16 bits see [`Gray16`], which also takes gray in floating point for 0 to 1 where none is above. All
+/// other gray is cut to 0 to 255, as PIL's modes I and F: integers of 32 bits are measurements or labels, and no range is
+/// the usual one. None for samples that nobody uses for images.
+pub(super) fn to_8_bits(samples: DecodingResult, is_gray: bool, gray16: Gray16) -> Option<Vec<u8>> {
     let cut = |value: f64| value as u8;
+    let is_scaled = gray16 == Gray16::Scale;
     Some(match samples {
         DecodingResult::U8(samples) => samples,
         // To PIL these are not signed.
         DecodingResult::I8(samples) if is_gray => samples.into_iter().map(i8::cast_unsigned).collect(),
-        DecodingResult::U16(samples) if is_gray => samples.into_iter().map(gray16).collect(),
+        DecodingResult::U16(samples) if is_gray => samples.into_iter().map(|value| gray16.level(value, 16)).collect(),
         DecodingResult::U16(samples) => samples.into_iter().map(high).collect(),
         DecodingResult::U32(samples) if is_gray => samples.into_iter().map(|value| value.min(255) as u8).collect(),
+        DecodingResult::I16(samples) if is_gray && is_scaled => {
+            samples.into_iter().map(|value| gray16.level(value.max(0).cast_unsigned(), 15)).collect()
+        }
         DecodingResult::I16(samples) if is_gray => samples.into_iter().map(|value| value.clamp(0, 255) as u8).collect(),
         DecodingResult::I32(samples) if is_gray => samples.into_iter().map(|value| value.clamp(0, 255) as u8).collect(),
-        DecodingResult::F32(samples) if is_gray => samples.into_iter().map(|value| cut(value.into())).collect(),
+        DecodingResult::F32(samples) if is_gray && !(is_scaled && samples.iter().all(|value| *value <= 1.0)) => {
+            samples.into_iter().map(|value| cut(value.into())).collect()
+        }
         DecodingResult::F32(samples) => {
             samples.into_iter().map(|value| cut((f64::from(value) * 255.0).round())).collect()
         }

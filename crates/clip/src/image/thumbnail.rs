@@ -7,7 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ImageEncoder};
 
-use super::decode::{self, Limits, Opened};
+use super::decode::{self, Limits, OnTruncated, Opened, Reading};
 use crate::error::{Error, Result};
 
 /// Nobody sees a difference to more at this size.
@@ -32,8 +32,9 @@ pub enum Thumbnail {
 ///
 /// # Errors
 /// Those of [`crate::decode`].
-pub fn thumbnail(bytes: &[u8], max_side: u32, limits: &Limits) -> Result<Thumbnail> {
-    let Opened { mut image, orientation, name } = decode::open(bytes, limits)?;
+pub fn thumbnail(bytes: &[u8], max_side: u32, limits: &Limits, on_truncated: OnTruncated) -> Result<Thumbnail> {
+    let reading = Reading { on_truncated, ..Reading::default() };
+    let Opened { mut image, orientation, name, .. } = decode::open(bytes, limits, reading)?;
     // An encoder or resizer that fails is one image lost, as with decoders.
     catch_unwind(AssertUnwindSafe(|| {
         image = shrink(image, max_side)?;

@@ -9,7 +9,7 @@ use tiff::tags::Tag;
 use tiff::{ColorType, TiffError, TiffResult};
 
 use super::decode::{Limits, check_size, corrupt, memory, truncated, unsupported};
-use super::samples::{cmyk_to_rgb, gray16, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
+use super::samples::{Gray16, cmyk_to_rgb, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
 use super::tiff_tags::{Prepared, prepare};
 use super::{orientation, tiff_fax, tiff_jpeg};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 const NAME: &str = "TIFF";
 
 /// Decodes the first page and turns it the way its orientation says, which PIL does too, for this format alone.
-pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
+pub(super) fn read(bytes: &[u8], limits: &Limits, gray16: Gray16) -> Result<DynamicImage> {
     let failed = |error| failure(bytes.len(), error);
     let Prepared { bytes, has_palette, is_inverted, twelve_bits, lzw_tiles } = prepare(bytes);
     let mut decoder = Decoder::new(Cursor::new(&bytes[..])).map_err(failed)?;
@@ -34,7 +34,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
     let levels = match tiff_jpeg::read(&mut decoder, &bytes, colour, channels)? {
         Some(levels) => levels,
         None => {
-            let levels = levels(&mut decoder, &bytes, (channels, bits), has_palette, lzw_tiles, &tiff_limits)?;
+            let levels = levels(&mut decoder, &bytes, (channels, bits), has_palette, lzw_tiles, gray16, &tiff_limits)?;
             if matches!(colour, ColorType::YCbCr(_)) { ycbcr_to_rgb(levels) } else { levels }
         }
     };
@@ -44,13 +44,13 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
             // Each sample as three levels of 4 bits.
             levels
                 .chunks_exact(3)
-                .map(|part| gray16(part.iter().fold(0, |sum, part| sum << 4 | u16::from(part & 15))))
+                .map(|part| gray16.level(part.iter().fold(0, |sum, part| sum << 4 | u16::from(part & 15)), 12))
                 .collect()
         }
         None => levels,
     };
     // PIL does not turn gray of more bits.
-    let levels = if is_inverted && bits <= 8 && twelve_bits.is_none() {
+    let levels = if is_inverted && (gray16 == Gray16::Scale || bits <= 8 && twelve_bits.is_none()) {
         levels.into_iter().map(|level| !level).collect()
     } else {
         levels
@@ -114,6 +114,7 @@ fn levels<R: Read + Seek>(
     (channels, bits): (usize, u8),
     has_palette: bool,
     lzw_tiles: Option<(u32, u32)>,
+    gray16: Gray16,
     limits: &TiffLimits,
 ) -> Result<Vec<u8>> {
     let failed = |error| failure(bytes.len(), error);
@@ -135,9 +136,8 @@ fn levels<R: Read + Seek>(
     }
     let levels = match samples {
         DecodingResult::U8(packed) if bits < 8 => unpack(&packed, width * channels / planes, bits.into(), has_palette),
-        samples => {
-            to_8_bits(samples, channels == 1).ok_or_else(|| unsupported(NAME, &format!("samples of {bits} bits")))?
-        }
+        samples => to_8_bits(samples, channels == 1, gray16)
+            .ok_or_else(|| unsupported(NAME, &format!("samples of {bits} bits")))?,
     };
     Ok(if planes > 1 { interleave(&levels, planes) } else { levels })
 }

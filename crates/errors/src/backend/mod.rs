@@ -75,6 +75,15 @@ crate::error_table! {
             message: "array must have one dimension, not {dimensions}",
             hint: "Pass a list, such as ARRAY['a', 'b'].",
         }
+        /// A warning, with `clip_search.on_truncated = decode`.
+        DamagedImage {
+            /// Which, and what is wrong with it.
+            reason: String,
+        } => INVALID_BINARY_REPRESENTATION {
+            message: "embedded what there is of a damaged image",
+            detail: "{reason}",
+            hint: "(clip_image_info(the_image)).error says of each image what is wrong with it.",
+        }
         /// The connection broke, and broke again after a new attempt.
         Lost {
             /// How.

@@ -7,7 +7,7 @@ use super::{ARGUMENT, process::STATUS_MEMORY};
 use crate::{log_warning, process};
 use clip::{Error, Result};
 use std::cell::RefCell;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -42,43 +42,63 @@ pub struct Patience<'a> {
     pub abandoned: &'a AtomicBool,
 }
 
-/// Has this thread's decoder do a job; starts it where there is none.
+/// Has this thread's decoder do a job for each image; starts it where there is none. Each image has the limit for itself.
 ///
-/// # Errors
-/// What is wrong with the image; [`Error::Cancelled`]; [`Error::DecoderUnavailable`].
-pub(crate) fn ask(settings: &Settings, job: &Job, image: &[u8], patience: Patience<'_>) -> Result<(Reply, Vec<u8>)> {
-    if image.len() > settings.limits.max_bytes {
-        return Err(Error::ImageTooLarge { bytes: image.len(), max: settings.limits.max_bytes });
-    }
-    let mut reason = String::new();
-    // One that was killed from outside is no fault of the image, unless it happens again: then the machine is short of
-    // memory, and trying on makes it worse.
-    for _ in 0..2 {
+/// The results are in order. Their errors: what is wrong with the image; [`Error::Cancelled`];
+/// [`Error::DecoderUnavailable`].
+pub(crate) fn ask(
+    settings: &Settings,
+    job: &Job,
+    images: &[&[u8]],
+    patience: Patience<'_>,
+) -> Vec<Result<(Reply, Vec<u8>)>> {
+    let mut results = Vec::with_capacity(images.len());
+    // The image that a decoder was killed at last. That is no fault of the image, unless it happens again: then the machine
+    // is short of memory, and trying on makes it worse.
+    let mut killed = None;
+    while let Some(rest) = images.get(results.len()..).filter(|rest| !rest.is_empty()) {
+        let max = settings.limits.max_bytes;
+        if patience.abandoned.load(Relaxed) {
+            results.push(Err(Error::Cancelled));
+            continue;
+        }
+        if rest[0].len() > max {
+            results.push(Err(Error::ImageTooLarge { bytes: rest[0].len(), max }));
+            continue;
+        }
         let present = DECODER.take().filter(|decoder| decoder.settings == *settings);
-        let unavailable = |error: io::Error| match patience.abandoned.load(Relaxed) {
-            true => Error::Cancelled,
-            false => Error::DecoderUnavailable { reason: error.to_string() },
+        let started = match present {
+            Some(decoder) => Ok(decoder),
+            None => Decoder::start(Path::new(THIS_PROGRAM), settings, patience.abandoned),
         };
-        let mut decoder = match present {
-            Some(decoder) => decoder,
-            None => Decoder::start(Path::new(THIS_PROGRAM), settings, patience.abandoned).map_err(unavailable)?,
+        let mut decoder = match started {
+            Ok(decoder) => decoder,
+            Err(error) => {
+                results.push(Err(match patience.abandoned.load(Relaxed) {
+                    true => Error::Cancelled,
+                    false => Error::DecoderUnavailable { reason: error.to_string() },
+                }));
+                continue;
+            }
         };
-        match decoder.ask(job, image, patience) {
-            Ok(reply) => {
-                DECODER.set(Some(decoder));
-                return match reply {
-                    (Reply::Failed(error), _) => Err(error),
-                    reply => Ok(reply),
-                };
+        let end = rest.iter().position(|image| image.len() > max).unwrap_or(rest.len());
+        let answered = decoder.ask_all(job, &rest[..end], patience, |reply, body| {
+            results.push(match reply {
+                Reply::Failed(error) => Err(error),
+                reply => Ok((reply, body)),
+            });
+        });
+        match answered {
+            Ok(()) => DECODER.set(Some(decoder)),
+            Err(Failed::Image(error)) => results.push(Err(error)),
+            Err(Failed::Killed(how)) if killed == Some(results.len()) => {
+                log_warning!("a decoder {how}");
+                results.push(Err(Error::DecoderUnavailable { reason: format!("its decoder {how}") }));
             }
-            Err(Failed::Image(error)) => {
-                return Err(error);
-            }
-            Err(Failed::Killed(how)) => reason = how,
+            Err(Failed::Killed(_)) => killed = Some(results.len()),
         }
     }
-    log_warning!("a decoder {reason}");
-    Err(Error::DecoderUnavailable { reason: format!("its decoder {reason}") })
+    results
 }
 
 /// Why a decoder gave no answer. It has been ended.
@@ -103,6 +123,8 @@ pub struct Decoder {
 enum End {
     TooLate,
     Abandoned,
+    /// An answer that is none.
+    Nonsense,
     Broken,
 }
 
@@ -126,11 +148,15 @@ impl Decoder {
         drop(command);
         let mut decoder = Self { child, stream, settings: settings.clone(), reaped: false };
         let patience = Patience { limit: START, abandoned };
-        let started = decoder.exchange::<Started>(settings, &[], patience, 0);
-        let Ok((Started { missing }, _)) = started else {
+        let mut missing = None;
+        let started = decoder.exchange(settings, &[&[]], patience, 0, |started: Started, _| {
+            missing = started.missing;
+            true
+        });
+        if started.is_err() {
             let how = decoder.end().map_or_else(|| "did not start".to_owned(), describe);
             return Err(io::Error::other(format!("the decoder {how}")));
-        };
+        }
         if let Some(missing) = missing {
             static ONCE: Once = Once::new();
             ONCE.call_once(|| log_warning!("decoders run without a part of their sandbox: {missing}"));
@@ -143,7 +169,7 @@ impl Decoder {
         self.child.id()
     }
 
-    /// Has a job done.
+    /// Has a job done for one image.
     ///
     /// # Errors
     /// Where the decoder gave no answer and was ended.
@@ -153,27 +179,52 @@ impl Decoder {
         image: &[u8],
         patience: Patience<'_>,
     ) -> std::result::Result<(Reply, Vec<u8>), Failed> {
-        let answer = self.exchange::<Reply>(job, image, patience, job.max_body());
-        let end = match answer {
-            Ok((reply, body)) if makes_sense(job, &reply, &body) => return Ok((reply, body)),
-            Ok(_) => {
-                self.end();
-                let reason = "it answered what it was not asked".to_owned();
-                return Err(Failed::Image(Error::DecoderCrashed { reason }));
-            }
-            Err(end) => end,
-        };
-        match end {
-            End::TooLate => {
-                self.end();
-                Err(Failed::Image(Error::ImageTimeout { limit_ms: patience.limit.as_millis() as u64 }))
-            }
-            End::Abandoned => {
-                self.end();
-                Err(Failed::Image(Error::Cancelled))
-            }
-            End::Broken => Err(self.why_broken()),
+        let mut answer = (Reply::Pixels { damage: None }, Vec::new());
+        self.ask_all(job, &[image], patience, |reply, body| answer = (reply, body))?;
+        Ok(answer)
+    }
+
+    /// Has a job done for each image, and passes the answers on in order, as they come. Small images are sent several at a
+    /// time, so that the decoder need not wait for the next. Each has the limit for itself.
+    ///
+    /// # Errors
+    /// Where the decoder gave no answer and was ended: why, for the first image that has no answer.
+    pub fn ask_all(
+        &mut self,
+        job: &Job,
+        images: &[&[u8]],
+        patience: Patience<'_>,
+        mut pass_on: impl FnMut(Reply, Vec<u8>),
+    ) -> std::result::Result<(), Failed> {
+        let mut rest = images;
+        while !rest.is_empty() {
+            let (group, later) = rest.split_at(wire::group(rest.iter().map(|image| image.len())));
+            rest = later;
+            let exchanged = self.exchange(job, group, patience, job.max_body(), |reply, body| {
+                let is_sensible = makes_sense(job, &reply, &body);
+                if is_sensible {
+                    pass_on(reply, body);
+                }
+                is_sensible
+            });
+            exchanged.map_err(|end| self.why(end, patience))?;
         }
+        Ok(())
+    }
+
+    /// Ends the decoder, and tells why it gave no answer.
+    fn why(&mut self, end: End, patience: Patience<'_>) -> Failed {
+        if matches!(end, End::Broken) {
+            return self.why_broken();
+        }
+        self.end();
+        Failed::Image(match end {
+            End::TooLate => Error::ImageTimeout { limit_ms: patience.limit.as_millis() as u64 },
+            End::Abandoned => Error::Cancelled,
+            End::Nonsense | End::Broken => {
+                Error::DecoderCrashed { reason: "it answered what it was not asked".to_owned() }
+            }
+        })
     }
 
     /// Tells from how the process ended whose fault it is.
@@ -195,28 +246,40 @@ impl Decoder {
         }
     }
 
-    /// Sends a frame and reads the answer.
+    /// Sends a frame for each body and reads as many answers. More than one have to be a [`wire::group`].
     fn exchange<T: for<'de> serde::Deserialize<'de>>(
         &mut self,
         head: &impl serde::Serialize,
-        body: &[u8],
+        bodies: &[&[u8]],
         patience: Patience<'_>,
         max_body: usize,
-    ) -> std::result::Result<(T, Vec<u8>), End> {
+        mut pass_on: impl FnMut(T, Vec<u8>) -> bool,
+    ) -> std::result::Result<(), End> {
         let mut patient = Patient {
             stream: &self.stream,
             patience,
             began: Instant::now(),
             pid: self.child.id(),
-            processor_time: processor_time(self.child.id()),
+            processor_time: None,
             end: None,
         };
-        let answer = wire::send(&mut patient, head, body);
-        let answer = answer.and_then(|()| wire::receive(&mut patient, MAX_HEAD, max_body));
-        match answer {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) | Err(_) => Err(patient.end.unwrap_or(End::Broken)),
+        let broken = |patient: &mut Patient<'_>| patient.end.take().unwrap_or(End::Broken);
+        if wire::send(&mut patient, head, bodies).is_err() {
+            return Err(broken(&mut patient));
         }
+        let mut answers = BufReader::with_capacity(MAX_HEAD, patient);
+        for _ in bodies {
+            match wire::receive(&mut answers, MAX_HEAD, max_body) {
+                Ok(Some((answer, body))) => {
+                    if !pass_on(answer, body) {
+                        return Err(End::Nonsense);
+                    }
+                }
+                Ok(None) | Err(_) => return Err(broken(answers.get_mut())),
+            }
+            answers.get_mut().begin_again();
+        }
+        if answers.buffer().is_empty() { Ok(()) } else { Err(End::Nonsense) }
     }
 
     /// How the process ended, if it does within this time.
@@ -264,18 +327,24 @@ struct Patient<'a> {
     patience: Patience<'a>,
     began: Instant,
     pid: u32,
-    /// What the decoder had used before.
-    processor_time: Duration,
+    /// What the decoder had used when it was first looked at, some [`TICK`]s after the beginning.
+    processor_time: Option<Duration>,
     end: Option<End>,
 }
 
 impl Patient<'_> {
+    /// For the next image.
+    fn begin_again(&mut self) {
+        self.began = Instant::now();
+        self.processor_time = None;
+    }
+
     /// Called again and again while the decoder works.
     fn check(&mut self) -> io::Result<()> {
-        let elapsed = self.began.elapsed();
-        let is_late = elapsed >= self.patience.limit
-            && (elapsed >= self.patience.limit * MAX_STARVED
-                || processor_time(self.pid).saturating_sub(self.processor_time) >= self.patience.limit);
+        let (elapsed, limit) = (self.began.elapsed(), self.patience.limit);
+        let used = processor_time(self.pid);
+        let used = used.saturating_sub(*self.processor_time.get_or_insert(used)) + TICK;
+        let is_late = elapsed >= limit && (elapsed >= limit * MAX_STARVED || used >= limit);
         let end = match () {
             () if self.patience.abandoned.load(Relaxed) => End::Abandoned,
             () if is_late => End::TooLate,
@@ -307,6 +376,10 @@ impl Write for Patient<'_> {
         self.patiently(|mut stream| stream.write(bytes))
     }
 
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.patiently(|mut stream| stream.write_vectored(parts))
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -316,13 +389,14 @@ impl Write for Patient<'_> {
 /// characters.
 fn makes_sense(job: &Job, reply: &Reply, body: &[u8]) -> bool {
     let is_plain = |text: &str| !text.contains(char::is_control);
+    let is_sensible = |error: &Error| error.is_about_image() && is_plain(&error.to_string());
     match (job, reply) {
-        (Job::Pixels { .. }, Reply::Pixels) => body.len() == job.max_body(),
+        (Job::Pixels { .. }, Reply::Pixels { damage }) => {
+            body.len() == job.max_body() && damage.as_ref().is_none_or(is_sensible)
+        }
         (Job::Thumbnail { .. }, Reply::Jpeg | Reply::Png) => true,
         (Job::Info, Reply::Info(info)) => info.format.iter().chain(&info.error).all(|text| is_plain(text)),
-        (Job::Pixels { .. } | Job::Thumbnail { .. }, Reply::Failed(error)) => {
-            error.is_about_image() && is_plain(&error.to_string())
-        }
+        (Job::Pixels { .. } | Job::Thumbnail { .. }, Reply::Failed(error)) => is_sensible(error),
         _ => false,
     }
 }

@@ -20,6 +20,7 @@ pub use process::{Allocator, run};
 pub use wire::{Job, Reply, Settings};
 
 pub(crate) use client::ask;
+pub(crate) use wire::group;
 
 /// The first argument of a decoder's command line.
 pub const ARGUMENT: &str = "decoder";

@@ -7,7 +7,7 @@ use crate::{process, sandbox};
 use clip::{Error, Preprocessor, Thumbnail};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
-use std::io;
+use std::io::{self, BufReader};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,6 +18,8 @@ pub(super) const STATUS_MEMORY: i32 = 5;
 const REST_MS: i32 = 1000;
 /// Longest head of a frame from the server, which is trusted.
 const MAX_HEAD: usize = 1 << 20;
+/// Read at once where there is as much: a group of images.
+const READ_BYTES: usize = 64 << 10;
 
 static IS_DECODER: AtomicBool = AtomicBool::new(false);
 
@@ -61,32 +63,34 @@ pub fn run() -> ! {
     // What a panic says is caught, and its place in the code helps nobody here; a backtrace would open files.
     std::panic::set_hook(Box::new(|_| {}));
     // SAFETY: standard input is open, and used by nobody else in this process.
-    let mut stream = unsafe { File::from_raw_fd(0) };
-    match serve(&mut stream) {
+    let stream = unsafe { File::from_raw_fd(0) };
+    match serve(&stream) {
         Ok(()) => process::leave(process::STATUS_DONE),
         Err(_) => process::leave(process::STATUS_FAILED),
     }
 }
 
-fn serve(stream: &mut File) -> io::Result<()> {
-    let Some((settings, _)) = wire::receive::<Settings>(stream, MAX_HEAD, 0)? else { return Ok(()) };
+fn serve(mut stream: &File) -> io::Result<()> {
+    let mut requests = BufReader::with_capacity(READ_BYTES, stream);
+    let Some((settings, _)) = wire::receive::<Settings>(&mut requests, MAX_HEAD, 0)? else { return Ok(()) };
     clip::prepare_decoders();
+    process::keep_freed_memory();
     process::limit_memory(settings.limits.memory());
     let missing = if settings.sandbox { sandbox::enter_decoder().err() } else { None };
-    wire::send(stream, &Started { missing }, &[])?;
+    wire::send(&mut stream, &Started { missing }, &[&[]])?;
     IS_DECODER.store(true, Relaxed);
     loop {
-        if !process::is_readable(stream.as_raw_fd(), REST_MS) {
+        if requests.buffer().is_empty() && !process::is_readable(stream.as_raw_fd(), REST_MS) {
             process::trim_memory();
         }
-        let Some((job, image)) = wire::receive::<Job>(stream, MAX_HEAD, settings.limits.max_bytes)? else {
+        let Some((job, image)) = wire::receive::<Job>(&mut requests, MAX_HEAD, settings.limits.max_bytes)? else {
             return Ok(());
         };
         let (reply, body) = catch_unwind(AssertUnwindSafe(|| work(&job, &image, &settings))).unwrap_or_else(|_| {
             let reason = "the decoder failed on it".to_owned();
             (Reply::Failed(Error::CorruptImage { format: "this".to_owned(), reason }), Vec::new())
         });
-        wire::send(stream, &reply, &body)?;
+        wire::send(&mut stream, &reply, &[&body])?;
     }
 }
 
@@ -95,12 +99,14 @@ fn work(job: &Job, image: &[u8], settings: &Settings) -> (Reply, Vec<u8>) {
     let done = match job {
         Job::Pixels { spec, reading } => {
             let preprocessor = Preprocessor::of(spec.clone()).with_reading(*reading);
-            preprocessor.pixels(image, limits).map(|pixels| (Reply::Pixels, pixels))
+            preprocessor.pixels(image, limits).map(|(pixels, damage)| (Reply::Pixels { damage }, pixels))
         }
-        Job::Thumbnail { max_side } => clip::thumbnail(image, *max_side, limits).map(|made| match made {
-            Thumbnail::Jpeg(bytes) => (Reply::Jpeg, bytes),
-            Thumbnail::Png(bytes) => (Reply::Png, bytes),
-        }),
+        Job::Thumbnail { max_side, on_truncated } => {
+            clip::thumbnail(image, *max_side, limits, *on_truncated).map(|made| match made {
+                Thumbnail::Jpeg(bytes) => (Reply::Jpeg, bytes),
+                Thumbnail::Png(bytes) => (Reply::Png, bytes),
+            })
+        }
         Job::Info => {
             let clip::ImageInfo { format, width, height, orientation, frames, has_alpha, error } =
                 clip::image_info(image, limits);

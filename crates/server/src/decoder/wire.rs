@@ -5,13 +5,15 @@
 //! decoder ──> server   Started, once; then a Reply to each job
 //! ```
 //!
+//! A group of small images is sent at once, and answered one by one: see [`group`].
+//!
 //! Frames are lengths of head and body, both u32 in the machine's byte order, the head, and the body. The decoder may be in
 //! the hands of whoever made the image: the server takes no frame that is longer than it expects.
 
-use clip::{Error, ImageSpec, Limits, Reading};
+use clip::{Error, ImageSpec, Limits, OnTruncated, Reading};
 use protocol::ImageInfo;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 /// What holds for all images of a decoder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,8 @@ pub enum Job {
     Thumbnail {
         /// Longest side in pixels.
         max_side: u32,
+        /// What becomes of a file that ends too early.
+        on_truncated: OnTruncated,
     },
     /// Describe it.
     Info,
@@ -52,7 +56,10 @@ pub enum Job {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// 8-bit RGB, row by row, as from [`clip::Preprocessor::pixels`].
-    Pixels,
+    Pixels {
+        /// What is wrong with the file, of which what there is was decoded.
+        damage: Option<Error>,
+    },
     /// A thumbnail.
     Jpeg,
     /// A thumbnail with transparent parts.
@@ -72,7 +79,7 @@ impl Job {
         match self {
             Job::Pixels { spec, .. } => 3 * spec.height as usize * spec.width as usize,
             // Not compressed at all, with a byte more for each row and what a file has around its pixels.
-            Job::Thumbnail { max_side } => {
+            Job::Thumbnail { max_side, .. } => {
                 let side = *max_side as usize + 1;
                 side.saturating_mul(side).saturating_mul(4).saturating_add(64 << 10)
             }
@@ -81,16 +88,42 @@ impl Job {
     }
 }
 
-/// Writes a frame.
-pub(super) fn send(stream: &mut impl Write, head: &impl Serialize, body: &[u8]) -> io::Result<()> {
+/// Most bytes of images that are sent before their answers are read, so that they surely fit into the socket's buffer: a
+/// decoder that cannot send its answer reads no more.
+const GROUP_BYTES: usize = 32 << 10;
+/// Most images of a group.
+const GROUP_IMAGES: usize = 16;
+
+/// How many of the images, given by their lengths, can be sent before an answer is read; at least one.
+pub(crate) fn group(lengths: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fits = |length: &usize| {
+        bytes += length;
+        bytes <= GROUP_BYTES
+    };
+    lengths.take(GROUP_IMAGES).take_while(fits).count().max(1)
+}
+
+/// Writes a frame for each body, all with the same head.
+pub(super) fn send(stream: &mut impl Write, head: &impl Serialize, bodies: &[&[u8]]) -> io::Result<()> {
     let head = serde_json::to_vec(head)?;
     let length = |length: usize| u32::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
-    let mut start = Vec::with_capacity(8 + head.len());
-    start.extend(length(head.len())?.to_ne_bytes());
-    start.extend(length(body.len())?.to_ne_bytes());
-    start.extend(head);
-    stream.write_all(&start)?;
-    stream.write_all(body)
+    let mut frames = Vec::new();
+    let mut bodies = bodies;
+    while let [body, later @ ..] = bodies {
+        frames.extend(length(head.len())?.to_ne_bytes());
+        frames.extend(length(body.len())?.to_ne_bytes());
+        frames.extend(&head);
+        if later.is_empty() {
+            // At once, so that the reader does not wake for a part of it; but without a copy of what may be long.
+            let written = stream.write_vectored(&[IoSlice::new(&frames), IoSlice::new(body)])?;
+            stream.write_all(frames.get(written..).unwrap_or_default())?;
+            return stream.write_all(&body[written.saturating_sub(frames.len())..]);
+        }
+        frames.extend(*body);
+        bodies = later;
+    }
+    Ok(())
 }
 
 /// Reads a frame whose parts have at most so many bytes; `None` at the end of the stream.

@@ -15,9 +15,10 @@ type Calls = BTreeMap<i64, Vec<SeccompRule>>;
 type Result<T> = std::result::Result<T, seccompiler::Error>;
 
 /// A decoder's: its socket, memory, threads that wait for each other, the clock, and the end.
-const DECODER: [i64; 25] = [
+const DECODER: [i64; 26] = [
     libc::SYS_read,
     libc::SYS_write,
+    libc::SYS_writev,
     libc::SYS_ppoll,
     libc::SYS_brk,
     libc::SYS_munmap,

@@ -14,7 +14,9 @@ fn a_text_has_the_references_vector() {
     let expected: Vec<f64> =
         entry["embedding"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect();
     let server = Server::start(&config());
-    let Response::Embeddings(found) = ask(&mut server.connect(), &texts(&["a dog"])) else { panic!("no embeddings") };
+    let Response::Embeddings { results: found, .. } = ask(&mut server.connect(), &texts(&["a dog"])) else {
+        panic!("no embeddings")
+    };
     let found = found[0].as_ref().unwrap();
     let cosine: f64 = found.iter().zip(&expected).map(|(a, b)| f64::from(*a) * b).sum();
     assert!(cosine >= 0.99999, "{cosine}");
@@ -30,7 +32,7 @@ fn one_bad_item_fails_alone() {
         items: Items::Images(images),
         scope: protocol::Scope::default(),
     });
-    let Response::Embeddings(results) = ask(&mut server.connect(), &request) else { panic!("no embeddings") };
+    let Response::Embeddings { results, .. } = ask(&mut server.connect(), &request) else { panic!("no embeddings") };
     let class = |index: usize| results[index].as_ref().map(Vec::len).map_err(|failure| failure.class);
     assert_eq!([class(0), class(1), class(2)], [Err(ErrorClass::BadImage), Ok(32), Err(ErrorClass::BadImage)]);
 }
@@ -41,7 +43,9 @@ fn many_clients_get_their_own_answers() {
     let words: Vec<String> = (0..8).map(|number| format!("image number {number}")).collect();
     let mut alone = server.connect();
     let single = |stream: &mut UnixStream, word: &str| {
-        let Response::Embeddings(mut found) = ask(stream, &texts(&[word])) else { panic!("no embeddings") };
+        let Response::Embeddings { results: mut found, .. } = ask(stream, &texts(&[word])) else {
+            panic!("no embeddings")
+        };
         found.remove(0).unwrap()
     };
     let expected: Vec<Vec<f32>> = words.iter().map(|word| single(&mut alone, word)).collect();

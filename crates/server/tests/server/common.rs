@@ -148,7 +148,7 @@ pub fn images(images: impl IntoIterator<Item = Vec<u8>>) -> Request {
 /// The embeddings of a response.
 pub fn embeddings(response: Response) -> Vec<Vec<f32>> {
     match response {
-        Response::Embeddings(results) => results.into_iter().map(|result| result.unwrap()).collect(),
+        Response::Embeddings { results, .. } => results.into_iter().map(|result| result.unwrap()).collect(),
         other => panic!("{other:?}"),
     }
 }

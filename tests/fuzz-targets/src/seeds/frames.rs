@@ -69,7 +69,13 @@ fn responses() -> Vec<(&'static str, Response)> {
     let image = FetchedImage { bytes: ByteBuf::from(*b"GIF89a"), content_type: Some("image/gif".to_owned()) };
     let small = Thumbnail { is_png: true, bytes: ByteBuf::from(*b"\x89PNG") };
     vec![
-        ("embeddings", Response::Embeddings(vec![Ok(vec![0.5, f32::NAN, -0.0]), Err(failure()), Ok(vec![])])),
+        (
+            "embeddings",
+            Response::Embeddings {
+                results: vec![Ok(vec![0.5, f32::NAN, -0.0]), Err(failure()), Ok(vec![])],
+                damaged: vec![(2, "it is cut".to_owned())],
+            },
+        ),
         ("scale", Response::Logits(Logits { scale: Some(20.0), bias: Some(-10.0) })),
         ("small", Response::Thumbnails(vec![Ok(small), Err(failure())])),
         ("fetched", Response::Fetched(Fetched { index: 3, result: Ok(image) })),
