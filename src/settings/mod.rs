@@ -101,6 +101,13 @@ pub fn model() -> String {
     MODEL.get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// Whether a model of this name is there, whatever is in it.
+fn is_installed(name: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\\');
+    let is_name = name.split('/').count() == 2 && name.split('/').all(is_part);
+    is_name && [model_dir(), bundled_models()].iter().any(|root| root.join(name).is_dir())
+}
+
 /// The databases whose queues a worker drains from the start of the cluster.
 pub fn databases() -> Vec<String> {
     let list = DATABASES.get().map(|list| list.to_string_lossy().into_owned()).unwrap_or_default();

@@ -1,9 +1,10 @@
 //! The definition of each setting: what it bounds, in what unit, who may set it, and when it takes effect.
 
 use super::*;
+use crate::errors::{Error, ModelError, Raise};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry};
-use pgrx::pg_guard;
-use std::ffi::{c_char, c_void};
+use pgrx::{pg_guard, pg_sys};
+use std::ffi::{CStr, c_char, c_void};
 
 /// Defines all settings and reserves their prefix.
 pub fn register() {
@@ -28,6 +29,28 @@ unsafe extern "C-unwind" fn assign_model(_name: *const c_char, _extra: *mut c_vo
     crate::batch_scan::model_changes();
 }
 
+/// Warns of a model that is not installed. Settings are often made before what they need is there, so it is no error; and a
+/// restart, a reload or the start of a session says nothing.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_model(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: plain numbers; `value` points to the new value, which is null or a NUL-terminated string.
+    let name = unsafe {
+        let is_asked = source >= pg_sys::GucSource::PGC_S_INTERACTIVE && pg_sys::ParallelWorkerNumber < 0;
+        if !is_asked || (*value).is_null() {
+            return true;
+        }
+        CStr::from_ptr(*value).to_string_lossy().into_owned()
+    };
+    if !name.is_empty() && !is_installed(&name) {
+        Error::from(ModelError::NotInstalled { name }).warn();
+    }
+    true
+}
+
 fn register_choices() {
     // SAFETY: the hook is guarded.
     unsafe {
@@ -39,7 +62,7 @@ fn register_choices() {
             &MODEL,
             GucContext::Userset,
             GucFlags::default(),
-            None,
+            Some(check_model),
             Some(assign_model),
             None,
         );
@@ -497,6 +520,6 @@ fn reserve_prefix() {
         #[cfg(any(feature = "pg13", feature = "pg14"))]
         pgrx::pg_sys::EmitWarningsOnPlaceholders(c"clip_search".as_ptr());
         #[cfg(not(any(feature = "pg13", feature = "pg14")))]
-        pgrx::pg_sys::MarkGUCPrefixReserved(c"clip_search".as_ptr());
+        pg_sys::MarkGUCPrefixReserved(c"clip_search".as_ptr());
     }
 }

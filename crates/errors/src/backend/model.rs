@@ -15,6 +15,14 @@ crate::error_table! {
             message: "clip-search-server {how} while it worked on a model",
             hint: "The server log may say why. What has been downloaded is kept.",
         }
+        /// A warning, where somebody sets it.
+        NotInstalled {
+            /// `owner/name`.
+            name: String,
+        } => UNDEFINED_OBJECT {
+            message: "model \"{name}\" is not installed",
+            hint: "SELECT name FROM clip_models() lists the models that are; clip_install_model installs one.",
+        }
         /// The setting names no folder that everybody understands alike.
         ModelDir {
             /// Its value.
