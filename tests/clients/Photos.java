@@ -38,7 +38,7 @@ public class Photos {
         var found = column(search, "red apple", 3, null);
         check(found.size() == 3 && found.get(0).equals("red apple"), found);
 
-        found = column(search, "red apple", 10, "{\"category\": \"animal\"}");
+        found = column(search, "red apple", 10L, "{\"category\": \"animal\"}");
         check(found.stream().sorted().toList().equals(animals), found);
         // Without the cast: the value goes without a type.
         try (var statement = connection.prepareStatement(search.replace("::jsonb", ""))) {

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg.types.json import Json, Jsonb
+from psycopg.types.numeric import Int8
 
 CAT = Path("photos/animal/cat face.png").read_bytes()
 SEARCH = "SELECT metadata->>'caption' FROM clip_search('photos', %(query)s, k => %(k)s, filter => %(filter)s)"
@@ -22,6 +23,12 @@ with psycopg.connect() as connection:
         assert set(found) == animals, found
     found = column(SEARCH.replace("%(filter)s", "%(filter)s::jsonb"), {"query": "frog", "k": 1, "filter": Json({"category": "animal"})})
     assert found == ["frog"], found
+
+    big = {"k": Int8(2), "skip": Int8(1)}
+    found = column("SELECT metadata->>'caption' FROM clip_search('photos', 'red apple', k => %(k)s, skip => %(skip)s)", big)
+    assert len(found) == 2 and "red apple" not in found, found
+    (small,) = column("SELECT clip_thumbnail(%s, %s)", [CAT, Int8(32)])
+    assert 0 < len(small) < len(CAT), len(small)
 
     (apple,) = column("SELECT id FROM photos WHERE caption = %s", ["red apple"])
     for exclude in (Jsonb(apple), str(apple)):
