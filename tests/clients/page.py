@@ -55,10 +55,10 @@ def run_js(text, names):
 
 
 def run_java(text, names):
-    program = Path("Page.java")
+    program = Path("Search.java")
     program.write_text(text)
     url = f"jdbc:postgresql://127.0.0.1:{os.environ['PGPORT']}/{os.environ['PGDATABASE']}"
-    url += f"?user=app&password={os.environ['PGPASSWORD']}"
+    url += f"?user={os.environ['PGUSER']}&password=change%20me"
     return output(["java", "-cp", os.environ["JDBC"], program], env=os.environ | {"JDBC_URL": url})
 
 
@@ -95,8 +95,8 @@ def main(path):
             printed = RUN[language](text, names)
         except Failure as failure:
             raise SystemExit(f"{path}:{line}: as {role}:\n{failure}")
-        printed = "\n".join(printed_line.rstrip() for printed_line in printed.strip().splitlines())
-        if printed != (expected or "").strip():
+        printed = "\n".join(printed_line.rstrip() for printed_line in printed.strip("\n").splitlines())
+        if printed != (expected or "").strip("\n"):
             print(f"{path}:{line}: as {role} this prints\n{printed}\nand the page shows\n{expected or ''}")
             wrong += 1
     print(", ".join(f"{count} blocks of {language}" for language, count in counts.items()), f"- {wrong} wrong")
