@@ -1,5 +1,8 @@
 """pgbouncer in transaction pooling, with one connection to the server: what names the model, and what leaks."""
 
+import asyncio
+
+import asyncpg
 import psycopg
 
 SEARCH = "SELECT metadata->>'caption' FROM clip_search('photos', 'frog', k => 1)"
@@ -10,6 +13,13 @@ def connect():
     connection = psycopg.connect(autocommit=True)
     connection.prepare_threshold = None
     return connection
+
+
+async def asyncpg_search():
+    connection = await asyncpg.connect(statement_cache_size=0)
+    for _ in range(2):
+        assert await connection.fetchval(SEARCH.replace("'frog'", "$1"), "frog") == "frog"
+    await connection.close()
 
 
 def refused(connection):
@@ -43,9 +53,8 @@ with connect() as one, connect() as other:
 
     # For a role: from the next connection to the server on. Its own may be set where the library is loaded, as here.
     one.execute("ALTER ROLE app SET clip_search.model = 'clip-search/emoji'")
-    try:
-        one.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-    except psycopg.OperationalError:
-        pass
+    with psycopg.connect(dbname="pgbouncer", user="postgres", autocommit=True) as console:
+        console.execute("RECONNECT")
     assert other.execute(SEARCH).fetchone() == ("frog",)
+    asyncio.run(asyncpg_search())
     other.execute("ALTER ROLE app RESET clip_search.model")

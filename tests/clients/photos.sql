@@ -9,3 +9,4 @@ CREATE TABLE photos (
 );
 CREATE INDEX ON photos USING hnsw (embedding vector_cosine_ops);
 GRANT SELECT, INSERT ON photos TO app;
+GRANT CREATE ON SCHEMA public TO app;

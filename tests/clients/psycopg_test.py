@@ -9,6 +9,20 @@ from psycopg.types.numeric import Int8
 CAT = Path("photos/animal/cat face.png").read_bytes()
 SEARCH = "SELECT metadata->>'caption' FROM clip_search('photos', %(query)s, k => %(k)s, filter => %(filter)s)"
 
+# A driver sends two statements at once as one transaction, which a procedure that commits refuses.
+with psycopg.connect(autocommit=True) as connection:
+    connection.execute("CREATE TABLE words (id int PRIMARY KEY, word text, embedding vector(128))")
+    connection.execute("INSERT INTO words VALUES (1, 'frog')")
+    call = "CALL clip_embed_table('words', 'word')"
+    try:
+        connection.execute(f"{call}; {call}")
+    except psycopg.errors.ActiveSqlTransaction:
+        pass
+    else:
+        raise AssertionError("two calls in one command")
+    connection.execute(call)
+    assert connection.execute("SELECT count(embedding) FROM words").fetchone() == (1,)
+
 with psycopg.connect() as connection:
 
     def column(sql, parameters):
