@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import traceback
@@ -62,6 +63,10 @@ def run_java(text, names):
     return output(["java", "-cp", os.environ["JDBC"], program], env=os.environ | {"JDBC_URL": url})
 
 
+def have_java():
+    return shutil.which("java") and Path(os.environ["JDBC"]).exists()
+
+
 RUN = {"sql": run_sql, "python": run_python, "js": run_js, "java": run_java}
 
 
@@ -87,7 +92,8 @@ def main(path):
             continue
         if language not in RUN:
             raise SystemExit(f"{path}:{line}: a block of {language} is not run; say no-test")
-        if language == "java" and subprocess.run(["which", "java"], stdout=subprocess.DEVNULL).returncode:
+        if language == "java" and not have_java() and "CI" not in os.environ:
+            print(f"left out: the Java of line {line}")
             continue
         os.environ["PGUSER"] = role
         counts[language] = counts.get(language, 0) + 1
