@@ -16,8 +16,8 @@ with psycopg.connect(autocommit=True) as connection:
     call = "CALL clip_embed_table('words', 'word')"
     try:
         connection.execute(f"{call}; {call}")
-    except psycopg.errors.ActiveSqlTransaction:
-        pass
+    except psycopg.errors.ActiveSqlTransaction as error:
+        assert "another statement in one command" in error.diag.message_hint, error.diag.message_hint
     else:
         raise AssertionError("two calls in one command")
     connection.execute(call)
