@@ -27,7 +27,7 @@ RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
 
-.PHONY: all install install-files uninstall installcheck setup setup-tests test bench bench-ingest bench-gpu load demo demo-program clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-gpu load demo demo-program clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -95,8 +95,16 @@ setup:                                              ## install what is missing; 
 setup-tests:                                        ## the same, with Chromium and CLIP's vocabulary, for the tests
 	@scripts/setup --tests
 
+setup-clients:                                      ## the same, with drivers from PyPI, npm and apt, for test-clients
+	@scripts/setup --clients
+
 test: setup-tests                                   ## everything: unit, regression and cluster tests, the tutorial
 	@scripts/test
+
+test-clients: setup-clients                         ## drivers of Python, Node.js and Java, pgbouncer, docs/applications.md
+	@$(MAKE) --no-print-directory all
+	@scripts/ensure-installed
+	@tests/clients/run
 
 bench: setup                                        ## latency and memory beside bare ONNX Runtime
 	@$(MAKE) --no-print-directory all

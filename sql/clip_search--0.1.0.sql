@@ -211,114 +211,114 @@ COMMENT ON FUNCTION @extschema@.clip_best_label(vector, text[], text, text, text
 -- Of a table, partitioned table, view, materialized view or foreign table, with the privileges and the row security of
 -- whoever calls. id is the primary key, an object where it has several columns; metadata has the columns that the caller
 -- may read, without the key, vectors and bytea, or those that are listed. filter is an object of columns and values:
--- equal to a value, one of a list, null. exclude is the id of a row to leave out. Numbers are double precision: a driver
--- sends its floats as that, and PostgreSQL does not make them real by itself.
+-- equal to a value, one of a list, null. exclude is the id of a row to leave out. Numbers are double precision and bigint:
+-- a driver sends its own as that, and PostgreSQL makes neither smaller by itself.
 ------------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.clip_search(
         tbl regclass,
         query text,
-        k integer DEFAULT 10,
+        k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
         filter jsonb DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
         exclude jsonb DEFAULT NULL,
-        skip integer DEFAULT 0,
+        skip bigint DEFAULT 0,
         model text DEFAULT NULL)                -- clip_search.model
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_text'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, text, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, text, bigint, double precision, jsonb, text[], name, name, jsonb, bigint, text) IS
     'the rows of a table that a text describes, most similar first';
 
 CREATE FUNCTION @extschema@.clip_search(
         tbl regclass,
         query bytea,
-        k integer DEFAULT 10,
+        k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
         filter jsonb DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
         exclude jsonb DEFAULT NULL,
-        skip integer DEFAULT 0,
+        skip bigint DEFAULT 0,
         model text DEFAULT NULL)                -- clip_search.model
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, bytea, bigint, double precision, jsonb, text[], name, name, jsonb, bigint, text) IS
     'the rows of a table that look like an image, most similar first';
 
 CREATE FUNCTION @extschema@.clip_search(
         tbl regclass,
         query vector,
-        k integer DEFAULT 10,
+        k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
         filter jsonb DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
         exclude jsonb DEFAULT NULL,
-        skip integer DEFAULT 0)
+        skip bigint DEFAULT 0)
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_vector'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector, integer, double precision, jsonb, text[], name, name, jsonb, integer) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
     'the rows of a table that are close to an embedding, most similar first';
 
 CREATE FUNCTION @extschema@.clip_search_json(
         tbl regclass,
         query text,
-        k integer DEFAULT 10,
+        k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
         filter jsonb DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
         exclude jsonb DEFAULT NULL,
-        skip integer DEFAULT 0,
+        skip bigint DEFAULT 0,
         model text DEFAULT NULL)                -- clip_search.model
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_text'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, text, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, text, bigint, double precision, jsonb, text[], name, name, jsonb, bigint, text) IS
     'the rows of a table that a text describes, as {"matches": [{"id", "score", "metadata"}]}';
 
 CREATE FUNCTION @extschema@.clip_search_json(
         tbl regclass,
         query bytea,
-        k integer DEFAULT 10,
+        k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
         filter jsonb DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
         exclude jsonb DEFAULT NULL,
-        skip integer DEFAULT 0,
+        skip bigint DEFAULT 0,
         model text DEFAULT NULL)                -- clip_search.model
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, bytea, integer, double precision, jsonb, text[], name, name, jsonb, integer, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, bytea, bigint, double precision, jsonb, text[], name, name, jsonb, bigint, text) IS
     'the rows of a table that look like an image, as {"matches": [{"id", "score", "metadata"}]}';
 
 CREATE FUNCTION @extschema@.clip_search_json(
         tbl regclass,
         query vector,
-        k integer DEFAULT 10,
+        k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
         filter jsonb DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
         exclude jsonb DEFAULT NULL,
-        skip integer DEFAULT 0)
+        skip bigint DEFAULT 0)
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_vector'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, integer, double precision, jsonb, text[], name, name, jsonb, integer) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
     'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
 
 CREATE FUNCTION @extschema@.clip_index_stats(
@@ -381,7 +381,7 @@ CREATE FUNCTION @extschema@.clip_evaluate(
         tbl regclass,
         queries text[],
         ids jsonb[],                            -- as many: the id of a row that the query should find
-        k integer DEFAULT 10,
+        k bigint DEFAULT 10,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
         model text DEFAULT NULL,                -- clip_search.model
@@ -407,17 +407,17 @@ SELECT COALESCE(pg_catalog.sum(pg_catalog.cardinality(r.wanted)), 0)::pg_catalog
                       WITH ORDINALITY AS f(id, similarity, metadata, place)
                 WHERE f.id OPERATOR(pg_catalog.=) ANY (q.wanted)) AS m) AS r
 $$;
-COMMENT ON FUNCTION @extschema@.clip_evaluate(regclass, text[], jsonb[], integer, name, name, text) IS
+COMMENT ON FUNCTION @extschema@.clip_evaluate(regclass, text[], jsonb[], bigint, name, name, text) IS
     'recall and mean reciprocal rank of searches whose results are known: to compare models, precisions and indexes';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- To look at
 ------------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION @extschema@.clip_thumbnail(image bytea, max_side integer DEFAULT 256) RETURNS bytea
+CREATE FUNCTION @extschema@.clip_thumbnail(image bytea, max_side bigint DEFAULT 256) RETURNS bytea
     AS 'MODULE_PATHNAME', 'clip_thumbnail'
     LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50000;
-COMMENT ON FUNCTION @extschema@.clip_thumbnail(bytea, integer) IS
+COMMENT ON FUNCTION @extschema@.clip_thumbnail(bytea, bigint) IS
     'the image made small, upright: JPEG, or PNG where it has transparent parts';
 
 CREATE FUNCTION @extschema@.clip_gallery_add(internal, image bytea, caption text, similarity real) RETURNS internal

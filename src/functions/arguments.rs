@@ -37,6 +37,11 @@ impl Arguments {
         self.datum(index).map(|datum| datum.value() as i32)
     }
 
+    /// A bigint.
+    pub fn bigint(self, index: usize) -> Option<i64> {
+        self.datum(index).map(|datum| datum.value() as i64)
+    }
+
     /// A real.
     pub fn real(self, index: usize) -> Option<f32> {
         self.datum(index).map(|datum| f32::from_bits(datum.value() as u32))
@@ -136,10 +141,11 @@ pub fn required<T>(argument: Option<T>, name: &'static str) -> Result<T> {
 ///
 /// # Errors
 /// [`ArgumentError::Null`], [`ArgumentError::OutOfRange`].
-pub fn within(argument: Option<i32>, name: &'static str, min: i32, max: i32) -> Result<i32> {
-    let value = required(argument, name)?;
-    if (min..=max).contains(&value) {
-        return Ok(value);
+pub fn within(argument: Option<impl Into<i64>>, name: &'static str, min: i32, max: i32) -> Result<i32> {
+    let value = required(argument, name)?.into();
+    match i32::try_from(value) {
+        Ok(value) if (min..=max).contains(&value) => return Ok(value),
+        _ => {}
     }
     Err(ArgumentError::OutOfRange { name, value: value.to_string(), range: format!("{min} to {max}") }.into())
 }

@@ -56,8 +56,8 @@ fn json(call: Arguments, query: Query) -> Result<Option<Datum>> {
 /// of the column.
 fn prepare(call: Arguments) -> Result<(Table, Options, Option<usize>)> {
     let options = Options {
-        k: within(call.int(2), "k", 1, Options::MAX_K)?,
-        skip: within(call.int(9), "skip", 0, Options::MAX_SKIP)?,
+        k: within(call.bigint(2), "k", 1, Options::MAX_K)?,
+        skip: within(call.bigint(9), "skip", 0, Options::MAX_SKIP)?,
         min_similarity: call.double(3),
         filter: call.datum(4),
         columns: call.texts(5, "columns")?,

@@ -13,7 +13,7 @@ pub const MAX_SIDE: i32 = 4096;
 
 /// NULL where there is no image.
 fn thumbnail(call: Arguments) -> Result<Option<Datum>> {
-    let max_side = within(call.int(1), "max_side", 1, MAX_SIDE)?;
+    let max_side = within(call.bigint(1), "max_side", 1, MAX_SIDE)?;
     let Some(image) = call.bytes(0) else { return Ok(None) };
     embedding::check_image_size(image.len())?;
     let mut made = client::thumbnails(vec![image], max_side as u32)?;

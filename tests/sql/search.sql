@@ -175,6 +175,8 @@ SELECT * FROM report($$SELECT * FROM clip_search(1, 'dog')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', NULL::text)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', NULL::vector)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'not an image'::bytea)$$);
+SELECT count(*) FROM clip_search('things', 'dog', k => 2::bigint, skip => 1::bigint);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', 4294967297)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', 0)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', -3)$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', 2000000000)$$);

@@ -1,6 +1,6 @@
 //! What clip_search asks of the planner.
 
-use cluster_tests::{Cluster, wait_until};
+use cluster_tests::{Cluster, image, wait_until};
 use postgres::Client;
 use std::time::Duration;
 
@@ -161,4 +161,39 @@ fn names_in_the_search_path_do_not_matter() {
         .unwrap();
     let rows = client.query("SELECT * FROM clip_search('things', 'a dog')", &[]).unwrap();
     assert_eq!(rows.len(), 10);
+}
+
+/// As docs/applications.md says for tokio-postgres, which this client is made of: parameters have the types that the
+/// server asks for, and no others.
+#[test]
+fn a_driver_that_asks_for_the_types_can_call_it() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE TABLE photos (id bigint PRIMARY KEY, shop int, image bytea, embedding vector(32));
+             INSERT INTO photos VALUES (1, 1), (2, 1), (3, 2)",
+        )
+        .unwrap();
+    let bytes = ["noise.png", "photo_420.jpg", "black.png"].map(image);
+    for (id, bytes) in (1_i64..).zip(&bytes) {
+        client
+            .execute("UPDATE photos SET image = $2, embedding = clip_embed_image($2) WHERE id = $1", &[&id, bytes])
+            .unwrap();
+    }
+    let mut ids = |sql: &str, parameters: &[&(dyn postgres::types::ToSql + Sync)]| -> Vec<i64> {
+        let found = client.query(sql, parameters).unwrap();
+        found.iter().map(|row| row.get(0)).collect()
+    };
+    let by_text = "SELECT id::bigint FROM clip_search('photos', $1, k => $2, skip => $3)";
+    assert_eq!(ids(by_text, &[&"a dog", &2_i64, &0_i64]).len(), 2);
+    let filtered = "SELECT id::bigint FROM clip_search('photos', $1, filter => $2::text::jsonb)";
+    assert_eq!(ids(filtered, &[&"a dog", &r#"{"shop": 2}"#]), [3]);
+    let others = "SELECT id::bigint FROM clip_search('photos', $1, exclude => to_jsonb($2::bigint))";
+    assert!(!ids(others, &[&"a dog", &2_i64]).contains(&2));
+    let by_image =
+        "SELECT p.id FROM clip_search('photos', $1::bytea, k => 1) AS f JOIN photos AS p ON p.id = f.id::bigint";
+    assert_eq!(ids(by_image, &[&bytes[1]]), [2]);
+    let plain = "SELECT id FROM photos ORDER BY embedding <=> clip_embed_text($1) LIMIT $2";
+    assert_eq!(ids(plain, &[&"a dog", &3_i64]).len(), 3);
 }

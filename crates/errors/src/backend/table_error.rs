@@ -7,7 +7,7 @@ crate::error_table! {
     pub enum TableError: crate::Sqlstate {
         InTransaction { procedure: &'static str } => ACTIVE_SQL_TRANSACTION {
             message: "{procedure} cannot run inside a transaction block",
-            hint: "It commits batch by batch. Call it by itself: not after BEGIN, not from a function, and with autocommit on.",
+            hint: "It commits batch by batch. Call it by itself: not after BEGIN, not from a function, not with another statement in one command, and with autocommit on.",
         }
         NotFillable { table: String, kind: &'static str } => WRONG_OBJECT_TYPE {
             message: "{table} is {kind}",
