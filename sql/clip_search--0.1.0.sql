@@ -544,8 +544,8 @@ COMMENT ON VIEW @extschema@.clip_embed_errors IS
     'rows that could not be embedded, and why; of the tables of which one may read every row';
 GRANT SELECT ON @extschema@.clip_embed_errors TO PUBLIC;
 
--- Of no worth after a crash.
-CREATE UNLOGGED TABLE clip_search_internal.clip_embed_progress_data (
+-- Of no worth after a crash, but an unlogged table could not be read on a standby.
+CREATE TABLE clip_search_internal.clip_embed_progress_data (
     pid integer PRIMARY KEY,
     backend_start timestamptz,
     query_start timestamptz,

@@ -14,6 +14,9 @@ fn hot_standby_answers() {
         assert!(in_recovery);
         assert_eq!(embed_text(&mut client, "x").unwrap(), expected);
         assert_ne!(standby.server(), primary.server());
+        for view in ["clip_stat_progress_embed", "clip_embed_errors", "clip_sync_status()", "clip_stat_server"] {
+            client.query(&format!("SELECT * FROM {view}"), &[]).unwrap_or_else(|error| panic!("{view}: {error:?}"));
+        }
         // A promotion does not disturb the server.
         let server = standby.server();
         client.query("SELECT pg_promote()", &[]).unwrap();
