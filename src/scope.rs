@@ -2,6 +2,7 @@
 
 use pgrx::pg_sys;
 use protocol::Scope;
+use std::cell::Cell;
 
 /// Both roles count. The session's alone would let the owner of a SECURITY DEFINER function time what its caller has searched
 /// for; the current user's alone would let all callers of such a function time each other. And a role may trust one
@@ -21,4 +22,20 @@ pub fn current() -> Scope {
 pub fn statement() -> i64 {
     // SAFETY: a number of this process's.
     unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}
+
+/// For a warning that each of thousands of rows would give.
+pub struct OnceInStatement(Cell<i64>);
+
+impl OnceInStatement {
+    /// Nothing was said yet.
+    pub const fn new() -> Self {
+        Self(Cell::new(0))
+    }
+
+    /// Whether this is asked for the first time in a statement.
+    pub fn is_first(&self) -> bool {
+        let now = statement();
+        self.0.replace(now) != now
+    }
 }

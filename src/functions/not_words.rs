@@ -1,9 +1,8 @@
 //! Texts that nobody can mean as words: an image or a vector that a driver, or a forgotten cast, has made a text.
 
 use crate::errors::{ArgumentError, Raise, Result};
-use crate::scope;
+use crate::scope::OnceInStatement;
 use lookalike::TextKind;
-use std::cell::Cell;
 
 /// Vectors of fewer dimensions are no embeddings.
 const FEWEST_DIMENSIONS: usize = 16;
@@ -34,12 +33,11 @@ pub fn check(text: &str, dimension: Option<usize>) -> Result<()> {
 /// Warns of such a text, once in a statement.
 pub fn warn(text: &str) {
     thread_local! {
-        static WARNED_IN: Cell<i64> = const { Cell::new(0) };
+        static WARNED: OnceInStatement = const { OnceInStatement::new() };
     }
-    if let Err(error) = check(text, None) {
-        let statement = scope::statement();
-        if WARNED_IN.replace(statement) != statement {
-            error.warn();
-        }
+    if let Err(error) = check(text, None)
+        && WARNED.with(OnceInStatement::is_first)
+    {
+        error.warn();
     }
 }

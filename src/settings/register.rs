@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::errors::{Error, ModelError, Raise};
+use crate::scope::OnceInStatement;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry};
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::{CStr, c_char, c_void};
@@ -29,7 +30,7 @@ unsafe extern "C-unwind" fn assign_model(_name: *const c_char, _extra: *mut c_vo
     crate::batch_scan::model_changes();
 }
 
-/// Warns of a model that is not installed. Settings are often made before what they need is there, so it is no error; and a
+/// Warns of a model that is not installed, once in a statement. Settings are often made before what they need is there, so it is no error; and a
 /// restart, a reload or the start of a session says nothing.
 #[pg_guard]
 unsafe extern "C-unwind" fn check_model(
@@ -45,7 +46,10 @@ unsafe extern "C-unwind" fn check_model(
         }
         CStr::from_ptr(*value).to_string_lossy().into_owned()
     };
-    if !name.is_empty() && !is_installed(&name) {
+    thread_local! {
+        static WARNED: OnceInStatement = const { OnceInStatement::new() };
+    }
+    if !name.is_empty() && !is_installed(&name) && WARNED.with(OnceInStatement::is_first) {
         Error::from(ModelError::NotInstalled { name }).warn();
     }
     true
