@@ -92,6 +92,40 @@ fn answers_are_those_of_this_process() {
     assert!(images > 10);
 }
 
+/// Together or one by one, small and large ones, good and bad ones.
+#[test]
+fn answers_to_many_are_those_to_each() {
+    let (mut together, mut alone) = (decoder(), decoder());
+    let names = ["alpha.png", "black.png", "photo_444.jpg", "noise.png"];
+    let mut images: Vec<Vec<u8>> = names.iter().cycle().take(40).map(|name| image(name)).collect();
+    for place in [0, 7, 8, 39] {
+        images[place] = b"no image".to_vec();
+    }
+    images[20] = slow();
+    images[21].clear();
+    let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+    let mut answers = Vec::new();
+    together.ask_all(&job(), &slices, PATIENCE, |reply, body| answers.push((reply, body))).unwrap();
+    assert_eq!(answers.len(), images.len());
+    for (answer, image) in answers.iter().zip(&images) {
+        let expected = alone.ask(&job(), image, PATIENCE).unwrap();
+        assert_eq!(format!("{answer:?}"), format!("{expected:?}"));
+    }
+    assert_eq!(answers.iter().filter(|(reply, _)| matches!(reply, Reply::Failed(_))).count(), 5);
+}
+
+/// What was answered before one that takes too long is kept, so that it is known which one that is.
+#[test]
+fn one_of_many_that_takes_too_long_is_known() {
+    let mut decoder = decoder();
+    let (good, slow) = (image("black.png"), slow());
+    let patience = Patience { limit: Duration::from_millis(150), ..PATIENCE };
+    let mut answered = 0;
+    let failed = decoder.ask_all(&job(), &[&good, &good, &slow, &good], patience, |_, _| answered += 1).unwrap_err();
+    assert!(matches!(failed, Failed::Image(Error::ImageTimeout { limit_ms: 150 })), "{failed:?}");
+    assert_eq!(answered, 2);
+}
+
 #[test]
 fn it_has_given_up_its_rights() {
     let decoder = decoder();
