@@ -291,7 +291,7 @@ fn truncated_images_follow_the_configuration() {
     let part = embed_image(&mut client, &cut).unwrap();
     let alike = cosine(&part, &embed_image(&mut client, &whole).unwrap());
     assert!((0.3..0.999_9).contains(&alike), "{alike}");
-    let warnings = || -> Vec<postgres::error::DbError> { notices.lock().unwrap().drain(..).collect() };
+    let warnings = || -> Vec<DbError> { notices.lock().unwrap().drain(..).collect() };
     let said = warnings();
     assert_eq!(said.len(), 1, "{said:?}");
     assert_eq!(said[0].message(), "embedded what there is of a damaged image");
