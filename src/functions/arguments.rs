@@ -143,9 +143,7 @@ pub fn required<T>(argument: Option<T>, name: &'static str) -> Result<T> {
 /// [`ArgumentError::Null`], [`ArgumentError::OutOfRange`].
 pub fn within(argument: Option<impl Into<i64>>, name: &'static str, min: i32, max: i32) -> Result<i32> {
     let value = required(argument, name)?.into();
-    match i32::try_from(value) {
-        Ok(value) if (min..=max).contains(&value) => return Ok(value),
-        _ => {}
-    }
-    Err(ArgumentError::OutOfRange { name, value: value.to_string(), range: format!("{min} to {max}") }.into())
+    let out_of_range =
+        || ArgumentError::OutOfRange { name, value: value.to_string(), range: format!("{min} to {max}") }.into();
+    i32::try_from(value).ok().filter(|value| (min..=max).contains(value)).ok_or_else(out_of_range)
 }

@@ -30,8 +30,8 @@ unsafe extern "C-unwind" fn assign_model(_name: *const c_char, _extra: *mut c_vo
     crate::batch_scan::model_changes();
 }
 
-/// Warns of a model that is not installed, once in a statement. Settings are often made before what they need is there, so it is no error; and a
-/// restart, a reload or the start of a session says nothing.
+/// Warns of a model that is not installed, once in a statement. Settings are often made before what they need is there, so
+/// it is no error; and a restart, a reload or the start of a session says nothing.
 #[pg_guard]
 unsafe extern "C-unwind" fn check_model(
     value: *mut *mut c_char,
@@ -56,7 +56,7 @@ unsafe extern "C-unwind" fn check_model(
 }
 
 fn register_choices() {
-    // SAFETY: the hook is guarded.
+    // SAFETY: the hooks are guarded.
     unsafe {
         GucRegistry::define_string_guc_with_hooks(
             c"clip_search.model",

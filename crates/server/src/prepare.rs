@@ -209,6 +209,10 @@ impl<T: Send + 'static> Decode<T> {
     }
 
     fn run(&self, images: &[&[u8]], limit: Duration) -> Vec<Result<T>> {
+        // What is left undone takes no time that the statistics should tell of.
+        if self.abandoned.load(Relaxed) {
+            return images.iter().map(|_| Err(Error::Cancelled)).collect();
+        }
         let began = Instant::now();
         let patience = Patience { limit, abandoned: &self.abandoned };
         let results = catch_unwind(AssertUnwindSafe(|| (self.work)(images, patience)))

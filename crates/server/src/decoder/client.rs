@@ -214,17 +214,14 @@ impl Decoder {
 
     /// Ends the decoder, and tells why it gave no answer.
     fn why(&mut self, end: End, patience: Patience<'_>) -> Failed {
-        if matches!(end, End::Broken) {
-            return self.why_broken();
-        }
-        self.end();
-        Failed::Image(match end {
+        let error = match end {
+            End::Broken => return self.why_broken(),
             End::TooLate => Error::ImageTimeout { limit_ms: patience.limit.as_millis() as u64 },
             End::Abandoned => Error::Cancelled,
-            End::Nonsense | End::Broken => {
-                Error::DecoderCrashed { reason: "it answered what it was not asked".to_owned() }
-            }
-        })
+            End::Nonsense => Error::DecoderCrashed { reason: "it answered what it was not asked".to_owned() },
+        };
+        self.end();
+        Failed::Image(error)
     }
 
     /// Tells from how the process ended whose fault it is.
