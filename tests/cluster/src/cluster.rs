@@ -3,6 +3,7 @@
 use crate::installation::{Installation, run};
 use crate::process::{Process, wait_until};
 use crate::sql;
+use postgres::error::DbError;
 use postgres::{Client, Config, NoTls};
 use protocol::SocketPaths;
 use std::fs::{self, OpenOptions, Permissions};
@@ -10,6 +11,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -20,6 +22,9 @@ pub const DIMENSION: usize = 32;
 
 /// Names the socket's file; nothing listens on TCP. Not 5432: a lost socket must not lead to somebody's cluster.
 const PORT: u16 = 54329;
+
+/// What a connection was told besides results, since somebody took it away.
+pub type Notices = Arc<Mutex<Vec<DbError>>>;
 
 /// How `pg_ctl stop` ends a cluster.
 #[derive(Clone, Copy, Debug)]
@@ -195,6 +200,16 @@ impl Cluster {
         config.host_path(self.sockets()).port(PORT).user("postgres").dbname("postgres");
         change(&mut config);
         config.connect(NoTls).unwrap_or_else(|error| panic!("{error:?}\n{}", self.log()))
+    }
+
+    /// A connection of the superuser, and what it is told besides results.
+    pub fn connect_with_notices(&self) -> (Client, Notices) {
+        let notices = Notices::default();
+        let told = Arc::clone(&notices);
+        let client = self.connect_with(|config| {
+            config.notice_callback(move |notice| told.lock().unwrap().push(notice));
+        });
+        (client, notices)
     }
 
     /// psql in a process of its own, which can be killed.

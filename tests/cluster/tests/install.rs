@@ -7,7 +7,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -129,11 +128,7 @@ fn hubs_and_networks_that_fail() {
 #[test]
 fn installed_used_verified_and_removed() {
     let (_hub, cluster) = start();
-    let notices = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&notices);
-    let mut client = cluster.connect_with(|config| {
-        config.notice_callback(move |notice| heard.lock().unwrap().push(notice.message().to_owned()));
-    });
+    let (mut client, notices) = cluster.connect_with_notices();
     // Before anything is installed, the error says so.
     let error = refusal(embed_text_with(&mut client, "x", NAME));
     assert_eq!(error.code().code(), "42704");
@@ -141,7 +136,7 @@ fn installed_used_verified_and_removed() {
     assert!(!cluster.log().contains("WARNING"), "that nothing is installed is nothing wrong");
 
     assert_eq!(install(&mut client, NAME).unwrap(), NAME);
-    assert!(notices.lock().unwrap().iter().any(|notice| notice.contains("licence mit")), "{notices:?}");
+    assert!(notices.lock().unwrap().iter().any(|notice| notice.message().contains("licence mit")), "{notices:?}");
     assert_eq!(embed_text_with(&mut client, "x", NAME).unwrap().len(), DIMENSION);
     let folder = cluster.data().join(DEFAULT_MODEL_DIR);
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);

@@ -5,7 +5,6 @@ use cluster_tests::{
 };
 use postgres::Client;
 use postgres::error::DbError;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const TAKES_EFFECT: Duration = Duration::from_secs(10);
@@ -283,11 +282,7 @@ fn truncated_images_follow_the_configuration() {
     cluster.reconfigure(&[("clip_search.on_truncated", "decode")]);
     wait_until("the server takes the setting", Duration::from_secs(10), || embed_image(&mut client, &cut).is_ok());
 
-    let notices = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&notices);
-    let mut client = cluster.connect_with(|config| {
-        config.notice_callback(move |notice| heard.lock().unwrap().push(notice));
-    });
+    let (mut client, notices) = cluster.connect_with_notices();
     let part = embed_image(&mut client, &cut).unwrap();
     let alike = cosine(&part, &embed_image(&mut client, &whole).unwrap());
     assert!((0.3..0.999_9).contains(&alike), "{alike}");

@@ -53,7 +53,7 @@ fn run(session: &mut Noticing, statement: &Statement, setting: &str, batch: bool
             }
         }
     }
-    outcome.notices = session.notices.lock().unwrap().clone();
+    outcome.notices = session.notices.lock().unwrap().iter().map(ToString::to_string).collect();
     // In an order of their own: which free space a row takes is not decided by the statement alone.
     for table in [
         "SELECT last_value, is_called FROM counter",

@@ -6,24 +6,18 @@ mod need;
 mod tables;
 mod trouble;
 
-use cluster_tests::Cluster;
+use cluster_tests::{Cluster, Notices};
 use postgres::Client;
-use std::sync::{Arc, Mutex};
 
 /// A session, and what it was told besides results.
 struct Noticing {
     client: Client,
-    notices: Arc<Mutex<Vec<String>>>,
+    notices: Notices,
 }
 
 impl Noticing {
     fn connect(cluster: &Cluster) -> Self {
-        let notices: Arc<Mutex<Vec<String>>> = Arc::default();
-        let told = Arc::clone(&notices);
-        let client = cluster.connect_with(move |config| {
-            let told = Arc::clone(&told);
-            config.notice_callback(move |notice| told.lock().unwrap().push(format!("{notice}")));
-        });
+        let (client, notices) = cluster.connect_with_notices();
         Self { client, notices }
     }
 }
