@@ -3,8 +3,8 @@
 usage: page.py FILE
 
 The info string of a block says more than its language: `as ROLE` (default: a superuser), `no-test` for a block that is
-not run. A block of `text` right after one has to be what that one prints. Blocks of Python share their names. PGHOST, PGPORT and PGDATABASE name the database, the working directory has the
-images.
+not run. A block of `text` right after one has to be what that one prints. Blocks of Python share their names. PGHOST,
+PGPORT and PGDATABASE name the database, the working directory has the images.
 """
 
 import contextlib

@@ -25,16 +25,24 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def read(data: bytes, truncated: bool) -> str | None:
+def open_rgb(data: bytes, format: str, truncated: bool) -> Image.Image | None:
     ImageFile.LOAD_TRUNCATED_IMAGES = truncated
     try:
-        image = Image.open(io.BytesIO(data), formats=["JPEG"]).convert("RGB")
+        return Image.open(io.BytesIO(data), formats=[format]).convert("RGB")
     except (OSError, ValueError, SyntaxError):
         return None
-    # Black, or without ink, is what nothing was read of: with that option Pillow knows of no errors.
-    if truncated and image.getextrema() in [((0, 0),) * 3, ((255, 255),) * 3]:
-        return None
+
+
+def image_digest(image: Image.Image) -> str:
     return digest(f"{image.width}x{image.height}".encode() + image.tobytes())
+
+
+def read(data: bytes, truncated: bool) -> str | None:
+    image = open_rgb(data, "JPEG", truncated)
+    # Black, or without ink, is what nothing was read of: with that option Pillow knows of no errors.
+    if image is None or truncated and image.getextrema() in [((0, 0),) * 3, ((255, 255),) * 3]:
+        return None
+    return image_digest(image)
 
 
 def main():
