@@ -1,7 +1,12 @@
+//! What needs namespaces of mounts and processes: scripts/test leaves this file out where there are none, and says so.
+//!
 //! As in a container: the postmaster is process 1, and inherits what others leave behind. A child that it does not know
 //! counts as one of its own, so one that dies of a signal would restart all sessions.
 
-use cluster_tests::{Cluster, Container, DIMENSION, Request, backend_pid, bits, embed_image, embed_text, image};
+use super::disk::comes_to_work;
+use cluster_tests::{
+    Cluster, Container, DIMENSION, Request, backend_pid, bits, embed_image, embed_text, image, report,
+};
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -84,4 +89,30 @@ fn supervisor_is_killed() {
         assert_eq!(embed_text(&mut client, text).unwrap().len(), DIMENSION);
     }
     assert_eq!(cluster.log().matches("all server processes terminated; reinitializing").count(), 1);
+}
+
+/// A disk that is full from the beginning, and full again when the server has to be started anew.
+#[test]
+fn disk_is_full() {
+    let container = Container::start(Cluster::builder().set("clip_search.start_timeout", "3s").start());
+    let cluster = &container.cluster;
+    let mut client = cluster.connect();
+    container.fill_disk();
+    assert_eq!(
+        report(embed_text(&mut client, "x")),
+        "58030: could not lock \"pgsql_tmp_clip_search/supervisor.lock\": No space left on device (os error 28)"
+    );
+    container.clear_disk();
+    assert_eq!(embed_text(&mut client, "x").unwrap().len(), DIMENSION);
+
+    container.fill_disk();
+    assert_eq!(embed_text(&mut client, "nothing is written").unwrap().len(), DIMENSION);
+    cluster.server().kill();
+    let said = report(embed_text(&mut client, "a new server needs a socket"));
+    assert!(said.starts_with("08006: clip-search-server did not start within 3000 ms\nDETAIL: "), "{said}");
+    cluster.wait_for_log("could not listen on \"pgsql_tmp_clip_search/server.sock\": No space left on device");
+    container.clear_disk();
+    comes_to_work(cluster);
+    assert_eq!(embed_text(&mut client, "the same session").unwrap().len(), DIMENSION);
+    cluster.assert_sessions_survived();
 }

@@ -1,41 +1,15 @@
 //! No room, or no right, to write what the supervisor and the server write below the data directory.
 
-use cluster_tests::{Cluster, Container, DIMENSION, embed_text, report, wait_until};
+use cluster_tests::{Cluster, DIMENSION, embed_text, report, wait_until};
 use protocol::SocketPaths;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
-fn comes_to_work(cluster: &Cluster) {
+pub(crate) fn comes_to_work(cluster: &Cluster) {
     wait_until("it works where there is room", Duration::from_secs(30), || {
         embed_text(&mut cluster.connect(), "x").is_ok_and(|vector| vector.len() == DIMENSION)
     });
-}
-
-/// A disk that is full from the beginning, and full again when the server has to be started anew.
-#[test]
-fn full() {
-    let container = Container::start(Cluster::builder().set("clip_search.start_timeout", "3s").start());
-    let cluster = &container.cluster;
-    let mut client = cluster.connect();
-    container.fill_disk();
-    assert_eq!(
-        report(embed_text(&mut client, "x")),
-        "58030: could not lock \"pgsql_tmp_clip_search/supervisor.lock\": No space left on device (os error 28)"
-    );
-    container.clear_disk();
-    assert_eq!(embed_text(&mut client, "x").unwrap().len(), DIMENSION);
-
-    container.fill_disk();
-    assert_eq!(embed_text(&mut client, "nothing is written").unwrap().len(), DIMENSION);
-    cluster.server().kill();
-    let said = report(embed_text(&mut client, "a new server needs a socket"));
-    assert!(said.starts_with("08006: clip-search-server did not start within 3000 ms\nDETAIL: "), "{said}");
-    cluster.wait_for_log("could not listen on \"pgsql_tmp_clip_search/server.sock\": No space left on device");
-    container.clear_disk();
-    comes_to_work(cluster);
-    assert_eq!(embed_text(&mut client, "the same session").unwrap().len(), DIMENSION);
-    cluster.assert_sessions_survived();
 }
 
 /// What the supervisor tells sessions of its state is of use, and not needed.

@@ -1,0 +1,41 @@
+//! clip_search from outside, by an SQL client: one binary, since each would link the same again. A file is a subject, and its name
+//! is how its tests are run: `cargo test -p cluster-tests faults::`.
+
+mod attacks;
+mod batch_scan;
+mod cancel;
+mod columns;
+mod container;
+mod crowd;
+mod damage;
+mod decoders;
+mod demo_model;
+mod disk;
+mod docs;
+mod embed_table;
+mod encodings;
+mod extension;
+mod faults;
+mod fetch;
+mod gallery;
+mod given_up;
+mod input;
+mod install;
+mod limits;
+mod memo;
+mod memory;
+mod not_a_number;
+mod parallel;
+mod privileges;
+mod queue;
+mod repair;
+mod reports;
+mod restart;
+mod search;
+mod settings;
+mod shutdown;
+mod side_channels;
+mod standby;
+mod startup;
+mod watchdog;
+mod wire;
