@@ -321,6 +321,32 @@ CREATE FUNCTION @extschema@.clip_search_json(
 COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
     'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
 
+-- The same for a halfvec, which pgvector has since 0.7. Its type is told from one that has only the name as above.
+DO $do$ BEGIN
+    IF EXISTS (SELECT FROM pg_type AS t
+                 JOIN pg_proc AS i ON i.oid = t.typinput
+                 JOIN pg_language AS l ON l.oid = i.prolang
+                WHERE t.typname = 'halfvec' AND l.lanname = 'c' AND i.prosrc = 'halfvec_in' AND i.probin IN ('$libdir/vector', 'vector')
+                  AND t.typnamespace = (SELECT v.typnamespace FROM pg_type AS v WHERE v.oid = 'vector'::regtype)) THEN
+        CREATE FUNCTION @extschema@.clip_search(tbl regclass, query halfvec, k bigint DEFAULT 10, min_similarity double precision DEFAULT NULL, filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL, embedding_column name DEFAULT NULL, id_column name DEFAULT NULL, exclude jsonb DEFAULT NULL,
+        skip bigint DEFAULT 0)
+            RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+            AS 'MODULE_PATHNAME', 'clip_search_halfvec'
+            LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+        COMMENT ON FUNCTION @extschema@.clip_search(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
+            'the rows of a table that are close to an embedding, most similar first';
+        CREATE FUNCTION @extschema@.clip_search_json(tbl regclass, query halfvec, k bigint DEFAULT 10, min_similarity double precision DEFAULT NULL, filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL, embedding_column name DEFAULT NULL, id_column name DEFAULT NULL, exclude jsonb DEFAULT NULL,
+        skip bigint DEFAULT 0)
+            RETURNS jsonb
+            AS 'MODULE_PATHNAME', 'clip_search_json_halfvec'
+            LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
+        COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
+            'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
+    END IF;
+END $do$;
+
 CREATE FUNCTION @extschema@.clip_index_stats(
         tbl regclass,
         embedding_column name DEFAULT NULL,
@@ -711,12 +737,21 @@ CREATE FUNCTION @extschema@.clip_sync_status(
         OUT enabled text,                           -- origin, always, replica or disabled, as ALTER TABLE has it
         OUT queued bigint,                          -- entries that wait
         OUT oldest timestamptz,                     -- when the oldest of them was made
-        OUT last_error text)                        -- what was in the way of one of them
+        OUT last_error text,                        -- what was in the way of one of them
+        OUT worker boolean)                         -- whether a background worker runs in this database
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_sync_status'
     LANGUAGE C VOLATILE ROWS 10;
 COMMENT ON FUNCTION @extschema@.clip_sync_status() IS
     'the triggers that keep embeddings in step, of tables that one may read, and what waits in the queue';
+
+CREATE FUNCTION @extschema@.clip_start_worker() RETURNS boolean
+    AS 'MODULE_PATHNAME', 'clip_start_worker'
+    LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION @extschema@.clip_start_worker() IS
+    'starts the background worker of this database''s queue, as after a restore or a promotion; false where no slot is free';
+-- It takes one of max_worker_processes.
+REVOKE ALL ON FUNCTION @extschema@.clip_start_worker() FROM PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- What answers

@@ -1,4 +1,4 @@
-//! The datum of pgvector's `vector` type. Nobody else in this library knows its layout.
+//! The datum of pgvector's types `vector` and, read only, `halfvec`. Nobody else in this library knows its layout.
 //!
 //! ```text
 //! byte  0            4        6        8
@@ -52,13 +52,27 @@ pub fn to_datum(values: &[f32]) -> Result<pg_sys::Datum> {
 /// # Safety
 /// `datum` must be a `vector`.
 pub unsafe fn from_datum(datum: pg_sys::Datum) -> Vec<f32> {
+    // SAFETY: as promised.
+    unsafe { values(datum, |value: &f32| *value) }
+}
+
+/// Copies the values out of a `halfvec`.
+///
+/// # Safety
+/// `datum` must be a `halfvec`, which has 16-bit floats where a `vector` has those of 32.
+pub unsafe fn from_half_datum(datum: pg_sys::Datum) -> Vec<f32> {
+    // SAFETY: as promised.
+    unsafe { values(datum, |bits: &u16| half::f16::from_bits(*bits).to_f32()) }
+}
+
+unsafe fn values<T>(datum: pg_sys::Datum, value: impl Fn(&T) -> f32) -> Vec<f32> {
     // SAFETY: pgvector keeps `dim` values behind the header; a detoasted copy is freed again.
     unsafe {
         let original = datum.cast_mut_ptr::<pg_sys::varlena>();
         let plain = pg_sys::pg_detoast_datum(original);
         let dim = (*plain.cast::<Header>()).dim as usize;
-        let values =
-            std::slice::from_raw_parts(plain.cast::<u8>().add(size_of::<Header>()).cast::<f32>(), dim).to_vec();
+        let stored = std::slice::from_raw_parts(plain.cast::<u8>().add(size_of::<Header>()).cast::<T>(), dim);
+        let values = stored.iter().map(value).collect();
         if plain != original {
             pg_sys::pfree(plain.cast());
         }

@@ -23,6 +23,11 @@ pub fn worker() -> u32 {
     named(c"ClipSearchWorkerMain")
 }
 
+/// The launcher waits for nothing in particular.
+pub fn launcher() -> u32 {
+    named(c"ClipSearchLauncherMain")
+}
+
 #[cfg(any(feature = "pg17", feature = "pg18"))]
 fn named(name: &'static std::ffi::CStr) -> u32 {
     use std::cell::RefCell;

@@ -90,6 +90,12 @@ impl Arguments {
         self.datum(index).map(|datum| unsafe { vector::from_datum(datum) })
     }
 
+    /// A halfvec.
+    pub fn half_vector(self, index: usize) -> Option<Vec<f32>> {
+        // SAFETY: declared as halfvec.
+        self.datum(index).map(|datum| unsafe { vector::from_half_datum(datum) })
+    }
+
     /// The elements of an array of one dimension.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 use super::arguments::{Arguments, required, within};
 use super::not_words;
+use super::other_model;
 use super::rows::Rows;
 use super::sql_function;
 use crate::embedding;
@@ -18,43 +19,63 @@ use pgrx::pg_sys::Datum;
 sql_function!(clip_search_text, pg_finfo_clip_search_text, |call| rows(call, text));
 sql_function!(clip_search_image, pg_finfo_clip_search_image, |call| rows(call, image));
 sql_function!(clip_search_vector, pg_finfo_clip_search_vector, |call| rows(call, vector));
+sql_function!(clip_search_halfvec, pg_finfo_clip_search_halfvec, |call| rows(call, half_vector));
 sql_function!(clip_search_json_text, pg_finfo_clip_search_json_text, |call| json(call, text));
 sql_function!(clip_search_json_image, pg_finfo_clip_search_json_image, |call| json(call, image));
 sql_function!(clip_search_json_vector, pg_finfo_clip_search_json_vector, |call| json(call, vector));
+sql_function!(clip_search_json_halfvec, pg_finfo_clip_search_json_halfvec, |call| json(call, half_vector));
 
-/// The embedding of what is searched for. The second value is the dimension of the column, where it has one.
-type Query = fn(Arguments, Option<usize>) -> Result<Vec<f32>>;
+/// What a call searches, once its cheap arguments were looked at.
+struct Search {
+    table: Table,
+    options: Options,
+    /// The column of embeddings.
+    column: String,
+    /// Its dimension, where it has one.
+    dimension: Option<usize>,
+}
 
-fn text(call: Arguments, dimension: Option<usize>) -> Result<Vec<f32>> {
+/// The embedding of what is searched for.
+type Query = fn(Arguments, &Search) -> Result<Vec<f32>>;
+
+fn text(call: Arguments, search: &Search) -> Result<Vec<f32>> {
     let query = required(call.text(1), "query")?;
-    not_words::check(&query, dimension)?;
-    Ok(embedding::of_one(&call.model(10), Modality::Text, query.into_bytes())?.to_vec())
+    not_words::check(&query, search.dimension)?;
+    embed(call, search, Modality::Text, query.into_bytes())
 }
 
-fn image(call: Arguments, _: Option<usize>) -> Result<Vec<f32>> {
-    let query = required(call.bytes(1), "query")?;
-    Ok(embedding::of_one(&call.model(10), Modality::Image, query)?.to_vec())
+fn image(call: Arguments, search: &Search) -> Result<Vec<f32>> {
+    embed(call, search, Modality::Image, required(call.bytes(1), "query")?)
 }
 
-fn vector(call: Arguments, _: Option<usize>) -> Result<Vec<f32>> {
+fn vector(call: Arguments, _: &Search) -> Result<Vec<f32>> {
     required(call.vector(1), "query")
 }
 
+fn half_vector(call: Arguments, _: &Search) -> Result<Vec<f32>> {
+    required(call.half_vector(1), "query")
+}
+
+fn embed(call: Arguments, search: &Search, modality: Modality, query: Vec<u8>) -> Result<Vec<f32>> {
+    let model = call.model(10);
+    other_model::tell(&search.table, &search.column, &model);
+    Ok(embedding::of_one(&model, modality, query)?.to_vec())
+}
+
 fn rows(call: Arguments, query: Query) -> Result<Datum> {
-    let (table, options, dimension) = prepare(call)?;
-    let query = query(call, dimension)?;
-    search::rows(&table, &query, &options, &mut Rows::begin(call.0))?;
+    let search = prepare(call)?;
+    let query = query(call, &search)?;
+    search::rows(&search.table, &query, &search.options, &mut Rows::begin(call.0))?;
     Ok(Datum::null())
 }
 
 fn json(call: Arguments, query: Query) -> Result<Option<Datum>> {
-    let (table, options, dimension) = prepare(call)?;
-    search::to_json(&table, &query(call, dimension)?, &options)
+    let search = prepare(call)?;
+    search::to_json(&search.table, &query(call, &search)?, &search.options)
 }
 
-/// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded. The number is the dimension
-/// of the column.
-fn prepare(call: Arguments) -> Result<(Table, Options, Option<usize>)> {
+/// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded.
+fn prepare(call: Arguments) -> Result<Search> {
     let options = Options {
         k: within(call.bigint(2), "k", 1, Options::MAX_K)?,
         skip: within(call.bigint(9), "skip", 0, Options::MAX_SKIP)?,
@@ -67,8 +88,8 @@ fn prepare(call: Arguments) -> Result<(Table, Options, Option<usize>)> {
     };
     options.check()?;
     let table = Table::read(required(call.oid(0), "tbl")?)?;
-    let (_, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
-    let dimension = embeddings.dimension;
+    let (column, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
+    let (column, dimension) = (column.name.clone(), embeddings.dimension);
     table.key(options.id_column.as_deref())?;
-    Ok((table, options, dimension))
+    Ok(Search { table, options, column, dimension })
 }

@@ -1,15 +1,17 @@
-//! `clip_sync`, `clip_unsync`, `clip_sync_status`: triggers that keep embeddings in step.
+//! `clip_sync`, `clip_unsync`, `clip_sync_status`, `clip_start_worker`: triggers that keep embeddings in step.
 
 use super::arguments::{Arguments, required};
 use super::embed_table::schema;
 use super::rows::Rows;
 use super::sql_function;
+use super::sync_triggers::{self, SyncTrigger};
 use super::trigger::{is_embed_trigger, is_enqueue_trigger};
 use crate::errors::{Result, TableError};
 use crate::ingest::{Names, Target, check_not_generated};
 use crate::internal_tables::{self, InternalTable};
+use crate::models::notice;
 use crate::search::Table;
-use crate::spi::{self, Argument, Connection, Row, literal};
+use crate::spi::{self, Argument, Connection, literal};
 use crate::{settings, sync, text, vector};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::CStr;
@@ -17,9 +19,12 @@ use std::ffi::CStr;
 sql_function!(clip_sync, pg_finfo_clip_sync, sync);
 sql_function!(clip_unsync, pg_finfo_clip_unsync, unsync);
 sql_function!(clip_sync_status, pg_finfo_clip_sync_status, status);
+sql_function!(clip_start_worker, pg_finfo_clip_start_worker, |_| start_worker());
 
 /// Longest name in bytes.
 const NAME: usize = pg_sys::NAMEDATALEN as usize - 1;
+/// What the names of clip_sync's triggers begin with.
+const PREFIX: &str = "clip_sync_";
 
 fn sync(call: Arguments) -> Result<Datum> {
     spi::require_writable(c"clip_sync");
@@ -42,7 +47,7 @@ fn sync(call: Arguments) -> Result<Datum> {
         Names { source: source.clone(), embedding: embedding.clone(), kind, image, provenance, model: model.clone() };
     let connection = Connection::open();
     if is_queued { check_queued(&connection, &names, &table) } else { check_immediate(&names, &table) }?;
-    drop_triggers(&connection, &table, &embedding, Some(&source));
+    drop_triggers(&connection, &table, &embedding, Some(&source))?;
     check_partitions(&connection, &table, &embedding)?;
     let name = trigger_name(&embedding);
     let (time, function) = if is_queued { ("AFTER", "clip_enqueue_trigger") } else { ("BEFORE", "clip_embed_trigger") };
@@ -160,7 +165,7 @@ fn unsync(call: Arguments) -> Result<Datum> {
     let table = Table::read(required(call.oid(0), "tbl")?)?;
     let embedding = required(call.name(1), "embedding_column")?;
     let connection = Connection::open();
-    let dropped = drop_triggers(&connection, &table, &embedding, None);
+    let dropped = drop_triggers(&connection, &table, &embedding, None)?;
     if dropped == 0 {
         return Err(TableError::NotInStep { table: table.name, column: embedding }.into());
     }
@@ -170,45 +175,33 @@ fn unsync(call: Arguments) -> Result<Datum> {
 
 /// Drops the triggers for a column; where a source is named, also those of it for a column that is gone, or was renamed: no
 /// upload gets past them. How many there were.
-fn drop_triggers(connection: &Connection, table: &Table, embedding: &str, source: Option<&String>) -> usize {
+///
+/// # Errors
+/// [`TableError::QualifiedTrigger`] where another takes the place of one that is not for each row and column.
+fn drop_triggers(connection: &Connection, table: &Table, embedding: &str, source: Option<&String>) -> Result<usize> {
     let is_gone = |column: &str| table.columns.iter().all(|known| known.name != column);
-    let is_meant = |(_, arguments): &(String, Vec<String>)| {
-        let [from, to, ..] = &arguments[..] else { return false };
+    let is_meant = |trigger: &SyncTrigger| {
+        let [from, to, ..] = &trigger.arguments[..] else { return false };
         to == embedding || is_gone(to) && source.is_some_and(|source| from == source || is_gone(from))
     };
-    let triggers: Vec<String> =
-        triggers(connection, table).into_iter().filter(is_meant).map(|(trigger, _)| trigger).collect();
+    let mut triggers = sync_triggers::of(connection, table);
+    triggers.retain(is_meant);
+    if source.is_some()
+        && let Some(trigger) = triggers.iter().find(|trigger| trigger.is_qualified)
+    {
+        return Err(TableError::QualifiedTrigger { trigger: trigger.name.clone(), table: table.name.clone() }.into());
+    }
     if !triggers.is_empty() {
         lock(connection, table);
     }
-    for trigger in &triggers {
+    for SyncTrigger { name, .. } in &triggers {
         // Postgres raises where the table is not the caller's.
-        connection.execute(&format!("DROP TRIGGER {trigger} ON {}", table.name), &[]);
+        connection.execute(&format!("DROP TRIGGER {name} ON {}", table.name), &[]);
+        if !name.trim_start_matches('"').starts_with(PREFIX) {
+            notice(&format!("trigger {name} of {}, which clip_sync had not made, is dropped", table.name), None);
+        }
     }
-    triggers.len()
-}
-
-/// The triggers of a table by which its embeddings are kept up to date: quoted name and arguments. Also where one may not
-/// read the table: dropping one says who may.
-fn triggers(connection: &Connection, table: &Table) -> Vec<(String, Vec<String>)> {
-    const TRIGGERS: &str = "SELECT pg_catalog.quote_ident(t.tgname), t.tgargs, CAST(t.tgfoid AS pg_catalog.oid) \
-        FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid OPERATOR(pg_catalog.=) $1 \
-        AND t.tgparentid OPERATOR(pg_catalog.=) CAST(0 AS pg_catalog.oid) AND NOT t.tgisinternal";
-    let rows = connection.execute(TRIGGERS, &[Argument::oid(table.id)]).1;
-    let ours = rows.iter().filter(|row| {
-        let function = Oid::from(row.number::<u32>(3).unwrap_or_default());
-        is_embed_trigger(function) || is_enqueue_trigger(function)
-    });
-    let trigger = |row: &Row| {
-        // SAFETY: a bytea.
-        let arguments = unsafe { text::bytes_of(row.datum(2)?) };
-        // Each ends with a zero byte.
-        let arguments = arguments.strip_suffix(b"\0").unwrap_or_default();
-        let arguments = arguments.split(|byte| *byte == 0).map(text::to_utf8);
-        let arguments = arguments.map(|bytes| String::from_utf8(bytes).expect("checked by to_utf8")).collect();
-        Some((row.text(1)?, arguments))
-    };
-    ours.filter_map(trigger).collect()
+    Ok(triggers.len())
 }
 
 /// Locks a table of the caller's as DROP TRIGGER does, before its partitions, as whoever uploads: it would lock them first.
@@ -256,7 +249,7 @@ fn forget(connection: &Connection, table: &Table, embedding: &str) {
 
 /// `clip_sync_` and the column, quoted where it has to be; cut where that is too long.
 fn trigger_name(embedding: &str) -> String {
-    let name = text::to_c(&format!("clip_sync_{embedding}"));
+    let name = text::to_c(&format!("{PREFIX}{embedding}"));
     // SAFETY: a NUL-terminated string of so many bytes in the database's encoding; what comes back is palloc'd or a part
     // of it.
     unsafe {
@@ -269,9 +262,15 @@ fn trigger_name(embedding: &str) -> String {
 
 fn status(call: Arguments) -> Result<Datum> {
     let mut rows = Rows::begin(call.0);
-    let view = "SELECT * FROM clip_search_internal.clip_sync_triggers AS t ORDER BY 1, 2";
+    let view = "SELECT t.*, $1 FROM clip_search_internal.clip_sync_triggers AS t ORDER BY 1, 2";
     let allowed = internal_tables::view(c"clip_sync_triggers")?;
+    let is_running = [Argument::boolean(sync::Presence::is_held())];
     // SAFETY: the view has the columns that the function is declared with.
-    unsafe { spi::select_into(&mut rows, &allowed, view, &[], 0, |_| true) };
+    unsafe { spi::select_into(&mut rows, &allowed, view, &is_running, 0, |_| true) };
     Ok(Datum::null())
+}
+
+fn start_worker() -> Result<Datum> {
+    spi::require_writable(c"clip_start_worker");
+    Ok(Datum::from(sync::start()))
 }

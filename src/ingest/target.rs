@@ -189,7 +189,7 @@ fn check_relation(table: &Table) -> Result<(bool, bool)> {
 fn kind_of(source: &Column, wanted: Option<&str>) -> Result<Kind> {
     // SAFETY: a type that exists.
     let base = unsafe { pg_sys::getBaseType(source.type_id) };
-    let is_text = [pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&base);
+    let is_text = text::is_type(base);
     let kind = match wanted {
         Some(name) => Kind::of(name)?,
         None if is_text => Kind::Text,

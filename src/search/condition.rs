@@ -18,13 +18,17 @@ struct Entry {
 /// Operators are named with their schema: another of the same name may lie in the caller's search path.
 const CONTAINS: &str = "OPERATOR(pg_catalog.@>)";
 
-const ENTRIES: &str = "SELECT key, jsonb_typeof(value), value #>> '{}' FROM jsonb_each($1)";
+const ENTRIES: &str = "SELECT key, jsonb_typeof(value), value #>> '{}' FROM jsonb_each($1::jsonb)";
+const ELEMENTS: &str = "SELECT '', jsonb_typeof(value), value #>> '{}' FROM jsonb_array_elements($1)";
 const SINGLE: &str = "SELECT '', jsonb_typeof($1), $1 #>> '{}'";
 
 fn entries(query: &str, json: Datum) -> Result<Vec<Entry>> {
-    let _settings = LocalSettings::with_catalog_only();
     // SAFETY: a jsonb, as the functions declare it, that lives as long as the call.
-    let argument = unsafe { Argument::jsonb(json) };
+    entries_of(query, unsafe { Argument::jsonb(json) })
+}
+
+fn entries_of(query: &str, argument: Argument) -> Result<Vec<Entry>> {
+    let _settings = LocalSettings::with_catalog_only();
     spi::select(&Allowed::default(), query, &[argument], |row: &Row| {
         let text = |column| row.text(column).unwrap_or_default();
         Ok(Entry { key: text(1), kind: text(2), text: text(3) })
@@ -35,12 +39,12 @@ fn single(json: Datum) -> Result<Entry> {
     Ok(entries(SINGLE, json)?.pop().expect("one row"))
 }
 
-fn object(name: &'static str, json: Datum) -> Result<Vec<Entry>> {
-    let whole = single(json)?;
+/// The entries of a value, which has to be an object.
+fn object(name: &'static str, whole: Entry) -> Result<Vec<Entry>> {
     if whole.kind != "object" {
         return Err(ArgumentError::NotAnObject { name, found: whole.text }.into());
     }
-    entries(ENTRIES, json)
+    entries_of(ENTRIES, Argument::text(&whole.text))
 }
 
 /// The conditions of a filter, an object of columns and values: a value is to be equal, of a list one has to be, null
@@ -58,18 +62,11 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
         Ok(match entry.kind.as_str() {
             "null" => format!("t.{name} IS NULL"),
             "object" => return Err(ArgumentError::FilterValue { column: entry.key }.into()),
-            "array" => {
-                let list = parameters.add(Argument::text(&entry.text));
-                let elements = format!("pg_catalog.jsonb_array_elements_text({list}::pg_catalog.jsonb) AS e(value)");
-                if column.is_array {
-                    format!("t.{name} {CONTAINS} CAST(ARRAY(SELECT e.value FROM {elements}) AS {of_type})")
-                } else {
-                    format!(
-                        "t.{name} {} ANY (ARRAY(SELECT CAST(e.value AS {of_type}) FROM {elements}))",
-                        column.equals()?
-                    )
-                }
+            "array" if column.is_array => {
+                let elements = elements(&entry, parameters);
+                format!("t.{name} {CONTAINS} CAST(ARRAY(SELECT e.value FROM {elements}) AS {of_type})")
             }
+            "array" => any(column, &entry, parameters)?,
             _ if column.is_array => {
                 let value = parameters.add(Argument::text(&entry.text));
                 format!("t.{name} {CONTAINS} CAST(ARRAY[{value}] AS {of_type})")
@@ -77,26 +74,48 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
             _ => equal(column, &entry, parameters)?,
         })
     };
-    object("filter", json)?.into_iter().map(condition).collect()
+    object("filter", single(json)?)?.into_iter().map(condition).collect()
 }
 
-/// The condition that a row is not the one with this id, which is as `clip_search` returns it.
+/// The condition that a row is not one with this id, or one of a list of ids; they are as `clip_search` returns them.
 ///
 /// # Errors
 /// [`ArgumentError::NotAnObject`], [`ArgumentError::NoSuchColumn`].
 pub fn exclude(key: &[&Column], table: &Table, json: Datum, parameters: &mut Parameters) -> Result<String> {
-    if let [column] = key {
-        let entry = single(json)?;
-        return Ok(format!("({}) IS NOT TRUE", equal(column, &entry, parameters)?));
-    }
-    let mut equalities = Vec::new();
-    for entry in object("exclude", json)? {
-        equalities.push(equal(table.column(&entry.key)?, &entry, parameters)?);
-    }
-    if equalities.is_empty() {
+    let whole = single(json)?;
+    let condition = match key {
+        [column] if whole.kind == "array" && !column.is_array && !column.is_jsonb => any(column, &whole, parameters)?,
+        [column] => equal(column, &whole, parameters)?,
+        _ => {
+            let ids = if whole.kind == "array" { entries(ELEMENTS, json)? } else { vec![whole] };
+            let ids = ids.into_iter().map(|id| all_equal(table, id, parameters)).collect::<Result<Vec<_>>>()?;
+            if ids.is_empty() { "false".to_owned() } else { ids.join(" OR ") }
+        }
+    };
+    Ok(format!("({condition}) IS NOT TRUE"))
+}
+
+/// The condition that a row has this id of several columns.
+fn all_equal(table: &Table, id: Entry, parameters: &mut Parameters) -> Result<String> {
+    let entries = object("exclude", id)?;
+    if entries.is_empty() {
         return Err(ArgumentError::NotAnObject { name: "exclude", found: "{}".to_owned() }.into());
     }
-    Ok(format!("({}) IS NOT TRUE", equalities.join(" AND ")))
+    let equal = |entry: &Entry| equal(table.column(&entry.key)?, entry, parameters);
+    Ok(entries.iter().map(equal).collect::<Result<Vec<_>>>()?.join(" AND "))
+}
+
+/// The condition that a column has one of the values of a list.
+fn any(column: &Column, list: &Entry, parameters: &mut Parameters) -> Result<String> {
+    let elements = elements(list, parameters);
+    let (name, equals, of_type) = (&column.quoted, column.equals()?, &column.sql_type);
+    Ok(format!("t.{name} {equals} ANY (ARRAY(SELECT CAST(e.value AS {of_type}) FROM {elements}))"))
+}
+
+/// The values of a list, as text.
+fn elements(list: &Entry, parameters: &mut Parameters) -> String {
+    let list = parameters.add(Argument::text(&list.text));
+    format!("pg_catalog.jsonb_array_elements_text({list}::pg_catalog.jsonb) AS e(value)")
 }
 
 /// The column's own equality, on the value read as the column's type: what is no number is an error for a number.

@@ -64,7 +64,6 @@ static TRANSPARENCY: GucSetting<TransparentPixels> = GucSetting::<TransparentPix
 static APPLY_ORIENTATION: GucSetting<bool> = GucSetting::<bool>::new(true);
 static GRAY16: GucSetting<DeepGray> = GucSetting::<DeepGray>::new(DeepGray::Scale);
 static ON_TRUNCATED: GucSetting<TruncatedImage> = GucSetting::<TruncatedImage>::new(TruncatedImage::Error);
-static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_BATCH: GucSetting<i32> = GucSetting::<i32>::new(32);
 static MAX_IMAGE_BYTES: GucSetting<i32> = GucSetting::<i32>::new(64 << 20);
@@ -106,12 +105,6 @@ fn is_installed(name: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\\');
     let is_name = name.split('/').count() == 2 && name.split('/').all(is_part);
     is_name && [model_dir(), bundled_models()].iter().any(|root| root.join(name).is_dir())
-}
-
-/// The databases whose queues a worker drains from the start of the cluster.
-pub fn databases() -> Vec<String> {
-    let list = DATABASES.get().map(|list| list.to_string_lossy().into_owned()).unwrap_or_default();
-    list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
 /// How long a request may take; `None` means without limit.

@@ -10,7 +10,6 @@ use std::ffi::{CStr, c_char, c_void};
 /// Defines all settings and reserves their prefix.
 pub fn register() {
     register_choices();
-    register_databases();
     register_watching();
     register_reading();
     register_limits();
@@ -95,18 +94,6 @@ fn register_choices() {
         c"truncate keeps the first tokens and the end-of-text token, as the reference implementation does. \
           Takes effect on reload.",
         &ON_LONG_TEXT,
-        GucContext::Sighup,
-        GucFlags::default(),
-    );
-}
-
-fn register_databases() {
-    GucRegistry::define_string_guc(
-        c"clip_search.databases",
-        c"Databases, separated by commas, whose queued uploads are worked on from the start of the cluster.",
-        c"Each takes one of max_worker_processes. Needs clip_search in shared_preload_libraries; elsewhere the first upload \
-          starts a worker. Takes effect on restart.",
-        &DATABASES,
         GucContext::Sighup,
         GucFlags::default(),
     );

@@ -1,8 +1,9 @@
 //! A worker is there as long as somebody may need one: it holds a lock, and lets go of it only while nobody writes to
 //! the queue (see [`super::worker`]). Who has written looks for that lock before committing.
 
-use crate::settings;
-use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker};
+use pgrx::bgworkers::{
+    BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker,
+};
 use pgrx::{PgMemoryContexts, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -44,10 +45,7 @@ fn launch() {
         return;
     }
     // SAFETY: the database of this process.
-    let database = unsafe { pg_sys::MyDatabaseId };
-    let worker = builder().set_restart_time(None).set_argument(Some(database.into()));
-    // SAFETY: the handle, which outlives the transaction, is made in memory that does.
-    let launched = unsafe { PgMemoryContexts::TopMemoryContext.switch_to(|_| worker.load_dynamic()) }.ok();
+    let launched = load(unsafe { pg_sys::MyDatabaseId }, Reason::Upload);
     let is_launched = launched.is_some();
     LAUNCHED.set(launched.map(|worker| (Instant::now(), worker)));
     if !is_launched {
@@ -67,42 +65,78 @@ fn is_coming() -> bool {
     })
 }
 
-/// What a worker is told that takes the place of one.
-pub const SUCCESSOR: &str = "successor";
+/// Why a worker is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Something was queued, or somebody asks.
+    Upload,
+    /// Another is about to end.
+    Succession,
+    /// Something may have been queued long ago.
+    Look,
+}
 
-/// Starts a worker in the place of this one, which is about to be gone.
-pub fn succeed() {
-    // SAFETY: what it is started with; the database of this process, and memory that is there to the end of it.
-    unsafe {
-        if (*pg_sys::MyBgworkerEntry).bgw_main_arg.value() == 0 {
-            // The postmaster starts a static one again.
-            return;
-        }
-        let worker =
-            builder().set_restart_time(None).set_argument(Some(pg_sys::MyDatabaseId.into())).set_extra(SUCCESSOR);
-        let launched = PgMemoryContexts::TopMemoryContext.switch_to(|_| worker.load_dynamic());
-        if launched.is_err() {
-            pgrx::log!("clip_search: no background worker slot is free for another worker; the next upload starts one");
-        }
+impl Reason {
+    const NAMES: [(Self, &str); 3] = [(Self::Upload, "upload"), (Self::Succession, "succession"), (Self::Look, "look")];
+
+    /// That of this worker.
+    pub fn of_this_worker() -> Self {
+        let extra = BackgroundWorker::get_extra();
+        Self::NAMES.into_iter().find(|(_, name)| *name == extra).map_or(Self::Upload, |(reason, _)| reason)
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|(reason, _)| *reason == self).expect("one of all").1
     }
 }
 
-fn builder() -> BackgroundWorkerBuilder {
-    BackgroundWorkerBuilder::new(WORKER_TYPE)
+/// Asks the postmaster for a worker in a database. `None` where no slot is free.
+pub fn load(database: pg_sys::Oid, reason: Reason) -> Option<DynamicBackgroundWorker> {
+    let worker = BackgroundWorkerBuilder::new(WORKER_TYPE)
         .set_type(WORKER_TYPE)
         .set_library("clip_search")
         .set_function("clip_search_worker_main")
         .enable_spi_access()
         .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_restart_time(None)
+        .set_argument(Some(database.into()))
+        .set_extra(reason.name());
+    // SAFETY: the handle, which outlives the transaction, is made in memory that does.
+    unsafe { PgMemoryContexts::TopMemoryContext.switch_to(|_| worker.load_dynamic()) }.ok()
 }
 
-/// Registers a static worker for each database of `clip_search.databases` where the library is being preloaded.
-pub fn register_if_preloading() {
-    // SAFETY: a flag of the postmaster, set before libraries are loaded.
-    if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
-        for database in settings::databases() {
-            builder().set_restart_time(Some(Duration::from_secs(10))).set_extra(&database).load();
+/// Starts a worker in the place of this one, which is about to be gone.
+pub fn succeed() {
+    // SAFETY: the database of this process.
+    if load(unsafe { pg_sys::MyDatabaseId }, Reason::Succession).is_none() {
+        pgrx::log!("clip_search: no background worker slot is free for another worker; the next upload starts one");
+    }
+}
+
+/// Starts a worker where there is none; whether there is one now.
+pub fn start() -> bool {
+    launch();
+    is_coming() || Presence::is_held()
+}
+
+/// Whether somebody has locked this database, to drop it perhaps, and waits for its sessions to end.
+pub fn is_database_locked() -> bool {
+    // SAFETY: the database of this process; a tag of a kind that Postgres knows; without waiting.
+    unsafe {
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: 0,
+            locktag_field2: pg_sys::DatabaseRelationId.to_u32(),
+            locktag_field3: pg_sys::MyDatabaseId.to_u32(),
+            locktag_field4: 0,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        };
+        let mode = pg_sys::AccessShareLock as i32;
+        let is_free = pg_sys::LockAcquire(&tag, mode, false, true) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL;
+        if is_free {
+            pg_sys::LockRelease(&tag, mode, false);
         }
+        !is_free
     }
 }
 
@@ -154,8 +188,12 @@ impl Presence {
         Self::release(pg_sys::ExclusiveLock, true);
     }
 
-    /// Whether a worker holds it.
+    /// Whether a worker holds it. A standby has none.
     pub fn is_held() -> bool {
+        // SAFETY: a question about the cluster.
+        if unsafe { pg_sys::RecoveryInProgress() } {
+            return false;
+        }
         let is_free = Self::acquire(pg_sys::ShareLock, false) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL;
         if is_free {
             Self::release(pg_sys::ShareLock, false);

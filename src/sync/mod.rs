@@ -1,6 +1,7 @@
 //! Embedding later: a queue, and a background worker for each database that drains it.
 //!
 //! ```text
+//! launcher after a restart: which queues have waited?              → launch
 //! launch   at commit: is a worker there, or one to be started?
 //! worker   its loop: what follows from an error                  → turns, drain
 //! turns    which table's entries are next                        → queue
@@ -14,6 +15,7 @@
 
 mod drain;
 mod launch;
+mod launcher;
 mod probe;
 mod queue;
 mod rows;
@@ -22,4 +24,5 @@ mod timeout;
 mod turns;
 mod worker;
 
-pub use launch::{register_if_preloading, work_at_commit};
+pub use launch::{Presence, start, work_at_commit};
+pub use launcher::register_if_preloading;

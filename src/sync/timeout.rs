@@ -22,7 +22,7 @@ unsafe extern "C-unwind" {
     fn enable_timeout_after(id: u32, milliseconds: i32);
     fn disable_timeout(id: u32, keeps_indicator: bool);
     /// Postgres's own handler of SIGTERM, which sets flags and the latch; not pgrx's wrapper, which is no handler.
-    pub fn die(signal: i32);
+    fn die(signal: i32);
 }
 
 /// `STATEMENT_TIMEOUT` of utils/timeout.h: every process with a database has it, and it cancels what runs.
@@ -40,6 +40,17 @@ thread_local! {
     static LEFT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// The table, for the log.
     static TABLE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Makes CHECK_FOR_INTERRUPTS end the process after SIGTERM. To be called before signals are let in.
+pub fn install_die() {
+    // SAFETY: a handler that only sets flags and the latch.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(libc::SIGTERM, Some(die));
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(libc::SIGTERM, Some(die));
+    }
 }
 
 /// As PostgreSQL's own SIGTERM: what runs ends at its next look at interrupts, with FATAL.

@@ -1,8 +1,8 @@
 //! The background worker's loop.
 
 use super::drain::{self, Batch, Buffered, Choice, FailureCause};
-use super::launch::{Presence, SUCCESSOR};
-use super::timeout::{self, die};
+use super::launch::{self, Presence, Reason};
+use super::timeout;
 use super::turns::Turns;
 use crate::errors::{Raised, Watch};
 use crate::spi::KEYS_AS_TEXT;
@@ -26,40 +26,31 @@ const SUCCESSORS_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait after a failure that concerns all entries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Entry point of the background worker. The argument is the database's OID; the static worker's database is named.
+/// Entry point of the background worker. The argument is the database's OID.
 #[pgrx::pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn clip_search_worker_main(argument: pg_sys::Datum) {
-    // SAFETY: installs the handler that makes CHECK_FOR_INTERRUPTS end the process, before signals are let in.
-    unsafe {
-        #[cfg(not(feature = "pg18"))]
-        pg_sys::pqsignal(libc::SIGTERM, Some(die));
-        #[cfg(feature = "pg18")]
-        pg_sys::pqsignal_be(libc::SIGTERM, Some(die));
-    }
+    timeout::install_die();
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
-    let is_static = argument.value() == 0;
-    if is_static {
-        BackgroundWorker::connect_worker_to_spi(Some(BackgroundWorker::get_extra()), None);
-    } else {
-        BackgroundWorker::connect_worker_to_spi_by_oid(Some(pg_sys::Oid::from(argument.value() as u32)), None);
-    }
+    BackgroundWorker::connect_worker_to_spi_by_oid(Some(pg_sys::Oid::from(argument.value() as u32)), None);
     prepare_session();
     timeout::register();
-    run(is_static, !is_static && BackgroundWorker::get_extra() == SUCCESSOR);
+    run(Reason::of_this_worker());
 }
 
-fn run(is_static: bool, is_successor: bool) {
+fn run(reason: Reason) {
     let began = Instant::now();
     while !transaction(None, Presence::hold).unwrap_or(false) {
         // Somebody who looks holds it for a moment, too; another worker holds it for good.
+        let is_successor = reason == Reason::Succession;
         let is_another = !is_successor && transaction(None, Presence::is_held).unwrap_or(true);
         let patience = if is_successor { SUCCESSORS_PATIENCE } else { PATIENCE };
-        if !is_static && (is_another || began.elapsed() > patience) {
+        if is_another || began.elapsed() > patience {
             return;
         }
         sleep(PAUSES.1 / 10);
     }
+    let mut linger = if reason == Reason::Look { Duration::ZERO } else { LINGER };
     let (mut idle_since, mut pause) = (Instant::now(), PAUSES.0);
     // After a failure that may be one entry's, a table's are taken one by one until as many are done as were taken together.
     let mut alone = HashMap::<pg_sys::Oid, usize>::new();
@@ -72,18 +63,17 @@ fn run(is_static: bool, is_successor: bool) {
         match step(&mut turns, &mut alone, &mut batch, &mut buffered) {
             Ok(Outcome::Worked) => {
                 (idle_since, pause) = (Instant::now(), PAUSES.0);
-                failures = 0;
+                (failures, linger) = (0, LINGER);
             }
             Ok(Outcome::Locked) => sleep(PAUSES.0),
             Ok(Outcome::NothingToDo) => {
                 alone.clear();
-                if !is_static && idle_since.elapsed() > LINGER && transaction(None, may_end).unwrap_or(false) {
+                if idle_since.elapsed() >= linger && transaction(None, may_end).unwrap_or(false) {
                     return;
                 }
                 sleep(pause);
                 pause = (pause * 2).min(PAUSES.1);
             }
-            Ok(Outcome::NoExtension) if is_static => sleep(PAUSES.1),
             Ok(Outcome::NoExtension) => return,
             Err(raised) => {
                 idle_since = Instant::now();
@@ -108,6 +98,11 @@ fn run(is_static: bool, is_successor: bool) {
             }
         }
         take_settings();
+        // Who drops the database waits for five seconds. Where it is not dropped after all, the successor goes on.
+        if transaction(None, launch::is_database_locked).unwrap_or(false) {
+            launch::succeed();
+            return;
+        }
         // Whatever a table's trigger has done to it.
         if !transaction(None, Presence::hold).unwrap_or(true) {
             return;

@@ -27,6 +27,9 @@ SELECT (SELECT array_agg(id) FROM clip_search('things', 'dog', 12)) =
        (SELECT array_agg(id) FROM clip_search('things', 'dog', 5, skip => 10)) AS pages_are_the_whole;
 SELECT id FROM clip_search('things', (SELECT embedding FROM things WHERE id = 1), 1);
 SELECT id FROM clip_search('things', (SELECT embedding FROM things WHERE id = 1), 1, exclude => '1');
+SELECT count(*) FROM clip_search('things', 'dog', 1, exclude => (SELECT jsonb_agg(id) FROM clip_search('things', 'dog', 4))) f
+ WHERE f.id IN (SELECT id FROM clip_search('things', 'dog', 1, skip => 4));
+SELECT count(*) FROM clip_search('things', 'dog', 100) f, clip_search('things', 'dog', 100, exclude => '[]') g WHERE f.id = g.id;
 
 -- Filters
 SELECT id, metadata->'name' AS name FROM clip_search('things', 'red apple', 3, filter => '{"shop": 0}');
@@ -93,6 +96,9 @@ INSERT INTO halves SELECT id, embedding FROM things WHERE id < 99;
 CREATE INDEX ON halves USING hnsw (embedding halfvec_ip_ops);
 SET enable_seqscan = off;
 SELECT id, round(similarity::numeric, 2) FROM clip_search('halves', 'dog', 1);
+SELECT id, round(similarity::numeric, 2) FROM clip_search('halves', (SELECT embedding FROM halves WHERE id = 3), 1);
+SELECT id FROM clip_search('things', (SELECT embedding FROM halves WHERE id = 3), 1, exclude => '[1, 2]');
+SELECT clip_search_json('halves', (SELECT embedding FROM halves WHERE id = 3), 1) -> 'matches' -> 0 -> 'id' AS id;
 RESET enable_seqscan;
 CREATE TABLE loose (id int PRIMARY KEY, embedding vector);
 INSERT INTO loose SELECT id, embedding FROM things WHERE id < 99;
@@ -108,6 +114,10 @@ INSERT INTO "Odd ""schema"""."Tab'le" SELECT id, 'b' || id, name, embedding FROM
 SELECT id, metadata FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 1);
 SELECT id FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 1, filter => '{"select": "ship"}');
 SELECT id -> 'B' AS b FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 1, exclude => '{"B": "b6", "the \"key\"": 6}');
+SELECT count(*) FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 1,
+    exclude => (SELECT jsonb_agg(id) FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 4))) f
+ WHERE f.id IN (SELECT id FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 1, skip => 4));
+SELECT count(*) FROM clip_search('"Odd ""schema"""."Tab''le"', 'dog', 100, exclude => '[]');
 CREATE TABLE parts (id int, region text, embedding vector(128), PRIMARY KEY (region, id)) PARTITION BY LIST (region);
 CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');
 CREATE TABLE parts_b PARTITION OF parts FOR VALUES IN ('b');
@@ -197,6 +207,8 @@ SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '{"c
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '{"shop": {"<": 5}}')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', filter => '{"shop": "many"}')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('parts', 'dog', exclude => '7')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('parts', 'dog', exclude => '[{"id": 1, "region": "a"}, 7]')$$);
+SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', exclude => '[1, "seven"]')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', 'dog', exclude => '"seven"')$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', (SELECT embedding::text FROM things WHERE id = 1))$$);
 SELECT * FROM report($$SELECT * FROM clip_search('things', '\x89504e470d0a1a0a0000000d49484452')$$);
@@ -242,6 +254,13 @@ SELECT * FROM report($$SELECT * FROM clip_suggest_threshold('things')$$);
 RESET ROLE;
 \x off
 \pset format aligned
+-- With another model than the one that the column is filled with: said once in a backend
+BEGIN;
+CREATE TRIGGER t BEFORE INSERT ON loose FOR EACH ROW EXECUTE FUNCTION clip_embed_trigger('id', 'embedding', 'some/other');
+SELECT count(*) FROM clip_search('loose', 'dog', 1);
+SELECT count(*) FROM clip_search('loose', 'cat', 1);
+SELECT count(*) FROM clip_search('loose', clip_embed_text('cat'), 1);
+ROLLBACK;
 SET client_min_messages = warning;
 DROP SCHEMA "Odd ""schema""" CASCADE;
 DROP EXTENSION postgres_fdw CASCADE;

@@ -61,9 +61,10 @@ SELECT clip_sync('shop', 'image');
 INSERT INTO shop SELECT 1, image FROM pixel;
 SELECT embedding = clip_embed_image(image) AS same FROM shop;
 SELECT clip_sync('shop', 'the "caption"', 'the "vector"', on_error => 'null', always => true);
-SELECT * FROM clip_sync_status() ORDER BY trigger, "table"::text;
+SELECT "table", trigger, source_column, embedding_column, mode, enabled, queued, oldest, last_error FROM clip_sync_status() ORDER BY trigger, "table"::text;
 -- Queued, in the place of what was there. Nothing of a transaction that is rolled back is left.
 SELECT clip_sync('shop', 'image', mode => 'queued');
+DROP TRIGGER t ON passing;
 SELECT clip_sync('passing', 'image');
 BEGIN;
 INSERT INTO shop SELECT 2, image FROM pixel;
@@ -159,3 +160,25 @@ ROLLBACK;
 DROP VIEW shop_view;
 DROP TABLE shop, nokey, passing, odd;
 DROP ROLE clip_search_other;
+-- Triggers made by hand: one is replaced, which is said; one with a condition or a list of columns is not.
+BEGIN;
+CREATE TABLE byhand (id integer PRIMARY KEY, caption text, embedding vector);
+CREATE TRIGGER mine BEFORE INSERT OR UPDATE ON byhand FOR EACH ROW EXECUTE FUNCTION clip_embed_trigger('caption', 'embedding');
+SELECT clip_sync('byhand', 'caption');
+SELECT clip_sync('byhand', 'caption');
+CREATE TRIGGER "Mine" BEFORE INSERT ON byhand FOR EACH ROW WHEN (new.id > 0) EXECUTE FUNCTION clip_embed_trigger('caption', 'embedding');
+SELECT * FROM report($$SELECT clip_sync('byhand', 'caption')$$);
+SELECT clip_unsync('byhand');
+CREATE TRIGGER columns BEFORE UPDATE OF caption ON byhand FOR EACH ROW EXECUTE FUNCTION clip_embed_trigger('caption', 'embedding');
+SELECT * FROM report($$SELECT clip_sync('byhand', 'caption')$$);
+ROLLBACK;
+-- Text of another name
+BEGIN;
+CREATE EXTENSION citext;
+CREATE DOMAIN folded AS citext;
+CREATE TABLE captions (id integer PRIMARY KEY, caption folded, embedding vector);
+SELECT clip_sync('captions', 'caption');
+INSERT INTO captions VALUES (1, 'A Dog');
+SELECT embedding = clip_embed_text('A Dog') AS same FROM captions;
+SELECT clip_sync('captions', 'caption', mode => 'queued');
+ROLLBACK;

@@ -187,7 +187,7 @@ impl Row {
         // SAFETY: a type that exists.
         let modality = match unsafe { pg_sys::getBaseType(type_id) } {
             pg_sys::BYTEAOID => Modality::Image,
-            pg_sys::TEXTOID | pg_sys::VARCHAROID => Modality::Text,
+            base if text::is_type(base) => Modality::Text,
             _ => {
                 let (column, found) = (name.to_owned(), type_name(type_id));
                 return Err(ArgumentError::NotASourceColumn { column, found }.into());

@@ -80,6 +80,10 @@ crate::error_table! {
             message: "column \"{column}\" of {table} is not kept in step by clip_sync",
             hint: "SELECT * FROM clip_sync_status() lists what is.",
         }
+        QualifiedTrigger { trigger: String, table: String } => OBJECT_NOT_IN_PREREQUISITE_STATE {
+            message: "trigger {trigger} of {table} has a condition or a list of columns, which clip_sync would not keep",
+            hint: "Drop it and call clip_sync again, or leave it as it is.",
+        }
         PartitionInStep { partition: String, trigger: String, column: String } => DUPLICATE_OBJECT {
             message: "partition {partition} has a trigger {trigger} of its own",
             hint: "The table's is for all partitions. First SELECT clip_unsync('{partition}', '{column}').",

@@ -55,3 +55,33 @@ fn database_dropped_while_the_server_runs() {
     assert_eq!(cluster.server(), server);
     cluster.assert_sessions_survived();
 }
+
+/// What a call asks the catalog does not show among the statements of sessions.
+#[test]
+fn statements_within_calls_are_not_counted() {
+    let cluster = Cluster::builder().set("shared_preload_libraries", "pg_stat_statements").start();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE EXTENSION pg_stat_statements;
+             CREATE TABLE things (id integer PRIMARY KEY, name text, embedding vector);
+             SELECT clip_sync('things', 'name');
+             SELECT pg_stat_statements_reset()",
+        )
+        .unwrap();
+    client.batch_execute("INSERT INTO things VALUES (1, 'dog')").unwrap();
+    for _ in 0..3 {
+        client.query("SELECT id FROM clip_search('things', 'cat')", &[]).unwrap();
+    }
+    client.query("SELECT * FROM clip_sync_status()", &[]).unwrap();
+    let rows =
+        client.query("SELECT query, calls FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%'", &[]).unwrap();
+    let mut counted: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    counted.sort();
+    let expected = [
+        ("INSERT INTO things VALUES ($1, $2)", 1),
+        ("SELECT * FROM clip_sync_status()", 1),
+        ("SELECT id FROM clip_search($1, $2)", 3),
+    ];
+    assert_eq!(counted, expected.map(|(query, calls)| (query.to_owned(), calls)));
+}

@@ -206,12 +206,14 @@ fn a_standby_takes_over() {
     let mut client = primary.connect();
     table(&mut client);
     upload_held_back(&mut client, 0..5);
-    let standby = Cluster::builder().preload(true).set("clip_search.databases", "postgres").start_standby_of(&primary);
+    let standby = Cluster::builder().preload(true).start_standby_of(&primary);
     drop(client);
     let mut client = standby.connect();
     assert_eq!(one::<i64>(&mut client, "SELECT queued FROM clip_sync_status()"), 5);
+    assert!(!one::<bool>(&mut client, "SELECT worker FROM clip_sync_status()"));
     assert!(worker(&mut client).is_none());
     for statement in [
+        "SELECT clip_start_worker()",
         "CALL clip_embed_table('captions', 'caption')",
         "SELECT clip_sync('captions', 'caption')",
         "SELECT clip_unsync('captions')",
@@ -225,4 +227,39 @@ fn a_standby_takes_over() {
     let_go(&mut client);
     wait_for(&mut client, 5);
     standby.assert_sessions_survived();
+}
+
+/// A restored queue waits for somebody: an upload, or a call.
+#[test]
+fn a_worker_is_started_by_a_call() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    table(&mut client);
+    upload_held_back(&mut client, 0..5);
+    let has_worker = "SELECT worker FROM clip_sync_status()";
+    wait_until("the worker that the upload started has ended", LIMIT, || worker(&mut client).is_none());
+    assert!(!one::<bool>(&mut client, has_worker));
+    let_go(&mut client);
+    assert!(one::<bool>(&mut client, "SELECT clip_start_worker()"));
+    wait_for(&mut client, 5);
+    client.batch_execute("CREATE ROLE stranger LOGIN").unwrap();
+    let error = refusal(cluster.connect_to("postgres", "stranger").query("SELECT clip_start_worker()", &[]));
+    assert_eq!(error.code(), &SqlState::INSUFFICIENT_PRIVILEGE);
+    cluster.assert_sessions_survived();
+}
+
+/// DROP DATABASE waits five seconds for sessions to end; a worker that has more to do than that ends in time.
+#[test]
+fn a_database_is_dropped_beside_a_busy_worker() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    client.batch_execute("CREATE DATABASE doomed").unwrap();
+    let mut doomed = cluster.connect_to("doomed", "postgres");
+    doomed.batch_execute("CREATE EXTENSION clip_search CASCADE").unwrap();
+    table(&mut doomed);
+    doomed.batch_execute("INSERT INTO captions SELECT n, 'caption ' || n FROM generate_series(1, 20000) AS n").unwrap();
+    wait_until("a worker", LIMIT, || worker(&mut doomed).is_some());
+    drop(doomed);
+    client.batch_execute("DROP DATABASE doomed").unwrap();
+    cluster.assert_sessions_survived();
 }

@@ -121,10 +121,9 @@ fn a_killed_worker_loses_nothing() {
 
 #[test]
 fn a_stopped_cluster_loses_nothing() {
-    let cluster = Cluster::builder().preload(true).set("clip_search.databases", "postgres").start();
+    let cluster = Cluster::builder().preload(true).start();
     let mut client = cluster.connect();
     table(&mut client);
-    wait_until("the static worker", LIMIT, || worker(&mut client).is_some());
     upload(&mut client, 0..200);
     cluster.stop(StopMode::Immediate);
     cluster.start();

@@ -1,0 +1,58 @@
+//! A search with another model than the one that a trigger fills the column with: the dimensions may agree, and similarities look
+//! like similarities, but mean nothing.
+
+use super::sync_triggers;
+use crate::models::notice;
+use crate::search::Table;
+use crate::spi::Connection;
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+/// Most searches that are remembered; then they are looked at anew.
+const REMEMBERED: usize = 1000;
+
+/// Table, column and model.
+type Search = (Oid, String, String);
+
+thread_local! {
+    /// Searches that were looked at, and whether the client was told.
+    static SEEN: RefCell<HashMap<Search, bool>> = RefCell::default();
+    static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells the client, once in a backend.
+pub fn tell(table: &Table, column: &str, model: &str) {
+    let search = (table.id, column.to_owned(), model.to_owned());
+    if SEEN.with_borrow(|seen| seen.contains_key(&search)) {
+        return;
+    }
+    if !IS_REGISTERED.replace(true) {
+        // SAFETY: a function that stays as long as the library.
+        unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(on_change), Datum::from(0)) };
+    }
+    let connection = Connection::open();
+    let triggers = sync_triggers::of(&connection, table);
+    drop(connection);
+    let models: Vec<&str> = triggers.iter().filter_map(|trigger| trigger.model_of(column)).collect();
+    let other = models.first().filter(|_| !models.contains(&model));
+    SEEN.with_borrow_mut(|seen| {
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert(search, other.is_some());
+    });
+    if let Some(other) = other {
+        let name = &table.name;
+        notice(
+            &format!("column \"{column}\" of {name} has embeddings of \"{other}\", and is searched with \"{model}\""),
+            Some(&format!("Pass model => '{}', or set clip_search.model.", other.replace('\'', "''"))),
+        );
+    }
+}
+
+/// A table has changed, or with no number any may have: it may have other triggers.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_change(_argument: Datum, table: Oid) {
+    SEEN.with_borrow_mut(|seen| seen.retain(|(of, ..), told| *told || *of != table && table != Oid::INVALID));
+}
