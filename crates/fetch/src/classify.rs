@@ -1,6 +1,7 @@
 //! What an error of the HTTP client means.
 
 use crate::error::{Error, Phase, show, show_url};
+use crate::tls::ChainEnds;
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
@@ -17,8 +18,8 @@ pub(crate) fn classify(error: &reqwest::Error, url: &Url, connect_timeout: Durat
     if error.is_builder() {
         return Error::InvalidUrl { url, reason };
     }
-    if cause::<rustls::Error>(error).is_some() {
-        return Error::Tls { url, reason };
+    if let Some(tls) = cause::<rustls::Error>(error) {
+        return if is_chain_ends(tls) { Error::Chain { url } } else { Error::Tls { url, reason } };
     }
     if error.is_connect() {
         return if error.is_timeout() {
@@ -28,12 +29,15 @@ pub(crate) fn classify(error: &reqwest::Error, url: &Url, connect_timeout: Durat
             Error::Connect { url, reason }
         };
     }
-    match (cause::<hyper::Error>(error), cause::<io::Error>(error)) {
-        (Some(http), _) if http.is_parse() => Error::Protocol { url, reason },
-        // Not of the connection, so of the decoder. A body that ends too early may be one that was cut off.
-        (None, Some(io)) if io.kind() != io::ErrorKind::UnexpectedEof => Error::Encoding { url, reason },
+    match cause::<hyper::Error>(error) {
+        Some(http) if http.is_parse() => Error::Protocol { url, reason },
         _ => Error::Interrupted { url, reason },
     }
+}
+
+fn is_chain_ends(error: &rustls::Error) -> bool {
+    use rustls::{CertificateError, Error::InvalidCertificate};
+    matches!(error, InvalidCertificate(CertificateError::Other(other)) if other.0.is::<ChainEnds>())
 }
 
 /// The words of the first cause, which is what happened; those above it say what failed by that.

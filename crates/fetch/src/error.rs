@@ -74,6 +74,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The host does not send its whole chain of certificates, or its authority is not trusted.
+    #[error(
+        "no secure connection for \"{url}\": the host does not send the certificate of its issuer, which is not trusted here"
+    )]
+    Chain {
+        /// The URL.
+        url: String,
+    },
     /// It took too long.
     #[error("\"{url}\" {phase} within {ms} ms")]
     Timeout {
@@ -136,12 +144,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// The answer's Content-Encoding is unknown, or its body is not in it.
+    /// The answer's body begins as its Content-Encoding does, and is damaged further on.
     #[error("\"{url}\" is encoded in a way that cannot be decoded: {reason}")]
     Encoding {
         /// The URL.
         url: String,
-        /// The unknown encoding, or what the decoder said.
+        /// What the decoder said.
         reason: String,
     },
     /// The answer is a success and has no body.
@@ -203,6 +211,7 @@ impl Error {
             Self::Connect { .. } => P::Connect { url: shown },
             Self::Timeout { phase: Phase::Connect, .. } => P::ConnectTimeout { url: shown },
             Self::Tls { .. } => P::Tls { url: shown },
+            Self::Chain { .. } => P::Chain { url: shown },
             Self::Timeout { phase: Phase::Total, ms, .. } => P::Timeout { url: shown, ms: *ms },
             Self::TooManyRedirects { max, .. } => P::TooManyRedirects { url: shown, max: *max },
             Self::Redirect { .. } => P::Redirect { url: shown },
@@ -357,6 +366,7 @@ mod tests {
             Error::Scheme { url: url(), scheme: "SECRET".into() },
             Error::Connect { url: url(), reason: reason() },
             Error::Tls { url: url(), reason: reason() },
+            Error::Chain { url: url() },
             Error::Timeout { url: url(), phase: Phase::Connect, ms: 1 },
             Error::Timeout { url: url(), phase: Phase::Total, ms: 1 },
             Error::TooManyRedirects { url: url(), max: 1 },

@@ -1,12 +1,14 @@
 //! The fetcher: redirects, retries, time and turns.
 
 use crate::allow::AllowList;
+use crate::cookies::Cookies;
 use crate::data;
 use crate::error::{Error, Phase, Result, show_text, show_url};
 use crate::hop::{Answer, Lane, check_scheme};
 use crate::options::Options;
 use crate::pause::Pauses;
 use crate::slots::Slots;
+use crate::tls;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -48,7 +50,8 @@ impl Fetcher {
     /// Reads the system's certificates. Fails with [`Error::Setup`].
     pub fn new(options: Options) -> Result<Self> {
         let (allow, open) = (Arc::new(options.allow.clone()), Arc::new(options.ports.clone()));
-        let lane = |port| Lane::new(&options, &allow, &open, port);
+        let tls = tls::config()?;
+        let lane = |port| Lane::new(&options, &allow, &open, port, &tls);
         let ports =
             AllowList::ports(&allow).into_iter().map(|port| Ok((port, lane(Some(port))?))).collect::<Result<_>>()?;
         let other_ports = lane(None)?;
@@ -71,6 +74,7 @@ impl Fetcher {
             fetcher: self,
             deadline: later(Instant::now(), self.options.total_timeout),
             pauses: Pauses::new(self.options.retries),
+            cookies: Cookies::default(),
         };
         let mut at = first.clone();
         for _ in 0..=self.options.max_redirects {
@@ -99,6 +103,7 @@ struct Run<'a> {
     fetcher: &'a Fetcher,
     deadline: Instant,
     pauses: Pauses,
+    cookies: Cookies,
 }
 
 impl Run<'_> {
@@ -122,7 +127,7 @@ impl Run<'_> {
         let queued = Instant::now();
         let _slot = slots.acquire(url.host_str().unwrap_or_default()).await;
         self.deadline = later(self.deadline, queued.elapsed());
-        match timeout_at(self.deadline, lane.get(url, options)).await {
+        match timeout_at(self.deadline, lane.get(url, options, &mut self.cookies)).await {
             Ok(answer) => answer,
             Err(_) => {
                 let ms = u64::try_from(options.total_timeout.as_millis()).unwrap_or(u64::MAX);

@@ -3,13 +3,16 @@
 use crate::allow::AllowList;
 use crate::answer;
 use crate::classify::classify;
+use crate::cookies::Cookies;
+use crate::encoding;
 use crate::error::{Error, Result, show, show_url};
 use crate::fetcher::Fetched;
 use crate::options::Options;
 use crate::ports::Ports;
 use crate::resolve::Guard;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, redirect};
+use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -37,13 +40,22 @@ impl Lane {
         allow: &Arc<AllowList>,
         ports: &Arc<Ports>,
         port: Option<u16>,
+        tls: &ClientConfig,
     ) -> Result<Self> {
         let guard = Guard::new(allow, ports, port);
-        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("image/*,*/*;q=0.8"))]);
+        let headers = HeaderMap::from_iter([
+            (ACCEPT, HeaderValue::from_static("image/*,*/*;q=0.8")),
+            (ACCEPT_ENCODING, HeaderValue::from_static(encoding::ACCEPTED)),
+        ]);
         let client = Client::builder()
             .user_agent(&options.user_agent)
             .default_headers(headers)
             .dns_resolver(Arc::new(guard.clone()))
+            .use_preconfigured_tls(tls.clone())
+            // As browsers take them.
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             // A proxy of the environment would connect to addresses that were not checked.
             .no_proxy()
             // Each hop is checked, and counted, by the fetcher.
@@ -63,10 +75,11 @@ impl Lane {
         self.guard.check_port(url)
     }
 
-    /// Makes a request for a URL that was checked and reads the answer.
-    pub(crate) async fn get(&self, url: &Url, options: &Options) -> Result<Answer> {
+    /// Makes a request for a URL that was checked and reads the answer. Keeps the cookies that it sets.
+    pub(crate) async fn get(&self, url: &Url, options: &Options, cookies: &mut Cookies) -> Result<Answer> {
         let broken = |error: reqwest::Error| classify(&error, url, options.connect_timeout);
-        let response = self.client.get(url.clone()).send().await.map_err(broken)?;
+        let response = self.client.get(url.clone()).headers(cookies.header(url)).send().await.map_err(broken)?;
+        cookies.keep(response.headers(), url);
         if is_redirect(response.status()) {
             return follow(url, &response).map(Answer::Redirect);
         }
@@ -96,11 +109,21 @@ fn is_redirect(status: StatusCode) -> bool {
 fn follow(from: &Url, response: &Response) -> Result<Url> {
     let bad = |reason: String| Error::Redirect { url: show_url(from), reason };
     let location = response.headers().get(LOCATION).ok_or_else(|| bad("it has no Location".to_owned()))?;
-    let location = str::from_utf8(location.as_bytes()).map_err(|_| bad("its Location is not text".to_owned()))?;
-    target(from, location).map_err(|error| bad(format!("its Location is not a URL: {error}"))).and_then(|to| {
-        check_scheme(&to)?;
-        Ok(to)
-    })
+    target(from, &ascii(location.as_bytes()))
+        .map_err(|error| bad(format!("its Location is not a URL: {error}")))
+        .and_then(|to| {
+            check_scheme(&to)?;
+            Ok(to)
+        })
+}
+
+/// A Location as browsers take it: its bytes, in whatever encoding, are those of the path.
+fn ascii(location: &[u8]) -> String {
+    let parts = location.iter().map(|byte| match byte {
+        0x80.. => format!("%{byte:02X}"),
+        _ => char::from(*byte).to_string(),
+    });
+    parts.collect()
 }
 
 /// Where a Location leads.

@@ -11,14 +11,16 @@
 //! Users choose the URLs, so what they can reach must not be more than what anybody on the internet can reach: a
 //! connection is made only to an address that is public ([`is_public`]) or that the administrator has allowed
 //! ([`AllowList`]). Names are resolved here and the connection goes to the very addresses that were checked; redirects
-//! are followed by hand so that each hop is checked like the first; proxies of the environment, cookies and referers
-//! are not used.
+//! are followed by hand so that each hop is checked like the first; proxies of the environment and referers are not
+//! used, and cookies last for one fetch.
 
 mod address;
 mod allow;
 mod answer;
 mod classify;
+mod cookies;
 mod data;
+mod encoding;
 mod error;
 mod fetcher;
 mod hop;
@@ -28,6 +30,7 @@ mod ports;
 mod public;
 mod resolve;
 mod slots;
+mod tls;
 
 pub use address::is_public;
 pub use allow::AllowList;

@@ -55,6 +55,10 @@ errors::error_table! {
             message: "no secure connection to the host of \"{url}\"",
             hint: "The server log says what happened.",
         }
+        Chain { url: String } => UrlFailed {
+            message: "the host of \"{url}\" does not send its whole chain of certificates, or its authority is not trusted",
+            hint: "The web server has to send its intermediate certificates; a private authority has to be trusted by the database server's system.",
+        }
         Timeout { url: String, ms: u64 } => UrlFailed {
             message: "\"{url}\" was not fetched within {ms} ms",
             hint: "Try again, or raise clip_search.url_timeout.",
@@ -86,7 +90,7 @@ errors::error_table! {
         }
         Encoding { url: String } => UrlFailed {
             message: "\"{url}\" is encoded in a way that cannot be decoded",
-            docs: "The server log names the encoding; gzip and deflate are known.",
+            docs: "The body is damaged after its first bytes; open the URL in a browser.",
         }
         Empty { url: String } => UrlFailed {
             message: "\"{url}\" is empty",

@@ -137,3 +137,21 @@ async fn nobody_listens() {
     let error = fetch_with(crate::Options { retries: 1, ..options(&host) }, &url).await.unwrap_err();
     assert!(matches!(&error, Error::Connect { reason, .. } if reason.contains("refused")), "{error:?}");
 }
+
+/// Header lines that are not to the letter, and are read by every browser.
+#[tokio::test]
+async fn headers_are_read_as_browsers_read_them() {
+    let many: String = (0..90).map(|i| format!("X-Header-{i}: {}\r\n", "v".repeat(100))).collect();
+    for lines in ["Server : x\r\n", "X-Folded: a\r\n b\r\n", "X-Latin: caf\u{e9}\r\n", "bad name: x\r\n", &many] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{lines}Content-Type: image/png\r\n\r\nimage");
+        // In Latin-1.
+        let head: Vec<u8> = head.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        let server = server::fixed(head).await;
+        let fetched = fetch(&server).await.expect(lines);
+        assert_eq!(
+            (&fetched.bytes[..], fetched.content_type.as_deref()),
+            (&b"image"[..], Some("image/png")),
+            "{lines}"
+        );
+    }
+}

@@ -113,15 +113,34 @@ async fn a_bomb_is_too_large() {
     assert_eq!(fetch(&server).await, too_large(&server));
 }
 
+/// What storage services and misconfigured servers claim of bytes that are in no encoding, or in another one.
 #[tokio::test]
-async fn encodings_that_cannot_be_decoded_are_errors() {
-    let half = &gzip(&b"image".repeat(1000))[..30];
-    for (encoding, body) in [("br", &b"x"[..]), ("gzip, gzip", b"x"), ("gzip", b"certainly no gzip"), ("zstd", b"")] {
-        let server = server::fixed(encoded(encoding, body)).await;
-        let error = fetch(&server).await.unwrap_err();
-        assert!(matches!(error, Error::Encoding { .. }), "{encoding}: {error:?}");
+async fn encodings_that_are_not_true_are_passed_over() {
+    let image = b"certainly an image";
+    for encoding in ["", "none", "UTF-8", "aws-chunked", "gzip", "x-gzip", "deflate", "br", "gzip, gzip", ",", "zstd"] {
+        let server = server::fixed(encoded(encoding, image)).await;
+        assert_eq!(fetch(&server).await.expect(encoding).bytes, image, "{encoding}");
     }
-    let server = server::fixed(encoded("gzip", half)).await;
+    for encoding in ["aws-chunked, gzip", "GZIP", "gzip,none", "gzip, gzip", "gzip\r\nContent-Encoding: identity"] {
+        let server = server::fixed(encoded(encoding, &gzip(image))).await;
+        assert_eq!(fetch(&server).await.expect(encoding).bytes, image, "{encoding}");
+    }
+    let server = server::fixed(encoded("gzip, gzip", &gzip(&gzip(image)))).await;
+    assert_eq!(fetch(&server).await.unwrap().bytes, image);
+}
+
+#[tokio::test]
+async fn damaged_encodings_are_errors() {
+    let whole = gzip(&b"image".repeat(1000));
+    let mut damaged = whole.clone();
+    damaged[20..25].fill(0xff);
+    let server = server::fixed(encoded("gzip", &damaged)).await;
+    let error = fetch(&server).await.unwrap_err();
+    assert!(matches!(error, Error::Encoding { .. }), "{error:?}");
+    let server = server::fixed(encoded("gzip", &whole[..30])).await;
     let error = fetch(&server).await.unwrap_err();
     assert!(matches!(error, Error::Interrupted { .. }), "{error:?}");
+    let server = server::fixed(encoded("gzip", &gzip(b""))).await;
+    let error = fetch(&server).await.unwrap_err();
+    assert!(matches!(error, Error::Empty { .. }), "{error:?}");
 }

@@ -82,6 +82,62 @@ async fn a_redirect_must_say_where_to() {
     assert!(matches!(error, Error::TooManyRedirects { .. }), "{error:?}");
 }
 
+/// In UTF-8 or Latin-1, the bytes of a Location are those of the path.
+#[tokio::test]
+async fn a_location_need_not_be_ascii() {
+    for (location, asked) in [(&b"/f\xc3\xbcr"[..], "GET /f%C3%BCr "), (b"f\xfcr?a=\xe4", "GET /f%FCr?a=%E4 ")] {
+        let redirect =
+            [b"HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocation: ", location, b"\r\n\r\n"];
+        let redirect = redirect.concat();
+        let server = server::start(move |mut stream, before| {
+            let answer = if before == 0 { redirect.clone() } else { ok("image").into() };
+            async move { server::send(&mut stream, &answer).await }
+        })
+        .await;
+        assert_eq!(fetch(&server).await.unwrap().bytes, b"image");
+        assert!(server.requests()[1].starts_with(asked), "{}", server.requests()[1]);
+    }
+}
+
+/// The header `Cookie` of a request.
+fn cookie(request: &str) -> Option<&str> {
+    request
+        .lines()
+        .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("cookie")))
+        .map(|(_, value)| value)
+}
+
+#[tokio::test]
+async fn cookies_last_for_one_fetch() {
+    let set = "Set-Cookie: seen=1; Path=/; HttpOnly\r\nSet-Cookie: bad\u{1}\r\nSet-Cookie: x=y; Domain=example.com\r\nLocation: /image\r\n";
+    let server = server::start(move |mut stream, _| async move {
+        let answer = failure("302 Found", set);
+        server::send(&mut stream, answer.as_bytes()).await;
+    })
+    .await;
+    let fetcher = fetch::Fetcher::new(options(&server.host())).unwrap();
+    for _ in 0..2 {
+        fetcher.fetch(&server.url("/image")).await.unwrap_err();
+    }
+    let sent: Vec<_> = server.requests().iter().map(|request| cookie(request).map(str::to_owned)).collect();
+    let one_fetch = [&[None][..], &vec![Some("seen=1".to_owned()); 5]].concat();
+    assert_eq!(sent, [one_fetch.clone(), one_fetch].concat());
+}
+
+#[tokio::test]
+async fn cookies_stay_with_their_host() {
+    let second = server::start_at("127.0.0.2:0", |mut stream, _| async move {
+        server::send(&mut stream, ok("image").as_bytes()).await;
+    })
+    .await
+    .unwrap();
+    let location = format!("Set-Cookie: secret=1\r\nLocation: {}\r\n", second.url("/"));
+    let first = server::fixed(failure("302 Found", &location)).await;
+    let allow = format!("{}, {}", first.host(), second.host());
+    assert_eq!(fetch_with(options(&allow), &first.url("/")).await.unwrap().bytes, b"image");
+    assert_eq!(cookie(&second.requests()[0]), None);
+}
+
 #[tokio::test]
 async fn user_and_password_are_not_given_to_another_host() {
     let second = server::fixed(ok("image")).await;

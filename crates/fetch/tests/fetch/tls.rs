@@ -4,6 +4,7 @@ use crate::connections::in_child;
 use crate::server::{self, ok};
 use crate::{fetch_with, options};
 use fetch::{Error, Phase};
+use rcgen::{Certificate, CertificateParams};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,14 +13,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A server with a certificate of its own for 127.0.0.1: its address, and the certificate as PEM.
 async fn start() -> (SocketAddr, String) {
     let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    (start_with(vec![own.cert.der().clone()], &own.signing_key).await, own.cert.pem())
+}
+
+/// A server that sends these certificates.
+async fn start_with(sent: Vec<CertificateDer<'static>>, key: &rcgen::KeyPair) -> SocketAddr {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(sent, key).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,7 +39,56 @@ async fn start() -> (SocketAddr, String) {
             }
         }
     });
-    (address, own.cert.pem())
+    address
+}
+
+/// An authority's certificate, signed by `issuer` or by itself.
+fn authority(
+    name: &str,
+    issuer: Option<&rcgen::Issuer<'_, &rcgen::KeyPair>>,
+    key: &rcgen::KeyPair,
+) -> (CertificateParams, Certificate) {
+    let mut params = CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let certificate = match issuer {
+        Some(issuer) => params.signed_by(key, issuer),
+        None => params.self_signed(key),
+    };
+    (params, certificate.unwrap())
+}
+
+/// Root, authority, server: what is sent decides, and only what is trusted is fetched from.
+#[tokio::test]
+async fn a_chain_that_is_not_whole() {
+    let [root_key, authority_key, key] = std::array::from_fn(|_| rcgen::KeyPair::generate().unwrap());
+    let (root_params, root) = authority("root", None, &root_key);
+    let issuer = rcgen::Issuer::from_params(&root_params, &root_key);
+    let (params, between) = authority("between", Some(&issuer), &authority_key);
+    let issuer = rcgen::Issuer::from_params(&params, &authority_key);
+    let own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let [own, between, root_der] = [own.der(), between.der(), root.der()].map(Clone::clone);
+
+    for (sent, whole) in [
+        (vec![own.clone()], false),
+        (vec![own.clone(), between.clone()], false),
+        (vec![own.clone(), root_der.clone()], false),
+        (vec![own.clone(), between.clone(), root_der.clone()], true),
+    ] {
+        let count = sent.len();
+        let address = start_with(sent, &key).await;
+        let error = fetch_with(options("127.0.0.1"), &format!("https://{address}/")).await.unwrap_err();
+        let is_of_the_chain = matches!(error, Error::Chain { .. });
+        assert!(
+            is_of_the_chain != whole && (is_of_the_chain || matches!(error, Error::Tls { .. })),
+            "{count}: {error:?}"
+        );
+    }
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("root-{}.pem", std::process::id()));
+    std::fs::write(&file, root.pem()).unwrap();
+    let address = start_with(vec![own, between], &key).await;
+    in_child(&format!("https://{address}/"), "127.0.0.1", &[("SSL_CERT_FILE", file.to_str().unwrap())]).await;
+    std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test]
