@@ -16,6 +16,7 @@ import json
 import shutil
 import struct
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import imagecodecs
@@ -26,11 +27,11 @@ import torch
 from make_golden import HERE, SIDE, make_model, make_tokenizer, numbers, unit
 from PIL import Image, ImageOps, features
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-from writers import bmp, gif, ico, jpeg, png, pnm, qoi, scene, shapes, tga, tiff, webp
+from writers import bmp, gif, ico, jpeg, jpeg2000, jxl, png, pnm, qoi, scene, shapes, tga, tiff, webp
 
 FOLDER = HERE / "formats"
 FORMATS = {"JPEG": jpeg, "PNG": png, "GIF": gif, "WebP": webp, "BMP": bmp, "TIFF": tiff, "PNM": pnm, "ICO": ico, "TGA": tga,
-           "QOI": qoi, "Shapes": shapes}  # fmt: skip
+           "QOI": qoi, "Shapes": shapes, "JPEG 2000": jpeg2000, "JPEG XL": jxl}  # fmt: skip
 # Of larger images only each 61st pixel of each 61st row is kept.
 LARGE, STEP = 1_000_000, 61
 
@@ -80,9 +81,9 @@ def entry(reference: Reference, format: str, variant: str, file: str, data: byte
             turned = plain
         if turned.size != plain.size or turned.tobytes() != plain.tobytes():
             made["turned"] = reference.of(turned)
-    except (OSError, ValueError, SyntaxError) as error:
-        # Such an error names the object that holds the bytes, with its address.
-        said = "it cannot identify the file" if isinstance(error, PIL.UnidentifiedImageError) else str(error)
+    except (OSError, ValueError, SyntaxError, RuntimeError) as error:
+        # Such an error names the object that holds the bytes, with its address; that of libjxl says nothing of the file.
+        said = "it cannot identify the file" if isinstance(error, PIL.UnidentifiedImageError) else str(error).splitlines()[0]
         return start | dict(refused=said)
     return start | made
 
@@ -96,14 +97,15 @@ def main():
     entries = []
     for number, (format, writer) in enumerate(FORMATS.items()):
         scene.restart(1000 * (number + 1))
-        folder = FOLDER / format.lower()
+        folder = FOLDER / format.lower().replace(" ", "")
         folder.mkdir()
         for variant, file, data in writer.variants():
             assert not (folder / file).exists(), f"{file} twice"
             (folder / file).write_bytes(data)
-            entries.append(entry(reference, format, variant, f"{format.lower()}/{file}", data))
+            entries.append(entry(reference, format, variant, f"{folder.name}/{file}", data))
     versions = {"Pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo"), "libwebp": features.version("webp"),
-                "libtiff": features.version("libtiff"), "tifffile": tifffile.__version__, "imagecodecs": imagecodecs.__version__}  # fmt: skip
+                "libtiff": features.version("libtiff"), "tifffile": tifffile.__version__, "imagecodecs": imagecodecs.__version__,
+                "OpenJPEG": features.version("jpg_2000"), "pillow-jxl-plugin": version("pillow-jxl-plugin")}  # fmt: skip
     lines = ",\n".join("  " + json.dumps(line, ensure_ascii=False) for line in entries)
     (HERE / "formats.json").write_text(f'{{"versions": {json.dumps(versions)},\n"images": [\n{lines}\n]}}\n')
     for line in entries:

@@ -140,6 +140,14 @@ errors::error_table! {
             docs: "Pass the bytes of an image file: JPEG, PNG, GIF, WebP, BMP, TIFF, …. Where they are text, such as a URL, a path \
                    or base64, the HINT says what to call.",
         }
+        /// The bytes are a file of another kind, such as PDF.
+        OtherFile {
+            /// Name of the format.
+            kind: String,
+        } => BadImage {
+            message: "the bytes are not an image but a file of the format {kind}",
+            hint: "Convert it to JPEG or PNG, or take an image out of it, before it is stored.",
+        }
         /// The image's format, or a feature of it, is known but cannot be decoded.
         UnsupportedImage {
             /// Name of the format.
@@ -290,6 +298,7 @@ impl Error {
         matches!(
             self,
             Error::NotAnImage { .. }
+                | Error::OtherFile { .. }
                 | Error::UnsupportedImage { .. }
                 | Error::CorruptImage { .. }
                 | Error::ImageTooLarge { .. }

@@ -43,8 +43,8 @@ mod spec;
 mod text;
 
 pub use self::image::{
-    FORMATS, Gray16, ImageInfo, Limits, OnTruncated, Preprocessor, Reading, RgbImage, Thumbnail, Transparency, decode,
-    image_info, media_type, prepare_decoders, thumbnail,
+    FORMATS, Gray16, ImageInfo, Limits, OTHER_FORMATS, OnTruncated, Preprocessor, Reading, RgbImage, Thumbnail,
+    Transparency, decode, image_info, media_type, prepare_decoders, thumbnail,
 };
 pub use cancel::Cancel;
 pub use device::{Device, Devices, Precision, Precisions, Provider};

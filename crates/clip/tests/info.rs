@@ -67,7 +67,8 @@ fn every_variant_of_every_format() {
             assert!(found.error.is_some() || known.iter().all(Option::is_some), "{}: {found:?}", file.display());
         }
     }
-    assert!(seen > 200 && refused < 20, "{refused} of {seen}");
+    // Those that PIL refuses, too, and a few that tests/parity/src/expected.rs names.
+    assert!(seen > 500 && refused < 25, "{refused} of {seen}");
 }
 
 #[test]

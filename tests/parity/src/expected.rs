@@ -34,6 +34,8 @@ const fn within(levels: u8, cosine: f64) -> Expected {
 
 const NO_DECODER: &str = "the decoder here has it not";
 const NOT_OF_THE_IMAGE: &str = "what is damaged is no part of the image";
+const WAVELETS: &str = "rounding of the wavelets";
+const JXL: &str = "rounding of the colours' conversion";
 const PNM: &str = "PIL rounds to 8 bits, the decoder here cuts";
 
 /// Beginnings of file names, what is expected of those files, and why. The longest beginning counts.
@@ -74,6 +76,16 @@ const RULES: &[(&str, Expected, &str)] = &[
     ("tiff/double.tiff", Refused, ""),
     ("tiff/gray32_big.tiff", OnlyHere, "as the little-endian one"),
     ("tiff/rgb_float.tiff", OnlyHere, "0 to 1 are taken for black to white"),
+    ("jpeg2000/rgb_lossy", within(1, 0.9999), WAVELETS),
+    ("jpeg2000/gray_lossy", within(1, 0.9999), WAVELETS),
+    ("jpeg2000/layers", within(1, 0.9999), WAVELETS),
+    ("jpeg2000/tiles_lossy", within(1, 0.9999), WAVELETS),
+    ("jpeg2000/cut.jp2", Refused, ""),
+    ("jpegxl/lossy", within(1, 0.9999), JXL),
+    ("jpegxl/gray_lossy", within(1, 0.9999), JXL),
+    ("jpegxl/rgba_lossy", within(1, 0.9999), JXL),
+    ("jpegxl/progressive", within(1, 0.9999), JXL),
+    ("jpegxl/cut.jxl", Refused, ""),
     ("pnm/p2_100", within(1, 0.9999), PNM),
     ("pnm/p5_100", within(1, 0.9999), PNM),
     ("pnm/p3_", within(1, 0.9999), PNM),

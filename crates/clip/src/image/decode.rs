@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ico::{self, Inside};
 use super::samples::{Gray16, high};
-use super::{bmp, damaged, fields, gif, heif, jpeg, orientation, png, tga, tiff, tiff_tags, webp};
+use super::{bmp, damaged, fields, gif, heif, jpeg, jpeg2000, jxl, orientation, png, tga, tiff, tiff_tags, webp};
 use crate::error::{Error, Result, shorten};
 
-/// The formats that are decoded, with their names in messages.
+/// The formats that are decoded with the crate `image` or beside it, with their names in messages.
 pub const FORMATS: [(ImageFormat, &str); 10] = [
     (ImageFormat::Jpeg, "JPEG"),
     (ImageFormat::Png, "PNG"),
@@ -28,10 +28,13 @@ pub const FORMATS: [(ImageFormat, &str); 10] = [
     (ImageFormat::Qoi, "QOI"),
 ];
 
+/// The formats that the crate `image` does not know, and that are decoded.
+pub const OTHER_FORMATS: [&str; 2] = [jpeg2000::NAME, jxl::NAME];
+
 /// What a decoder may take beside the image itself: tables, one row of tiles, a compressed block.
 const DECODER_SCRATCH: u64 = 64 << 20;
 /// Most bytes that a decoder may take for a pixel: the image and a copy, with four channels of 16 bits.
-const BYTES_PER_PIXEL: u64 = 16;
+pub(super) const BYTES_PER_PIXEL: u64 = 16;
 
 /// Bounds on an image, checked before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +131,8 @@ pub fn media_type(bytes: &[u8]) -> Option<&'static str> {
     match heif::name_of(bytes) {
         Some("AVIF") => return Some("image/avif"),
         Some(_) => return Some("image/heic"),
+        None if jpeg2000::is_one(bytes) => return Some("image/jp2"),
+        None if jxl::is_one(bytes) => return Some("image/jxl"),
         None => {}
     }
     let known = format_of(bytes).map(|(format, _)| format);
@@ -152,6 +157,12 @@ pub(super) fn open(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<Op
     }
     if let Some(name) = heif::name_of(bytes) {
         return guarded(name, || heif::open(bytes, name, limits));
+    }
+    if jpeg2000::is_one(bytes) {
+        return guarded(jpeg2000::NAME, || jpeg2000::open(bytes, limits));
+    }
+    if jxl::is_one(bytes) {
+        return guarded(jxl::NAME, || jxl::open(bytes, limits));
     }
     let (format, name) = format_of(bytes).ok_or_else(|| not_decoded(bytes))?;
     let damage = match guarded(name, || read(bytes, format, name, limits, reading.gray16)) {
@@ -312,12 +323,32 @@ fn is_end_of_file(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Says of bytes that cannot be decoded what they are, if anybody knows.
 fn not_decoded(bytes: &[u8]) -> Error {
-    match media_type(bytes) {
-        Some(known) => {
-            unsupported(&known.trim_start_matches("image/").to_uppercase(), "this build has no decoder for it")
-        }
-        None => not_an_image(bytes),
+    let no_decoder = |name: &str| unsupported(name, "this build has no decoder for it");
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Dds) => return no_decoder("DDS"),
+        Ok(ImageFormat::Farbfeld) => return no_decoder("farbfeld"),
+        Ok(ImageFormat::Hdr) => return no_decoder("Radiance HDR"),
+        Ok(ImageFormat::OpenExr) => return no_decoder("OpenEXR"),
+        _ if is_svg(bytes) => return no_decoder("SVG"),
+        _ => {}
     }
+    match infer::get(bytes) {
+        Some(kind) if kind.matcher_type() == infer::MatcherType::Image => no_decoder(&name_of(kind)),
+        // Of text, such as a page that says that there is no image, the error says what to do.
+        Some(kind) if kind.matcher_type() != infer::MatcherType::Text => Error::OtherFile { kind: name_of(kind) },
+        _ => not_an_image(bytes),
+    }
+}
+
+fn name_of(kind: infer::Type) -> String {
+    kind.extension().to_uppercase()
+}
+
+/// A drawing in XML, whose element may come behind a declaration and comments.
+fn is_svg(bytes: &[u8]) -> bool {
+    let start = &bytes[..bytes.len().min(1024)];
+    let begins = start.trim_ascii_start().strip_prefix(b"\xef\xbb\xbf").unwrap_or(start.trim_ascii_start());
+    begins.starts_with(b"<") && start.windows(4).any(|window| window == b"<svg")
 }
 
 fn not_an_image(bytes: &[u8]) -> Error {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::{ImageDecoder, ImageFormat, ImageReader};
 
 use super::decode::{self, Limits, Reading};
-use super::{jpeg, orientation, tiff_tags};
+use super::{jpeg, jxl, orientation, tiff_tags};
 
 /// Frames are counted up to this number: a few bytes are enough for a frame, and a file may have millions.
 const MOST_FRAMES: u32 = 100_000;
@@ -43,6 +43,9 @@ pub fn image_info(bytes: &[u8], limits: &Limits) -> ImageInfo {
             read_header(&harmless, format, limits, &mut info)
         }));
         info.frames = catch_unwind(AssertUnwindSafe(|| frames(&harmless, format))).ok().flatten();
+    }
+    if jxl::is_one(bytes) {
+        info.frames = catch_unwind(AssertUnwindSafe(|| jxl::frames(bytes, limits))).ok().flatten();
     }
     match decode::open(bytes, limits, Reading::default()) {
         Ok(opened) => {

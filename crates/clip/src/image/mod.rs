@@ -9,6 +9,8 @@ mod heif;
 mod ico;
 mod info;
 mod jpeg;
+mod jpeg2000;
+mod jxl;
 mod orientation;
 mod png;
 mod preprocess;
@@ -22,7 +24,7 @@ mod tiff_jpeg;
 mod tiff_tags;
 mod webp;
 
-pub use decode::{FORMATS, Limits, OnTruncated, Reading, Transparency, decode, media_type};
+pub use decode::{FORMATS, Limits, OTHER_FORMATS, OnTruncated, Reading, Transparency, decode, media_type};
 /// Loads what decoders are made of and opens files for, so that they can be called in a sandbox.
 pub use heif::prepare as prepare_decoders;
 /// 8-bit RGB image, row by row from the top left.

@@ -10,10 +10,11 @@ use crate::golden;
 /// What ends a TGA file of version 2: no extension, no developer area, the signature.
 pub(super) const TGA_FOOTER: &[u8] = b"\0\0\0\0\0\0\0\0TRUEVISION-XFILE.\0";
 
-/// The images of tests/golden.
+/// The images of tests/golden, and those in formats that this library does not write.
 pub(super) fn golden() -> Vec<Seed> {
-    let folder = golden::dir().join("images").read_dir().expect("the golden images are there");
-    let mut seeds: Vec<Seed> = folder
+    let folders = ["images", "formats/jpeg2000", "formats/jpegxl"].map(|folder| golden::dir().join(folder));
+    let files = folders.iter().flat_map(|folder| folder.read_dir().expect("the golden images are there"));
+    let mut seeds: Vec<Seed> = files
         .map(|entry| entry.expect("the folder can be read").path())
         .filter(|path| path.is_file())
         .map(|path| {

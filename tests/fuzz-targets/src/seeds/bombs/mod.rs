@@ -1,5 +1,6 @@
 //! Images of little that promise much: huge sizes, lengths that lie, compressed data that unpacks without end.
 
+mod codestreams;
 mod exif;
 mod jpeg;
 mod others;
@@ -52,7 +53,8 @@ pub fn small() -> Vec<Bomb> {
 }
 
 fn make(size: Size) -> Vec<Bomb> {
-    [png::bombs(size), tiff::bombs(size), jpeg::bombs(size), webp::bombs(size), others::bombs(size)].concat()
+    let bombs = [png::bombs(size), tiff::bombs(size), jpeg::bombs(size), webp::bombs(size), others::bombs(size)];
+    [bombs.concat(), codestreams::bombs()].concat()
 }
 
 fn refused(name: &'static str, bytes: Vec<u8>) -> Bomb {
