@@ -9,12 +9,14 @@
 //! layouts   layouts/: models of each family, and the table of docs/models.md
 //! resizing  resize.json: PIL's resizing of noise
 //! document  the tables of docs/parity.md
+//! found     images of the machine, beside PIL's pixels of them
 //! jpegs     JPEG files of every kind, and digests of PIL's pixels
 //! ```
 
 mod corpus;
 mod document;
 mod expected;
+mod found;
 mod golden;
 mod jpegs;
 mod layouts;
@@ -24,6 +26,7 @@ mod resizing;
 pub use corpus::{Corpus, Image, Reference};
 pub use document::{Document, PATH};
 pub use expected::{Bound, Expected, expected};
+pub use found::compare_found;
 pub use golden::{cosine, golden_dir, spec, workspace};
 pub use jpegs::{Jpeg, JpegDigests, jpegs};
 pub use layouts::{
