@@ -1,6 +1,7 @@
 //! JPEG 2000: files (JP2) and bare code streams.
 
 use super::decode::{BYTES_PER_PIXEL, Limits, check_size, corrupt, unsupported};
+use super::jpeg2000_parts;
 use super::samples::cmyk_to_rgb;
 use crate::error::Result;
 use hayro_jpeg2000::{ComponentData, DecodeSettings, DecoderContext, Image};
@@ -13,10 +14,7 @@ pub(super) const NAME: &str = "JPEG 2000";
 /// Bytes that the decoder takes for a sample: a coefficient and what it becomes.
 const BYTES_PER_SAMPLE: u64 = 8;
 
-/// The format numbers tiles with 16 bits. The decoder makes room for as many as the size has, which is all that a bomb needs.
-const MOST_TILES: u64 = 65_535;
-
-const CODE_STREAM: &[u8] = b"\xff\x4f\xff\x51";
+pub(super) const CODE_STREAM: &[u8] = b"\xff\x4f\xff\x51";
 
 /// By its first bytes.
 pub(super) fn is_one(bytes: &[u8]) -> bool {
@@ -47,16 +45,6 @@ fn code_streams(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     is_bare.then_some(bytes).into_iter().chain(inside)
 }
 
-/// The number of tiles by the marker SIZ, which comes first. `None` where it is not there, or makes no sense.
-fn tiles(code_stream: &[u8]) -> Option<u64> {
-    let behind = code_stream.strip_prefix(CODE_STREAM)?;
-    // Behind its length and capabilities: width, height and origin of the image's area, then the same of the first tile.
-    let word =
-        |number: usize| Some(u64::from(u32::from_be_bytes(behind.get(4 + 4 * number..)?.first_chunk().copied()?)));
-    let count = |end: u64, tile: u64, origin: u64| (tile > 0).then_some(end.checked_sub(origin)?.div_ceil(tile.max(1)));
-    count(word(0)?, word(4)?, word(6)?)?.checked_mul(count(word(1)?, word(5)?, word(7)?)?)
-}
-
 /// Decodes an image. The profile of its colours is not looked at, as PIL does not.
 ///
 /// # Errors
@@ -64,8 +52,8 @@ fn tiles(code_stream: &[u8]) -> Option<u64> {
 pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Orientation)> {
     let settings = DecodeSettings { strict: true, ..DecodeSettings::default() };
     let failed = |error: hayro_jpeg2000::DecodeError| corrupt(NAME, &error.to_string());
-    if code_streams(bytes).any(|stream| tiles(stream).is_none_or(|tiles| tiles > MOST_TILES)) {
-        return Err(corrupt(NAME, "it has more tiles than there may be"));
+    if code_streams(bytes).any(|stream| jpeg2000_parts::are_too_many(stream)) {
+        return Err(corrupt(NAME, "it has more parts than its size has room for"));
     }
     let image = Image::new(bytes, &settings).map_err(failed)?;
     let (width, height) = (image.width(), image.height());

@@ -10,6 +10,7 @@ mod ico;
 mod info;
 mod jpeg;
 mod jpeg2000;
+mod jpeg2000_parts;
 mod jxl;
 mod orientation;
 mod png;
