@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use clip::{Gray16, Limits, Reading, Transparency};
 use serde::Deserialize;
 
+use crate::cosine;
 use crate::measure::Meter;
-use crate::{cosine, noise};
 
 /// The bound that the project promises.
 const LEAST: f64 = 0.9999;
@@ -32,8 +32,9 @@ struct Row {
     levels: u8,
     only_pil: usize,
     only_here: usize,
-    /// On the golden model and on the sensitive one: the worst, and how many are below the bound.
-    cosines: [(f64, usize); 2],
+    /// The worst on the golden model, and how many are below the bound. Of equal pixels it is 1 on any model.
+    cosine: f64,
+    below: usize,
 }
 
 /// Compares all, and writes a table in Markdown.
@@ -43,11 +44,11 @@ struct Row {
 pub fn compare_found(folder: &Path) -> Result<String> {
     let json = std::fs::read(folder.join("found.json")).context("found.json cannot be read")?;
     let found: Vec<Found> = serde_json::from_slice(&json).context("found.json is malformed")?;
-    let mut meters = [Meter::new()?, Meter::sensitive()?];
+    let mut meter = Meter::new()?;
     let (mut rows, mut complaints) = (BTreeMap::<String, Row>::new(), Vec::new());
     for (number, Found { path, format, refused }) in found.iter().enumerate() {
         let format = format.clone().unwrap_or_else(|| "not known to PIL".to_owned());
-        let row = rows.entry(format).or_insert_with(|| Row { cosines: [(1.0, 0); 2], ..Row::default() });
+        let row = rows.entry(format).or_insert_with(|| Row { cosine: 1.0, ..Row::default() });
         row.files += 1;
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         let reading = Reading {
@@ -78,29 +79,25 @@ pub fn compare_found(folder: &Path) -> Result<String> {
         let same_size = pil.dimensions() == here.dimensions();
         let levels = if same_size { pil.iter().zip(here.iter()).map(|(a, b)| a.abs_diff(*b)).max() } else { None };
         row.levels = row.levels.max(levels.unwrap_or(u8::MAX));
-        for (meter, (worst, below)) in meters.iter_mut().zip(&mut row.cosines) {
-            let near = cosine(&meter.embed(&pil)?, &meter.embed(&here)?);
-            *worst = worst.min(near);
-            if near < LEAST {
-                *below += 1;
-                complaints.push(format!("{}: {near:.6}, {levels:?} levels", path.display()));
-            }
+        let near = cosine(&meter.embed(&pil)?, &meter.embed(&here)?);
+        row.cosine = row.cosine.min(near);
+        if near < LEAST {
+            row.below += 1;
+            complaints.push(format!("{}: {near:.6}, {levels:?} levels", path.display()));
         }
     }
-    Ok(format!("{}\n{}\n{}", sensitivity(&mut meters)?, table(&rows), complaints_text(&complaints)))
+    Ok(format!("{}\n{}", table(&rows), complaints_text(&complaints)))
 }
 
 fn table(rows: &BTreeMap<String, Row>) -> String {
-    let mut text = "| Format | Files | Read by both | Equal pixels | Most levels | Worst cosine, golden / sensitive \
+    let mut text = "| Format | Files | Read by both | Equal pixels | Most levels | Worst cosine \
                     | Below 0.9999 | Read by PIL alone | Read here alone |\n|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for (format, row) in rows {
-        let [(golden, below), (sensitive, below_sensitive)] = row.cosines;
-        let Row { files, both, equal, levels, only_pil, only_here, .. } = row;
+        let Row { files, both, equal, levels, cosine, below, only_pil, only_here } = row;
         let _ = writeln!(
             text,
-            "| {format} | {files} | {both} | {equal} | {levels} | {golden:.6} / {sensitive:.6} | {below} / {below_sensitive} \
-             | {only_pil} | {only_here} |"
+            "| {format} | {files} | {both} | {equal} | {levels} | {cosine:.6} | {below} | {only_pil} | {only_here} |"
         );
     }
     text
@@ -108,28 +105,4 @@ fn table(rows: &BTreeMap<String, Row>) -> String {
 
 fn complaints_text(complaints: &[String]) -> String {
     complaints.iter().take(SHOWN).map(|complaint| format!("{complaint}\n")).collect()
-}
-
-/// How far one level of one pixel, in the middle of an image of noise, moves a vector of length 1, on average.
-fn sensitivity(meters: &mut [Meter; 2]) -> Result<String> {
-    let moved = |meter: &mut Meter| -> Result<f64> {
-        let mut sum = 0.0;
-        for seed in 0..8 {
-            let image = noise(48, 48, seed);
-            let mut other = image.clone();
-            for channel in &mut other.get_pixel_mut(24, 24).0 {
-                *channel = channel.wrapping_add(1).max(1);
-            }
-            let near = cosine(&meter.embed(&image)?, &meter.embed(&other)?);
-            sum += (2.0 - 2.0 * near).max(0.0).sqrt();
-        }
-        Ok(sum / 8.0)
-    };
-    let [golden, sensitive] = meters;
-    let (golden, sensitive) = (moved(golden)?, moved(sensitive)?);
-    Ok(format!(
-        "One level of one pixel of 48 x 48 moves the vector by {golden:.2e} on the golden model, by {sensitive:.2e} on the \
-         sensitive one: {:.1} times as far.\n",
-        sensitive / golden
-    ))
 }

@@ -1,9 +1,9 @@
 //! One image, decoded and embedded, beside the reference.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clip::{
-    Cancel, Device, Error, Gray16, ImageEncoder, Limits, ModelSpec, Precision, Preprocessor, Reading, RgbImage,
-    SessionOptions, Transparency,
+    Cancel, Device, Error, Gray16, ImageEncoder, Limits, Precision, Preprocessor, Reading, RgbImage, SessionOptions,
+    Transparency,
 };
 
 use crate::corpus::{Image, Reference};
@@ -41,25 +41,11 @@ impl Meter {
     /// # Errors
     /// If it or the ONNX Runtime cannot be used.
     pub fn new() -> Result<Self> {
-        Self::with(&spec())
-    }
-
-    /// With the golden model behind ten times the contrast: a level moves its vectors about ten times as far.
-    ///
-    /// # Errors
-    /// As [`Meter::new`].
-    pub fn sensitive() -> Result<Self> {
-        let mut spec = spec();
-        let normalize = spec.image.normalize.as_mut().context("the golden model normalises")?;
-        normalize.std = normalize.std.map(|channel| channel / 10.0);
-        Self::with(&spec)
-    }
-
-    fn with(spec: &ModelSpec) -> Result<Self> {
+        let spec = spec();
         let options =
             SessionOptions { device: Device::Cpu, threads: 1, precision: Precision::Fp32, ..SessionOptions::default() };
-        let encoder = ImageEncoder::load(spec, &options, &runtime()?)?;
-        Ok(Self { preprocessor: Preprocessor::new(spec), encoder })
+        let encoder = ImageEncoder::load(&spec, &options, &runtime()?)?;
+        Ok(Self { preprocessor: Preprocessor::new(&spec), encoder })
     }
 
     /// Embeds a decoded image.
