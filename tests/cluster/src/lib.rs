@@ -36,5 +36,6 @@ pub use process::{Process, wait_until};
 pub use request::{Request, Silence};
 pub use sql::{
     Counters, backend_pid, cosine, counters, embed_image, embed_text, embed_text_with, explain, image, refusal, report,
+    wait_out_cancel,
 };
 pub use web::{Answer, Web};

@@ -48,6 +48,19 @@ pub fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> DbError {
     error.as_db_error().unwrap_or_else(|| panic!("not the server's error: {error:?}")).clone()
 }
 
+/// Waits out what is left of a cancel, for a session that goes on: PostgreSQL signals the backend and then its process group, so
+/// that the statement behind the cancelled one may be cancelled, too.
+///
+/// # Panics
+/// Where the session has ended.
+pub fn wait_out_cancel(client: &mut Client) {
+    const PAUSE: &str = "SELECT pg_sleep(0.1)";
+    if let Err(error) = client.batch_execute(PAUSE) {
+        assert_eq!(refusal(Err::<(), _>(error)).code().code(), "57014");
+        client.batch_execute(PAUSE).expect("there is no third signal");
+    }
+}
+
 /// The SQLSTATE and all lines of what the statement was refused with, as psql prints them.
 ///
 /// # Panics

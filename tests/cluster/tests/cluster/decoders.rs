@@ -2,7 +2,7 @@
 
 use cluster_tests::{
     Cluster, DIMENSION, MODEL, Process, Request, StopMode, bits, embed_image, embed_text, embed_text_with, image,
-    refusal, report, wait_until,
+    refusal, report, wait_out_cancel, wait_until,
 };
 use postgres::{Client, NoTls};
 use rustix::process::{Pid, Signal, kill_process};
@@ -167,6 +167,7 @@ fn cancelled_while_decoding() {
     assert_eq!(refusal(result).code().code(), "57014");
     wait_until("the decoder is ended", Duration::from_secs(5), || decoders.iter().any(|decoder| !decoder.runs()));
     assert!(since.elapsed() < Duration::from_secs(5));
+    wait_out_cancel(&mut client);
     drop(freezer);
     Cluster::decoders_of(server).into_iter().for_each(Process::kill);
     assert_eq!(embed_image(&mut client, &slow(1)).unwrap().len(), DIMENSION);

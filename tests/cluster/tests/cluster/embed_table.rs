@@ -1,6 +1,6 @@
 //! Filling a table: several sessions at once, and what is left when one is stopped in the middle.
 
-use cluster_tests::{Cluster, backend_pid, image, refusal, wait_until};
+use cluster_tests::{Cluster, backend_pid, image, refusal, wait_out_cancel, wait_until};
 use postgres::{Client, NoTls};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -106,8 +106,9 @@ fn cancelled_and_called_again() {
     let session = fill(working);
     wait_for_some(&mut client);
     token.cancel_query(NoTls).unwrap();
-    let (working, outcome) = session.join().unwrap();
+    let (mut working, outcome) = session.join().unwrap();
     assert_eq!(refusal(outcome).code().code(), "57014");
+    wait_out_cancel(&mut working);
     assert_eq!(number(&mut client, "SELECT count(*) FROM clip_stat_progress_embed"), 0);
     let before = number(&mut client, "SELECT count(embedding) FROM captions");
     assert!(before > 0 && before < ROWS, "{before}");

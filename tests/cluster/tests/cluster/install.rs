@@ -1,6 +1,6 @@
 //! Installing, verifying and removing models from SQL, from a played hub on loopback.
 
-use cluster_tests::{Cluster, DIMENSION, embed_text_with, refusal, report, wait_until};
+use cluster_tests::{Cluster, DIMENSION, embed_text_with, refusal, report, wait_out_cancel, wait_until};
 use played_hub::{Fault, File, Hub};
 use postgres::{Client, Error, NoTls};
 use std::fs;
@@ -235,6 +235,7 @@ fn cancelled_timed_out_and_terminated() {
     let (mut client, error) = installing.join().unwrap();
     assert_eq!(error.code().code(), "57014");
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    wait_out_cancel(&mut client);
     gone();
 
     // By its own limit, in the same session.

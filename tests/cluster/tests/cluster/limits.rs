@@ -2,7 +2,7 @@
 
 use cluster_tests::{
     Cluster, DIMENSION, Gate, Load, MODEL, Request, Silence, backend_pid, bits, embed_image, embed_text, refusal,
-    report, wait_until,
+    report, wait_out_cancel, wait_until,
 };
 use postgres::{Client, NoTls};
 use std::thread::{self, JoinHandle};
@@ -86,6 +86,7 @@ fn all_connections_are_in_use() {
     for request in requests {
         let (mut client, result) = request.join();
         assert_eq!(refusal(result).code().code(), "57014");
+        wait_out_cancel(&mut client);
         assert_eq!(embed_text(&mut client, "the same session").unwrap().len(), DIMENSION);
     }
     cluster.assert_sessions_survived();
@@ -140,6 +141,7 @@ fn bytes_of_requests() {
     let (mut client, result) = second.join();
     assert_eq!(refusal(result).code().code(), "57014");
     assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    wait_out_cancel(&mut client);
     Load::wait_for(&mut witness, "one waits less", |load| load.waiting == 1 && load.in_flight == 1);
     assert_eq!(embed_text(&mut client, "the same session").unwrap().len(), DIMENSION);
 

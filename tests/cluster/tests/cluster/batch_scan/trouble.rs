@@ -1,7 +1,7 @@
 //! Rows that others update, statements that are cancelled, servers that are killed, and parallel workers.
 
 use super::fuzz::{difference, fill, rows};
-use cluster_tests::{Cluster, backend_pid, counters, explain, refusal, wait_until};
+use cluster_tests::{Cluster, backend_pid, counters, explain, refusal, wait_out_cancel, wait_until};
 use postgres::NoTls;
 use std::thread;
 use std::time::Duration;
@@ -84,6 +84,7 @@ fn cancelled_while_a_batch_is_under_way() {
     token.cancel_query(NoTls).unwrap();
     let (mut client, result) = update.join().unwrap();
     assert_eq!(refusal(result).code().code(), "57014");
+    wait_out_cancel(&mut client);
     server.thaw();
     client.simple_query(UPDATE).unwrap();
     assert_eq!(wrong(&cluster), 0);
@@ -117,6 +118,7 @@ fn one_batch_until_the_server_has_answered() {
     token.cancel_query(NoTls).unwrap();
     let (mut client, result) = update.join().unwrap();
     assert_eq!(refusal(result).code().code(), "57014");
+    wait_out_cancel(&mut client);
     server.thaw();
     assert_eq!(waiting, connected);
     // Then there are two at a time.
