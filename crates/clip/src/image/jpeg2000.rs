@@ -52,7 +52,7 @@ fn code_streams(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Orientation)> {
     let settings = DecodeSettings { strict: true, ..DecodeSettings::default() };
     let failed = |error: hayro_jpeg2000::DecodeError| corrupt(NAME, &error.to_string());
-    if code_streams(bytes).any(|stream| jpeg2000_parts::are_too_many(stream)) {
+    if code_streams(bytes).any(jpeg2000_parts::are_too_many) {
         return Err(corrupt(NAME, "it has more parts than its size has room for"));
     }
     let image = Image::new(bytes, &settings).map_err(failed)?;
