@@ -328,17 +328,33 @@ DO $do$ BEGIN
                  JOIN pg_language AS l ON l.oid = i.prolang
                 WHERE t.typname = 'halfvec' AND l.lanname = 'c' AND i.prosrc = 'halfvec_in' AND i.probin IN ('$libdir/vector', 'vector')
                   AND t.typnamespace = (SELECT v.typnamespace FROM pg_type AS v WHERE v.oid = 'vector'::regtype)) THEN
-        CREATE FUNCTION @extschema@.clip_search(tbl regclass, query halfvec, k bigint DEFAULT 10, min_similarity double precision DEFAULT NULL, filter jsonb DEFAULT NULL,
-        columns text[] DEFAULT NULL, embedding_column name DEFAULT NULL, id_column name DEFAULT NULL, exclude jsonb DEFAULT NULL,
-        skip bigint DEFAULT 0)
+        CREATE FUNCTION @extschema@.clip_search(
+                tbl regclass,
+                query halfvec,
+                k bigint DEFAULT 10,
+                min_similarity double precision DEFAULT NULL,
+                filter jsonb DEFAULT NULL,
+                columns text[] DEFAULT NULL,
+                embedding_column name DEFAULT NULL,
+                id_column name DEFAULT NULL,
+                exclude jsonb DEFAULT NULL,
+                skip bigint DEFAULT 0)
             RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
             AS 'MODULE_PATHNAME', 'clip_search_halfvec'
             LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
         COMMENT ON FUNCTION @extschema@.clip_search(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
             'the rows of a table that are close to an embedding, most similar first';
-        CREATE FUNCTION @extschema@.clip_search_json(tbl regclass, query halfvec, k bigint DEFAULT 10, min_similarity double precision DEFAULT NULL, filter jsonb DEFAULT NULL,
-        columns text[] DEFAULT NULL, embedding_column name DEFAULT NULL, id_column name DEFAULT NULL, exclude jsonb DEFAULT NULL,
-        skip bigint DEFAULT 0)
+        CREATE FUNCTION @extschema@.clip_search_json(
+                tbl regclass,
+                query halfvec,
+                k bigint DEFAULT 10,
+                min_similarity double precision DEFAULT NULL,
+                filter jsonb DEFAULT NULL,
+                columns text[] DEFAULT NULL,
+                embedding_column name DEFAULT NULL,
+                id_column name DEFAULT NULL,
+                exclude jsonb DEFAULT NULL,
+                skip bigint DEFAULT 0)
             RETURNS jsonb
             AS 'MODULE_PATHNAME', 'clip_search_json_halfvec'
             LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;

@@ -60,6 +60,9 @@ pub extern "C-unwind" fn _PG_init() {
     settings::register();
     batch_scan::register();
     spi::register();
-    supervisor::register_if_preloading();
-    sync::register_if_preloading();
+    // SAFETY: a flag of the postmaster, set before libraries are loaded.
+    if unsafe { pgrx::pg_sys::process_shared_preload_libraries_in_progress } {
+        supervisor::register();
+        sync::register();
+    }
 }

@@ -9,8 +9,8 @@ const SQL_ASCII: i32 = pg_sys::pg_enc::PG_SQL_ASCII as i32;
 
 /// Whether values of a type are text, stored as text is: text, varchar, citext, and domains over them.
 pub fn is_type(type_id: pg_sys::Oid) -> bool {
-    // SAFETY: a type that exists. Only superusers make casts that change nothing.
-    unsafe { pg_sys::IsBinaryCoercible(pg_sys::getBaseType(type_id), pg_sys::TEXTOID) }
+    // SAFETY: a type that exists, whose base type is looked at. Only superusers make casts that change nothing.
+    unsafe { pg_sys::IsBinaryCoercible(type_id, pg_sys::TEXTOID) }
 }
 
 /// Converts from the database's encoding. Raises where it has bytes that no character stands for, so that what comes back

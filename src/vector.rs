@@ -65,6 +65,7 @@ pub unsafe fn from_half_datum(datum: pg_sys::Datum) -> Vec<f32> {
     unsafe { values(datum, |bits: &u16| half::f16::from_bits(*bits).to_f32()) }
 }
 
+/// The values behind the header, of whatever size.
 unsafe fn values<T>(datum: pg_sys::Datum, value: impl Fn(&T) -> f32) -> Vec<f32> {
     // SAFETY: pgvector keeps `dim` values behind the header; a detoasted copy is freed again.
     unsafe {

@@ -35,12 +35,9 @@ fn builder() -> BackgroundWorkerBuilder {
         .set_restart_time(Some(Duration::from_secs(1)))
 }
 
-/// Registers the static worker where the library is being preloaded.
-pub fn register_if_preloading() {
-    // SAFETY: a flag of the postmaster, set before libraries are loaded.
-    if unsafe { pgrx::pg_sys::process_shared_preload_libraries_in_progress } {
-        builder().load();
-    }
+/// Registers the static worker, while the library is being preloaded.
+pub fn register() {
+    builder().load();
 }
 
 /// What came of asking for a dynamic worker.

@@ -121,22 +121,28 @@ pub fn start() -> bool {
 
 /// Whether somebody has locked this database, to drop it perhaps, and waits for its sessions to end.
 pub fn is_database_locked() -> bool {
-    // SAFETY: the database of this process; a tag of a kind that Postgres knows; without waiting.
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: 0,
+        locktag_field2: pg_sys::DatabaseRelationId.to_u32(),
+        // SAFETY: the database of this process.
+        locktag_field3: unsafe { pg_sys::MyDatabaseId.to_u32() },
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    !is_free(&tag, pg_sys::AccessShareLock)
+}
+
+/// Whether a lock could be had now.
+fn is_free(tag: &pg_sys::LOCKTAG, mode: u32) -> bool {
+    // SAFETY: a tag of a kind that Postgres knows; without waiting, and given back at once.
     unsafe {
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: 0,
-            locktag_field2: pg_sys::DatabaseRelationId.to_u32(),
-            locktag_field3: pg_sys::MyDatabaseId.to_u32(),
-            locktag_field4: 0,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-        };
-        let mode = pg_sys::AccessShareLock as i32;
-        let is_free = pg_sys::LockAcquire(&tag, mode, false, true) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL;
+        let result = pg_sys::LockAcquire(tag, mode as i32, false, true);
+        let is_free = result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL;
         if is_free {
-            pg_sys::LockRelease(&tag, mode, false);
+            pg_sys::LockRelease(tag, mode as i32, false);
         }
-        !is_free
+        is_free
     }
 }
 
@@ -161,31 +167,23 @@ impl Presence {
         }
     }
 
-    fn acquire(mode: u32, is_for_session: bool) -> pg_sys::LockAcquireResult::Type {
-        // SAFETY: a tag of a kind that Postgres knows; without waiting.
-        unsafe { pg_sys::LockAcquire(&Self::tag(), mode as i32, is_for_session, true) }
-    }
-
-    fn release(mode: u32, is_for_session: bool) {
-        // SAFETY: held, as the caller knows.
-        unsafe { pg_sys::LockRelease(&Self::tag(), mode as i32, is_for_session) };
-    }
-
     /// Takes it for as long as this process lives, if it can be had at once. Held already, it stays held.
     pub fn hold() -> bool {
-        let result = Self::acquire(pg_sys::ExclusiveLock, true);
+        // SAFETY: a tag of a kind that Postgres knows; for the session, without waiting.
+        let result = unsafe { pg_sys::LockAcquire(&Self::tag(), pg_sys::ExclusiveLock as i32, true, true) };
         if [pg_sys::LockAcquireResult::LOCKACQUIRE_ALREADY_HELD, pg_sys::LockAcquireResult::LOCKACQUIRE_ALREADY_CLEAR]
             .contains(&result)
         {
             // They are counted.
-            Self::release(pg_sys::ExclusiveLock, true);
+            Self::let_go();
         }
         result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
     }
 
     /// Gives it back.
     pub fn let_go() {
-        Self::release(pg_sys::ExclusiveLock, true);
+        // SAFETY: held, as the caller knows.
+        unsafe { pg_sys::LockRelease(&Self::tag(), pg_sys::ExclusiveLock as i32, true) };
     }
 
     /// Whether a worker holds it. A standby has none.
@@ -194,10 +192,6 @@ impl Presence {
         if unsafe { pg_sys::RecoveryInProgress() } {
             return false;
         }
-        let is_free = Self::acquire(pg_sys::ShareLock, false) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL;
-        if is_free {
-            Self::release(pg_sys::ShareLock, false);
-        }
-        !is_free
+        !is_free(&Self::tag(), pg_sys::ShareLock)
     }
 }

@@ -19,19 +19,16 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// How long a worker has for a look at an empty queue; then the next database has its turn beside it.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Registers it where the library is being preloaded.
-pub fn register_if_preloading() {
-    // SAFETY: a flag of the postmaster, set before libraries are loaded.
-    if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
-        BackgroundWorkerBuilder::new(TYPE)
-            .set_type(TYPE)
-            .set_library("clip_search")
-            .set_function("clip_search_launcher_main")
-            .enable_spi_access()
-            .set_start_time(BgWorkerStartTime::RecoveryFinished)
-            .set_restart_time(Some(PAUSE))
-            .load();
-    }
+/// Registers it, while the library is being preloaded.
+pub fn register() {
+    BackgroundWorkerBuilder::new(TYPE)
+        .set_type(TYPE)
+        .set_library("clip_search")
+        .set_function("clip_search_launcher_main")
+        .enable_spi_access()
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_restart_time(Some(PAUSE))
+        .load();
 }
 
 /// Entry point of the background worker, which is connected to no database.
@@ -90,11 +87,5 @@ fn databases() -> Vec<Oid> {
 }
 
 fn sleep(time: Duration) {
-    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-    // SAFETY: this process's own latch.
-    unsafe {
-        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, time.as_millis() as i64, wait_event::launcher());
-        pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
-    pgrx::check_for_interrupts!();
+    timeout::sleep(time, wait_event::launcher());
 }

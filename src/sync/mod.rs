@@ -25,4 +25,4 @@ mod turns;
 mod worker;
 
 pub use launch::{Presence, start, work_at_commit};
-pub use launcher::register_if_preloading;
+pub use launcher::register;

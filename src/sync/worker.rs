@@ -98,13 +98,15 @@ fn run(reason: Reason) {
             }
         }
         take_settings();
+        let (is_database_locked, is_held) =
+            transaction(None, || (launch::is_database_locked(), Presence::hold())).unwrap_or((false, true));
         // Who drops the database waits for five seconds. Where it is not dropped after all, the successor goes on.
-        if transaction(None, launch::is_database_locked).unwrap_or(false) {
+        if is_database_locked {
             launch::succeed();
             return;
         }
         // Whatever a table's trigger has done to it.
-        if !transaction(None, Presence::hold).unwrap_or(true) {
+        if !is_held {
             return;
         }
     }
@@ -213,16 +215,7 @@ fn transaction<T>(limit: Option<Duration>, body: impl FnOnce() -> T) -> Result<T
 }
 
 fn sleep(time: Duration) {
-    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-    // SAFETY: this process's own latch.
-    unsafe {
-        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, time.as_millis() as i64, wait_event::worker());
-        pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
-    // One for what has ended, in time or not, is for nothing else.
-    // SAFETY: a flag of this process.
-    unsafe { pg_sys::QueryCancelPending = 0 };
-    pgrx::check_for_interrupts!();
+    timeout::sleep(time, wait_event::worker());
 }
 
 fn take_settings() {

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, OtherError, RootCertStore,
@@ -33,10 +33,10 @@ pub(crate) fn config() -> Result<ClientConfig> {
     let builder = if roots.is_empty() {
         builder.with_root_certificates(roots)
     } else {
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|error| setup(error.to_string()))?;
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier { verifier, provider }))
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier(verifier)))
     };
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -46,10 +46,7 @@ pub(crate) fn config() -> Result<ClientConfig> {
 /// The usual verifier, which accepts what it accepts and nothing more. Where it does not know who issued a certificate, this says
 /// whether the server has left out a part of the chain: browsers fetch such a part by themselves, so that nobody notices it there.
 #[derive(Debug)]
-struct Verifier {
-    verifier: Arc<WebPkiServerVerifier>,
-    provider: Arc<CryptoProvider>,
-}
+struct Verifier(Arc<WebPkiServerVerifier>);
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -60,7 +57,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        let verified = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
             TlsError::InvalidCertificate(CertificateError::UnknownIssuer)
                 if lacks_issuer(end_entity, intermediates) =>
@@ -77,8 +74,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+        self.0.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -87,12 +83,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        self.0.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.0.supported_verify_schemes()
     }
 }
 

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clip::{Gray16, Limits, Reading, Transparency};
+use clip::Limits;
 use serde::Deserialize;
 
 use crate::cosine;
-use crate::measure::Meter;
+use crate::measure::{Meter, as_pil};
 
 /// The bound that the project promises.
 const LEAST: f64 = 0.9999;
@@ -51,13 +51,7 @@ pub fn compare_found(folder: &Path) -> Result<String> {
         let row = rows.entry(format).or_insert_with(|| Row { cosine: 1.0, ..Row::default() });
         row.files += 1;
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let reading = Reading {
-            transparency: Transparency::Drop,
-            apply_orientation: false,
-            gray16: Gray16::Pil,
-            ..Reading::default()
-        };
-        let here = match (clip::decode(&bytes, &Limits::default(), reading), refused) {
+        let here = match (clip::decode(&bytes, &Limits::default(), as_pil(false)), refused) {
             (Ok(here), None) => here,
             (Ok(_), Some(_)) => {
                 row.only_here += 1;

@@ -66,13 +66,7 @@ impl Meter {
         let readings = [(&image.plain, false), (image.turned.as_ref().map_or(&image.plain, |_| &image.turned), true)];
         let mut worst = None;
         for (reference, apply_orientation) in readings {
-            let reading = Reading {
-                transparency: Transparency::Drop,
-                apply_orientation,
-                gray16: Gray16::Pil,
-                ..Reading::default()
-            };
-            let decoded = match clip::decode(&bytes, &Limits::default(), reading) {
+            let decoded = match clip::decode(&bytes, &Limits::default(), as_pil(apply_orientation)) {
                 Ok(decoded) => decoded,
                 Err(error) => return Ok(Measured::Refused(error)),
             };
@@ -87,6 +81,11 @@ impl Meter {
         let levels = reference.difference(decoded)?;
         Ok(Distance { levels, cosine: cosine(&self.embed(decoded)?, &reference.embedding) })
     }
+}
+
+/// As PIL's `convert("RGB")` understands images.
+pub(crate) fn as_pil(apply_orientation: bool) -> Reading {
+    Reading { transparency: Transparency::Drop, apply_orientation, gray16: Gray16::Pil, ..Reading::default() }
 }
 
 /// The worse of both in each respect.

@@ -347,8 +347,9 @@ fn name_of(kind: infer::Type) -> String {
 /// A drawing in XML, whose element may come behind a declaration and comments.
 fn is_svg(bytes: &[u8]) -> bool {
     let start = &bytes[..bytes.len().min(1024)];
-    let begins = start.trim_ascii_start().strip_prefix(b"\xef\xbb\xbf").unwrap_or(start.trim_ascii_start());
-    begins.starts_with(b"<") && start.windows(4).any(|window| window == b"<svg")
+    let begins = start.trim_ascii_start();
+    begins.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begins).starts_with(b"<")
+        && start.windows(4).any(|window| window == b"<svg")
 }
 
 fn not_an_image(bytes: &[u8]) -> Error {
