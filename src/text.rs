@@ -1,11 +1,9 @@
 //! Text between Postgres, which keeps it in the database's encoding, and everything here, which wants UTF-8.
 
+use crate::encoding::{SQL_ASCII, UTF8, encoding};
 use crate::errors::{Error, Raise};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
-
-const UTF8: i32 = pg_sys::pg_enc::PG_UTF8 as i32;
-const SQL_ASCII: i32 = pg_sys::pg_enc::PG_SQL_ASCII as i32;
 
 /// Whether values of a type are text, stored as text is: text, varchar, citext, and domains over them.
 pub fn is_type(type_id: pg_sys::Oid) -> bool {
@@ -76,12 +74,6 @@ fn not_utf8(text: &[u8], at: usize) -> Error {
     }
 }
 
-/// The database's encoding.
-fn encoding() -> i32 {
-    // SAFETY: a number of this process's.
-    unsafe { pg_sys::GetDatabaseEncoding() }
-}
-
 fn convert(bytes: &[u8]) -> Vec<u8> {
     if encoding() == SQL_ASCII {
         // Postgres would check it, too, and say nothing of why it has to be UTF-8.
@@ -118,21 +110,6 @@ pub fn to_c(text: &str) -> CString {
         pg_sys::pfree(converted.cast());
         copy
     }
-}
-
-/// A text of ours, or of some web server, for people: where the database's encoding is not UTF-8, in ASCII, so that
-/// every encoding can write it. Other characters are spelled as in SQL's `E'\u00e9'`: they may be somebody's names.
-pub fn for_message(text: String) -> String {
-    if encoding() == UTF8 {
-        return text;
-    }
-    let ascii = |character: char| match character {
-        '…' => "...".to_owned(),
-        '\0'..='\x7f' => character.to_string(),
-        '\u{80}'..='\u{ffff}' => format!("\\u{:04x}", u32::from(character)),
-        _ => format!("\\U{:08x}", u32::from(character)),
-    };
-    text.chars().map(ascii).collect()
 }
 
 /// A `text` in the current memory context. Raises as [`to_c`].

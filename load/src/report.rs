@@ -1,6 +1,7 @@
-//! What is printed of requests, and how numbers are.
+//! What is printed of requests.
 
 use crate::crew::Outcome;
+use crate::numbers::ms;
 use crate::tally::{Count, Kind};
 use measure::table;
 
@@ -22,14 +23,4 @@ pub fn print_answers(outcome: &Outcome) {
         println!("{count} times: {error}");
     }
     println!();
-}
-
-/// Milliseconds.
-pub fn ms(value: f64) -> String {
-    format!("{value:.2}")
-}
-
-/// MiB.
-pub fn mib(value: f64) -> String {
-    format!("{value:.1}")
 }

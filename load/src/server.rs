@@ -2,7 +2,7 @@
 
 use crate::Arguments;
 use crate::inputs::Inputs;
-use crate::report::ms;
+use crate::numbers::ms;
 use anyhow::Context;
 use measure::table;
 use postgres::{Client, Config};

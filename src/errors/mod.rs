@@ -69,12 +69,12 @@ pub fn sqlstate_text(code: i32) -> String {
 #[track_caller]
 fn report(error: &Error) -> ErrorReport {
     let code = Code::from(error.sqlstate().packed());
-    let mut report = ErrorReport::new(code, text::for_message(error.to_string()), "clip_search");
+    let mut report = ErrorReport::new(code, encoding::for_message(error.to_string()), "clip_search");
     if let Some(detail) = error.detail() {
-        report = report.set_detail(text::for_message(detail));
+        report = report.set_detail(encoding::for_message(detail));
     }
     if let Some(hint) = error.hint() {
-        report = report.set_hint(text::for_message(hint));
+        report = report.set_hint(encoding::for_message(hint));
     }
     report
 }

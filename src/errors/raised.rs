@@ -67,7 +67,7 @@ impl From<&CaughtError> for Raised {
 
 impl From<super::Error> for Raised {
     fn from(error: super::Error) -> Self {
-        let text = text::for_message;
+        let text = encoding::for_message;
         Self { code: error.sqlstate().packed(), message: text(error.to_string()), hint: error.hint().map(text) }
     }
 }

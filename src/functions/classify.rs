@@ -6,7 +6,7 @@
 //! ```
 
 use super::arguments::{Arguments, bytes_of, required};
-use super::rows::{Rows, real};
+use crate::result_rows::{Rows, real};
 use super::sql_function;
 use crate::errors::{ArgumentError, Result};
 use crate::labels::{self, LabelSet, Question, RawArguments};

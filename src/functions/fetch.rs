@@ -1,7 +1,7 @@
 //! `clip_fetch_image`, `clip_fetch_images`: images by URL. The server fetches; this process touches no network.
 
 use super::arguments::{Arguments, required, text_of};
-use super::rows::Rows;
+use crate::result_rows::Rows;
 use super::sql_function;
 use crate::errors::{ArgumentError, Error, Result};
 use crate::{client, settings, text};
@@ -51,10 +51,10 @@ fn push(rows: &mut Rows, ordinal: i32, url: &str, result: &Result<FetchedImage, 
         let (ordinal, url) = (Some(Datum::from(ordinal)), Some(text::to_datum(url)));
         match result {
             Ok(image) => {
-                let content_type = image.content_type.clone().map(|kind| text::to_datum(&text::for_message(kind)));
+                let content_type = image.content_type.clone().map(|kind| text::to_datum(&encoding::for_message(kind)));
                 [ordinal, url, Some(text::bytes_to_datum(&image.bytes)), content_type, None]
             }
-            Err(failure) => [ordinal, url, None, None, Some(text::to_datum(&text::for_message(describe(failure))))],
+            Err(failure) => [ordinal, url, None, None, Some(text::to_datum(&encoding::for_message(describe(failure))))],
         }
     });
 }

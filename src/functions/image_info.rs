@@ -1,7 +1,7 @@
 //! `clip_image_info`: what an image is like. Bad bytes are no error: they are what it is for.
 
 use super::arguments::Arguments;
-use super::rows::Rows;
+use crate::result_rows::Rows;
 use super::sql_function;
 use crate::errors::Result;
 use crate::{client, text};
@@ -25,7 +25,7 @@ fn image_info(call: Arguments) -> Result<Datum> {
             number(info.frames),
             info.has_alpha.map(Datum::from),
             Some(Datum::from(bytes as i32)),
-            info.error.map(|error| text::to_datum(&text::for_message(error))),
+            info.error.map(|error| text::to_datum(&encoding::for_message(error))),
         ]
     });
     Ok(Datum::null())

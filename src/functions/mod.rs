@@ -11,7 +11,6 @@ mod index_stats;
 mod models;
 mod not_words;
 mod other_model;
-mod rows;
 mod search;
 mod server;
 mod statistics;
@@ -22,10 +21,7 @@ mod thumbnail;
 mod trigger;
 mod vectors;
 
-pub use arguments::bytes_of;
 pub use embed::EmbedFunction;
-pub use rows::Rows;
-pub use trigger::is_skip_replicated;
 
 use crate::errors::{Result, or_raise};
 use arguments::Arguments;

@@ -1,7 +1,7 @@
 //! `clip_install_model`, `clip_verify_model`, `clip_remove_model`.
 
 use super::arguments::{Arguments, required};
-use super::rows::Rows;
+use crate::result_rows::Rows;
 use super::{server, sql_function};
 use crate::errors::Result;
 use crate::models::{self, Install, notice};
@@ -41,7 +41,7 @@ fn verify(call: Arguments) -> Result<Datum> {
     let model = models::verify(&required(call.text(0), "name")?)?;
     let mut rows = Rows::begin(call.0);
     rows.push(|| {
-        let damaged: Vec<String> = model.damaged.into_iter().map(text::for_message).collect();
+        let damaged: Vec<String> = model.damaged.into_iter().map(encoding::for_message).collect();
         [
             model.ok.into_datum(),
             (model.files as i32).into_datum(),
@@ -49,7 +49,7 @@ fn verify(call: Arguments) -> Result<Datum> {
             model.text_cosine.into_datum(),
             model.image_cosine.into_datum(),
             model.identical.into_datum(),
-            model.error.map(|error| text::to_datum(&text::for_message(error))),
+            model.error.map(|error| text::to_datum(&encoding::for_message(error))),
         ]
     });
     Ok(Datum::null())

@@ -8,7 +8,7 @@
 use super::arguments::{Arguments, required, within};
 use super::not_words;
 use super::other_model;
-use super::rows::Rows;
+use crate::result_rows::Rows;
 use super::sql_function;
 use crate::embedding;
 use crate::errors::Result;

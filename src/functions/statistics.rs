@@ -3,7 +3,7 @@
 //! They never start a server: a dashboard that looks every ten seconds would undo `clip_search.server_idle_timeout`.
 
 use super::arguments::Arguments;
-use super::rows::Rows;
+use crate::result_rows::Rows;
 use super::sql_function;
 use crate::client;
 use crate::errors::Result;

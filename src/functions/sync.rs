@@ -2,7 +2,7 @@
 
 use super::arguments::{Arguments, required};
 use super::embed_table::schema;
-use super::rows::Rows;
+use crate::result_rows::Rows;
 use super::sql_function;
 use super::sync_triggers::{self, SyncTrigger};
 use super::trigger::{is_embed_trigger, is_enqueue_trigger};

@@ -9,7 +9,7 @@
 //! The method is that of [`similarity::threshold`].
 
 use super::arguments::{Arguments, required, within};
-use super::rows::{Rows, real};
+use crate::result_rows::{Rows, real};
 use super::sql_function;
 use crate::embedding;
 use crate::errors::{ArgumentError, Result};

@@ -1,7 +1,7 @@
 //! `clip_similarity`, `clip_combine`: arithmetic on embeddings.
 
 use super::arguments::Arguments;
-use super::rows::real;
+use crate::result_rows::real;
 use super::sql_function;
 use crate::errors::{ArgumentError, Result};
 use crate::vector;

@@ -158,9 +158,9 @@ impl Notices {
 /// Tells the client something.
 pub fn notice(fact: &str, hint: Option<&str>) {
     let code = Code::ERRCODE_SUCCESSFUL_COMPLETION;
-    let mut report = ErrorReport::new(code, text::for_message(fact.to_owned()), "clip_search");
+    let mut report = ErrorReport::new(code, encoding::for_message(fact.to_owned()), "clip_search");
     if let Some(hint) = hint {
-        report = report.set_hint(text::for_message(hint.to_owned()));
+        report = report.set_hint(encoding::for_message(hint.to_owned()));
     }
     report.report(PgLogLevel::NOTICE);
 }

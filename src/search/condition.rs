@@ -1,6 +1,6 @@
 //! Conditions that come as jsonb. Names become quoted identifiers of columns that are there, values become parameters.
 
-use super::statement::Parameters;
+use super::parameters::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Allowed, Argument, LocalSettings, Row};

@@ -16,9 +16,10 @@
 //! named with its schema, so that nobody's object of the same name is taken for it.
 
 use super::condition;
+use super::parameters::Parameters;
 use super::table::{Column, Embeddings, Table};
 use crate::errors::{ArgumentError, Result};
-use crate::functions::Rows;
+use crate::result_rows::Rows;
 use crate::spi::{self, Argument, LocalSettings};
 use crate::vector;
 use pgrx::pg_sys::Datum;
@@ -26,18 +27,6 @@ use std::ffi::CString;
 
 /// pgvector's operator for cosine distance.
 const COSINE: &str = "<=>";
-
-/// The parameters of a statement.
-#[derive(Default)]
-pub struct Parameters(Vec<Argument>);
-
-impl Parameters {
-    /// Adds one; returns its name in the statement.
-    pub fn add(&mut self, argument: Argument) -> String {
-        self.0.push(argument);
-        format!("${}", self.0.len())
-    }
-}
 
 /// What is wanted of a search, besides the table and the query.
 #[derive(Default)]

@@ -11,7 +11,7 @@ pub use kept::run_kept;
 pub use settings::{KEYS_AS_TEXT, LocalSettings, require_writable, setting};
 
 use crate::errors::Result;
-use crate::functions::Rows;
+use crate::result_rows::Rows;
 use crate::{text, vector};
 use allowed::Check;
 use argument::split;

@@ -3,7 +3,7 @@
 use crate::classify::classify;
 use crate::encoding;
 use crate::error::{Error, Result, show, show_url};
-use crate::fetcher::Fetched;
+use crate::fetched::Fetched;
 use crate::options::Options;
 use crate::pause::retry_after;
 use reqwest::Response;

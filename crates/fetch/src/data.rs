@@ -1,7 +1,7 @@
 //! URLs that have the image in themselves.
 
 use crate::error::{Error, Result, show};
-use crate::fetcher::Fetched;
+use crate::fetched::Fetched;
 use data_url::forgiving_base64::DecodeError;
 use data_url::{DataUrl, DataUrlError};
 

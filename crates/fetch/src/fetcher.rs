@@ -4,6 +4,7 @@ use crate::allow::AllowList;
 use crate::cookies::Cookies;
 use crate::data;
 use crate::error::{Error, Phase, Result, show_text, show_url};
+use crate::fetched::Fetched;
 use crate::hop::{Answer, Lane, check_scheme};
 use crate::options::Options;
 use crate::pause::Pauses;
@@ -18,22 +19,6 @@ use url::Url;
 
 /// Longer than any fetch: what stands for a time limit that is too long to be added to a clock.
 const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
-/// What a URL led to.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Fetched {
-    /// The body, decoded. At least one byte.
-    pub bytes: Vec<u8>,
-    /// What the server says the bytes are, unchecked.
-    pub content_type: Option<String>,
-}
-
-impl fmt::Debug for Fetched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, content_type } = self;
-        f.debug_struct("Fetched").field("bytes", &bytes.len()).field("content_type", content_type).finish()
-    }
-}
 
 /// Fetches images. One for all requests: it keeps connections for a while and counts them.
 pub struct Fetcher {

@@ -6,7 +6,7 @@ use crate::classify::classify;
 use crate::cookies::Cookies;
 use crate::encoding;
 use crate::error::{Error, Result, show, show_url};
-use crate::fetcher::Fetched;
+use crate::fetched::Fetched;
 use crate::options::Options;
 use crate::ports::Ports;
 use crate::resolve::Guard;

@@ -2,11 +2,11 @@
 
 use crate::client::{Client, Question, broken, header, show_host, with_attempts};
 use crate::error::{Error, Result};
-use crate::install::Event;
 use crate::listing::RemoteFile;
-use crate::manifest::InstalledFile;
+use crate::installed_file::InstalledFile;
 use crate::name::Name;
 use crate::part::Part;
+use crate::progress::Event;
 use crate::retry::{Failure, Pauses};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reqwest::StatusCode;

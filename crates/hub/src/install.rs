@@ -6,10 +6,12 @@ use crate::download::{Download, Job};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::listing::{Listing, RemoteFile};
-use crate::manifest::{InstalledFile, MANIFEST, Manifest};
+use crate::installed_file::InstalledFile;
+use crate::manifest::{MANIFEST, Manifest};
 use crate::name::{Name, check_revision, is_commit, is_safe_path};
 use crate::part::{Part, matching, sha256_of};
 use crate::place::{Lock, Place, delete, make_folder, sync};
+use crate::progress::Event;
 use crate::retry::Pauses;
 use crate::select::{Layout, Selection, precision, select};
 use crate::source::Source;
@@ -73,38 +75,6 @@ impl Request {
             accept_weights: false,
         }
     }
-}
-
-/// What happens meanwhile.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// Somebody else installs this model; it is waited for.
-    Waiting,
-    /// What is to be taken is known.
-    Selected {
-        /// The files.
-        selection: &'a Selection,
-        /// The commit that they belong to.
-        commit: Option<&'a str>,
-        /// The licence that the repository states.
-        license: Option<&'a str>,
-    },
-    /// So many more bytes are there.
-    Received(u64),
-    /// So many bytes have to come again.
-    Lost(u64),
-    /// A connection broke, or the hub asks to wait.
-    Retry {
-        /// The file.
-        path: &'a str,
-        /// What happened.
-        reason: String,
-        /// How long is waited.
-        pause: Duration,
-    },
-    /// A file is whole and has the right hash.
-    Whole(&'a str),
 }
 
 /// What came of [`stage`].

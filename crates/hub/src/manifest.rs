@@ -1,6 +1,7 @@
 //! What is written down of an installation, beside the model's own files.
 
 use crate::error::{Error, Result};
+use crate::installed_file::InstalledFile;
 use crate::name::is_safe_path;
 use crate::part::sha256_of;
 use crate::select::Layout;
@@ -48,17 +49,6 @@ pub struct Manifest {
     /// The files that were made from these, or changed: one that is in both lists is as it is here.
     #[serde(default)]
     pub derived: Vec<InstalledFile>,
-}
-
-/// A file as it was installed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InstalledFile {
-    /// Relative to the model's folder.
-    pub path: String,
-    /// In bytes.
-    pub size: u64,
-    /// In hexadecimal.
-    pub sha256: String,
 }
 
 /// A file that is not what was installed.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::listing::{FileId, RemoteFile};
-use crate::manifest::InstalledFile;
+use crate::installed_file::InstalledFile;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};

@@ -4,7 +4,7 @@
 //! are one, and a model whose files were replaced is another. (A fingerprint of the files would do the same, at the price
 //! of reading a gigabyte before the first answer.)
 
-use crate::scheduler::Key;
+use crate::class::Key;
 use quick_cache::{Weighter, sync::Cache};
 use std::sync::Arc;
 

@@ -3,7 +3,8 @@
 use crate::cache::TextCache;
 use crate::models::{Model, Models};
 use crate::prepare::Pool;
-use crate::scheduler::{Class, INTERACTIVE_ITEMS, Key, Scheduler, Ticket};
+use crate::class::{Class, INTERACTIVE_ITEMS, Key};
+use crate::scheduler::{Scheduler, Ticket};
 use crate::stats::Stats;
 use crate::{failure, process};
 use clip::Modality;

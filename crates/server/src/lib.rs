@@ -17,6 +17,7 @@
 //! prepare     decode and tokenize, on a pool of threads
 //! decoder     the processes that decode
 //! sandbox     what server and decoders give up
+//! class       interactive or bulk
 //! cache       embeddings of texts that were asked for before
 //! scheduler   what waits for the device, and the one thread that runs batches on it
 //! fetching    images by URL
@@ -30,6 +31,7 @@
 
 mod admission;
 mod cache;
+mod class;
 pub mod cli;
 mod connections;
 #[doc(hidden)]

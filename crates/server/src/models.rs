@@ -2,7 +2,7 @@
 //! unloaded where another needs its memory.
 
 use crate::admission::mebibytes;
-use crate::scheduler::Key;
+use crate::class::Key;
 use crate::stats::Stats;
 use crate::{log_info, process};
 use clip::{

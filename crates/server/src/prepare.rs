@@ -4,7 +4,7 @@
 use crate::decoder::{self, Job, Patience, Reply, Settings};
 use crate::models::{self, Model};
 use crate::process;
-use crate::scheduler::{Class, INTERACTIVE_ITEMS};
+use crate::class::{Class, INTERACTIVE_ITEMS};
 use crate::stats::Stats;
 use clip::{Array3, Error, Limits, LongText, OnTruncated, Result};
 use protocol::{Config, ImageInfo, Items, OnLongText, Thumbnail};

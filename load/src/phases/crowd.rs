@@ -2,7 +2,8 @@
 
 use super::Run;
 use crate::crew::Crew;
-use crate::report::{mib, print_answers};
+use crate::numbers::mib;
+use crate::report::print_answers;
 use crate::tally::Kind;
 use crate::worker::Mix;
 use measure::heading;

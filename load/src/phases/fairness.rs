@@ -2,7 +2,8 @@
 
 use super::{MANY, Run, TEXTS};
 use crate::crew::Crew;
-use crate::report::{ms, print_answers};
+use crate::numbers::ms;
+use crate::report::print_answers;
 use crate::tally::Kind;
 use crate::worker::Mix;
 use measure::{Bound, heading, table};

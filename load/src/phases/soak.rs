@@ -1,7 +1,8 @@
 //! The crowd for long: memory has to be at the end what it was after the first minute.
 
 use super::{MANY, Run, TEXTS, crowd};
-use crate::report::{mib, print_answers};
+use crate::numbers::mib;
+use crate::report::print_answers;
 use measure::{Bound, heading};
 use std::iter::repeat_n;
 use std::time::Duration;

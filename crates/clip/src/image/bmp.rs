@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::decode::{Limits, check_size, truncated};
+use super::limits::{Limits, check_size, truncated};
 use crate::error::Result;
 
 const NAME: &str = "BMP";

@@ -4,7 +4,8 @@
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat};
 
-use super::decode::{self, Limits, OnTruncated, Reading, corrupt};
+use super::limits::{Limits, corrupt};
+use super::reading::{OnTruncated, Reading};
 use super::{jpeg, orientation, png};
 use crate::error::Result;
 
@@ -22,7 +23,7 @@ pub(super) fn read(
         ImageFormat::Png => {
             let whole = png::repaired(&png::without_metadata(bytes), limits.max_pixels, OnTruncated::Decode);
             let whole = whole.ok_or_else(|| corrupt(name, "nothing of it can be read"))?;
-            decode::read_png(&whole, name, limits, reading.gray16).map(|image| (image, orientation()))
+            png::read(&whole, name, limits, reading.gray16).map(|image| (image, orientation()))
         }
         _ => Err(corrupt(name, "a part of it is not enough")),
     }

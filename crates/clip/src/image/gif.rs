@@ -5,7 +5,7 @@ use std::io::Cursor;
 use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 use image::{DynamicImage, RgbaImage};
 
-use super::decode::{Limits, check_size, corrupt, truncated};
+use super::limits::{Limits, check_size, corrupt, truncated};
 use crate::error::Result;
 
 const NAME: &str = "GIF";

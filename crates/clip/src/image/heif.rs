@@ -1,8 +1,8 @@
 //! HEIC and AVIF, which telephones write, with the system's libheif: only in builds with the feature `heif`.
 
-use super::decode::{Limits, unsupported};
+use super::limits::{Limits, unsupported};
 #[cfg(feature = "heif")]
-use super::decode::{check_size, corrupt};
+use super::limits::{check_size, corrupt};
 use crate::error::Result;
 use image::DynamicImage;
 use image::metadata::Orientation;

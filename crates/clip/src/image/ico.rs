@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 
-use super::decode::{corrupt, truncated};
+use super::limits::{corrupt, truncated};
 
 const ENTRY: usize = 16;
 const NAME: &str = "ICO";

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::{ImageDecoder, ImageFormat, ImageReader};
 
-use super::decode::{self, Limits, Reading};
+use super::decode;
+use super::limits::{self, Limits};
+use super::reading::Reading;
 use super::{jpeg, jxl, orientation, tiff_tags};
 
 /// Frames are counted up to this number: a few bytes are enough for a frame, and a file may have millions.
@@ -69,7 +71,7 @@ fn read_header(bytes: &[u8], format: ImageFormat, limits: &Limits, info: &mut Im
         return Some(());
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(decode::memory(limits.max_pixels));
+    reader.limits(limits::memory(limits.max_pixels));
     let decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
     (info.width, info.height) = (Some(width), Some(height));

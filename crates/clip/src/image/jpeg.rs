@@ -3,7 +3,8 @@
 use ::jpeg::{Decoder, Error as JpegError, Header, Limits as JpegLimits, Output};
 use image::{DynamicImage, GrayImage, RgbImage};
 
-use super::decode::{Limits, OnTruncated, check_size, corrupt, memory, truncated, unsupported};
+use super::limits::{Limits, check_size, corrupt, memory, truncated, unsupported};
+use super::reading::OnTruncated;
 use super::samples::cmyk_to_rgb;
 use crate::error::{Error, Result};
 

@@ -1,7 +1,7 @@
 //! JPEG 2000: files (JP2) and bare code streams.
 
-use super::decode::{BYTES_PER_PIXEL, Limits, check_size, corrupt, unsupported};
-use super::jpeg2000_parts;
+use super::limits::{BYTES_PER_PIXEL, Limits, check_size, corrupt, unsupported};
+use super::jpeg2000_parts::{self, CODE_STREAM};
 use super::samples::cmyk_to_rgb;
 use crate::error::Result;
 use hayro_jpeg2000::{ComponentData, DecodeSettings, DecoderContext, Image};
@@ -13,8 +13,6 @@ pub(super) const NAME: &str = "JPEG 2000";
 
 /// Bytes that the decoder takes for a sample: a coefficient and what it becomes.
 const BYTES_PER_SAMPLE: u64 = 8;
-
-pub(super) const CODE_STREAM: &[u8] = b"\xff\x4f\xff\x51";
 
 /// By its first bytes.
 pub(super) fn is_one(bytes: &[u8]) -> bool {

@@ -5,7 +5,8 @@
 //! SOC SIZ … COD … (SOT … COD … SOD data)* EOC        COD and COC, also of one tile, have resolutions and precincts
 //! ```
 
-use super::jpeg2000::CODE_STREAM;
+/// How a code stream begins: SOC and SIZ.
+pub(super) const CODE_STREAM: &[u8] = b"\xff\x4f\xff\x51";
 
 /// The format numbers tiles with 16 bits.
 const MOST_TILES: u64 = 65_535;

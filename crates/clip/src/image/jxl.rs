@@ -1,6 +1,7 @@
 //! JPEG XL: code streams, bare or in a container.
 
-use super::decode::{Limits, OnTruncated, check_size, corrupt, memory, truncated, unsupported};
+use super::limits::{Limits, check_size, corrupt, memory, truncated, unsupported};
+use super::reading::OnTruncated;
 use super::{jpeg, orientation};
 use crate::error::Result;
 use image::metadata::Orientation;

@@ -12,10 +12,13 @@ mod jpeg;
 mod jpeg2000;
 mod jpeg2000_parts;
 mod jxl;
+mod limits;
 mod orientation;
 mod png;
 mod preprocess;
+mod reading;
 mod resize;
+mod rgb;
 mod samples;
 mod tga;
 mod thumbnail;
@@ -23,14 +26,18 @@ mod tiff;
 mod tiff_fax;
 mod tiff_jpeg;
 mod tiff_tags;
+mod unknown;
 mod webp;
+mod with_image;
 
-pub use decode::{FORMATS, Limits, OTHER_FORMATS, OnTruncated, Reading, Transparency, decode, media_type};
+pub use decode::{FORMATS, OTHER_FORMATS, decode, media_type};
 /// Loads what decoders are made of and opens files for, so that they can be called in a sandbox.
 pub use heif::prepare as prepare_decoders;
 /// 8-bit RGB image, row by row from the top left.
 pub use image::RgbImage;
 pub use info::{ImageInfo, image_info};
+pub use limits::Limits;
 pub use preprocess::Preprocessor;
+pub use reading::{OnTruncated, Reading, Transparency};
 pub use samples::Gray16;
 pub use thumbnail::{Thumbnail, thumbnail};

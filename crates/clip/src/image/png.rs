@@ -7,14 +7,42 @@ use std::io::{Read, Write};
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc, Decompress, FlushDecompress, Status};
+use image::{DynamicImage, GrayAlphaImage, ImageFormat};
 
-use super::decode::OnTruncated;
+use super::limits::Limits;
+use super::reading::OnTruncated;
+use super::samples::{Gray16, high};
+use super::with_image::read_with_image;
+use crate::error::{Error, Result};
 
 const SIGNATURE: usize = 8;
 /// A colour type.
 const INDEXED: u8 = 3;
 /// Length, type and checksum of a chunk.
 const FRAME: usize = 12;
+
+/// PNG, repaired where it is damaged in a way that PIL passes over.
+pub(super) fn read(bytes: &[u8], name: &str, limits: &Limits, gray16: Gray16) -> Result<DynamicImage> {
+    let image = match read_with_image(bytes, ImageFormat::Png, name, limits) {
+        Err(error @ Error::CorruptImage { .. }) => {
+            let repaired = repaired(bytes, limits.max_pixels, OnTruncated::Error);
+            let repaired = repaired.ok_or_else(|| error.clone())?;
+            read_with_image(&repaired, ImageFormat::Png, name, limits).map_err(|_| error)?
+        }
+        result => result?,
+    };
+    match image {
+        // One transparent level: to PIL it is an image without alpha, whose 16 bits it understands in another way.
+        DynamicImage::ImageLumaA16(image) if bytes.get(24..26) == Some(&[16, 0]) => {
+            let (width, height) = image.dimensions();
+            let cut = |pixel: &image::LumaA<u16>| [gray16.level(pixel.0[0], 16), high(pixel.0[1])];
+            let cut = image.pixels().flat_map(cut).collect();
+            let image = GrayAlphaImage::from_raw(width, height, cut).expect("two bytes for each pixel");
+            Ok(image.into())
+        }
+        image => Ok(image),
+    }
+}
 
 /// The file without colour profiles and texts, which are not used here, and without a part of a colour at the end of the
 /// palette, which the decoder does not expect. A file that is damaged stays as it is, for the

@@ -3,7 +3,9 @@
 use image::{Rgb, RgbImage};
 use ndarray::Array3;
 
-use super::decode::{Limits, Reading, decode, decode_damaged};
+use super::decode::{decode, decode_damaged};
+use super::limits::Limits;
+use super::reading::Reading;
 use super::resize::{self, Axis};
 use crate::error::{Error, Result};
 use crate::spec::{CropRounding, ImageSpec, ModelSpec, Resize};

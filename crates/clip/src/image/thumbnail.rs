@@ -7,7 +7,9 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ImageEncoder};
 
-use super::decode::{self, Limits, OnTruncated, Opened, Reading};
+use super::decode::{self, Opened};
+use super::limits::Limits;
+use super::reading::{OnTruncated, Reading};
 use crate::error::{Error, Result};
 
 /// Nobody sees a difference to more at this size.

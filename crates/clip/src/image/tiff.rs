@@ -8,7 +8,7 @@ use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits as T
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError, TiffResult};
 
-use super::decode::{Limits, check_size, corrupt, memory, truncated, unsupported};
+use super::limits::{Limits, check_size, corrupt, memory, truncated, unsupported};
 use super::samples::{Gray16, cmyk_to_rgb, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
 use super::tiff_tags::{Prepared, prepare};
 use super::{orientation, tiff_fax, tiff_jpeg};

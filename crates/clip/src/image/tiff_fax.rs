@@ -8,7 +8,7 @@ use fax::{BitReader, ByteReader};
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;
 
-use super::decode::{corrupt, truncated};
+use super::limits::{corrupt, truncated};
 use crate::error::Result;
 
 const NAME: &str = "TIFF";

@@ -7,7 +7,7 @@ use tiff::ColorType;
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;
 
-use super::decode::{corrupt, truncated};
+use super::limits::{corrupt, truncated};
 use super::jpeg;
 use crate::error::Result;
 

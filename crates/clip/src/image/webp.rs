@@ -3,7 +3,8 @@
 
 use image::{DynamicImage, GenericImage, ImageFormat, RgbImage, RgbaImage};
 
-use super::decode::{Limits, check_size, corrupt, read_with_image, truncated};
+use super::limits::{Limits, check_size, corrupt, truncated};
+use super::with_image::read_with_image;
 use crate::error::Result;
 
 const NAME: &str = "WebP";

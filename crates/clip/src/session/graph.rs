@@ -9,6 +9,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
+use super::failure::{inference, is_out_of_memory};
 use super::SessionOptions;
 use super::role::Role;
 use super::stage::ImageStager;
@@ -293,17 +294,6 @@ fn fact(message: &str) -> &str {
 
 fn is_about_cuda(said: &str) -> bool {
     ["CUDA", "cuda", "cuDNN", "CUDNN", "cudnn", "cublas", "CUBLAS"].iter().any(|word| said.contains(word))
-}
-
-fn is_out_of_memory(said: &str) -> bool {
-    ["Failed to allocate memory", "bad_alloc", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "BFCArena::Alloc"]
-        .iter()
-        .any(|words| said.contains(words))
-}
-
-pub(super) fn inference(spec: &ModelSpec, said: &str) -> Error {
-    let (model, reason) = (spec.name.to_string(), shorten(said, 1000));
-    if is_out_of_memory(said) { Error::OutOfMemory { model, reason } } else { Error::Inference { model, reason } }
 }
 
 /// The names under which exports have embeddings.

@@ -1,5 +1,6 @@
 //! The two encoders of a model as ONNX Runtime sessions.
 
+mod failure;
 mod graph;
 mod image;
 mod role;

@@ -9,7 +9,7 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{Session, SharedSessionInner};
 use ort::value::{DynTensor, DynValue, Tensor, TensorElementType};
 
-use super::graph::inference;
+use super::failure::inference;
 use crate::device::Provider;
 use crate::error::{Error, Result};
 use crate::spec::ModelSpec;

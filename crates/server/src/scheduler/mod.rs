@@ -16,8 +16,7 @@
 mod pace;
 mod queue;
 
-pub(crate) use queue::{Class, Key};
-
+use crate::class::{Class, Key};
 use crate::log_warning;
 use crate::models::{Encoder, Lane, Session};
 use crate::prepare::Input;
@@ -33,9 +32,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
-/// Requests of at most so many items are interactive.
-pub(crate) const INTERACTIVE_ITEMS: usize = 4;
 
 /// The embedding of one item, or why there is none.
 pub(crate) type Outcome = Result<Arc<[f32]>>;
@@ -382,6 +378,6 @@ fn run(
         other => other,
     };
     let embedded = if outcome.is_ok() { inputs.len() } else { 0 };
-    stats.ran(encoder, inputs.len(), embedded, took, outcome.is_err() && !cancel.is_cancelled());
+    stats.ran(&encoder.model, encoder.modality, inputs.len(), embedded, took, outcome.is_err() && !cancel.is_cancelled());
     (outcome, took)
 }

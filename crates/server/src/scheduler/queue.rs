@@ -2,24 +2,13 @@
 //!
 //! A job is one input of one encoder, and everybody who waits for its embedding. Equal inputs are one job.
 
+use crate::class::{Class, Key};
 use std::collections::{BTreeMap, HashMap};
 
 /// So many jobs of the queue's head are looked at to fill a batch with what goes well together.
 const HORIZON: usize = 512;
 /// Most tokens of a batch of texts, padding included: 32 of the longest that CLIP reads, or some hundred short ones.
 const MAX_PADDED: usize = 32 * 77;
-
-/// Who is served first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// Somebody waits for few items.
-    Interactive,
-    /// Many items, of a job that runs on its own.
-    Bulk,
-}
-
-/// Tells equal inputs of the same encoder.
-pub(crate) type Key = (u64, [u8; 32]);
 
 /// Somebody who waits for a job.
 #[derive(Debug)]
