@@ -10,8 +10,8 @@ use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-/// 1024 vectors of 512 dimensions are 2 MiB.
-const ENTRIES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// Vectors that are remembered: of 512 dimensions they take 2 MiB.
+pub const ENTRIES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 thread_local! {
     static MEMO: RefCell<LruCache<Key, Rc<[f32]>>> = RefCell::new(LruCache::new(ENTRIES));

@@ -1,24 +1,22 @@
-//! Rows that were read ahead.
+//! The rows of one batch.
 
 use super::request::{Answer, Request};
-use super::slots::{copy, value};
+use super::slots::copy;
 use crate::client::Deadline;
+use crate::memo::Key;
 use pgrx::pg_sys::{self, MemoryContext, MinimalTuple, TupleTableSlot};
+use std::collections::HashSet;
 use std::time::Duration;
 
-/// A row, as the node below gave it.
-pub struct Row {
-    /// In the batch's memory.
-    pub tuple: MinimalTuple,
-    /// Where it is in its table, for WHERE CURRENT OF.
-    pub place: pg_sys::ItemPointerData,
-}
-
-/// Rows in the order in which they were read.
+/// Rows in the order in which they were read, and the requests for their vectors.
 pub struct Batch {
+    /// The rows' memory.
     context: MemoryContext,
-    rows: Vec<Row>,
+    rows: Vec<MinimalTuple>,
+    /// One for each call.
     requests: Vec<Request>,
+    /// The items of all requests.
+    items: HashSet<Key>,
     /// Rows that were handed on.
     position: usize,
     bytes: usize,
@@ -37,7 +35,7 @@ impl Batch {
                 pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
             )
         };
-        Self { context, rows: Vec::new(), requests: Vec::new(), position: 0, bytes: 0 }
+        Self { context, rows: Vec::new(), requests: Vec::new(), items: HashSet::new(), position: 0, bytes: 0 }
     }
 
     /// Adds a request, before the first row.
@@ -49,34 +47,23 @@ impl Batch {
     ///
     /// # Safety
     /// A row of the node below, in which the columns are of type bytea or text.
-    pub unsafe fn push(
-        &mut self,
-        slot: *mut TupleTableSlot,
-        columns: impl Iterator<Item = usize>,
-        place: pg_sys::ItemPointerData,
-    ) {
+    pub unsafe fn push(&mut self, slot: *mut TupleTableSlot) {
         // SAFETY: by the caller's promise.
         unsafe {
-            for (request, column) in self.requests.iter_mut().zip(columns) {
-                let value = value(slot, column);
-                self.bytes += request.push(value);
+            for request in &mut self.requests {
+                self.bytes += request.push(slot, &mut self.items);
             }
             let outer = pg_sys::MemoryContextSwitchTo(self.context);
-            let tuple = copy(slot);
+            let row = copy(slot);
             pg_sys::MemoryContextSwitchTo(outer);
-            self.bytes += (*tuple).t_len as usize + size_of::<Row>();
-            self.rows.push(Row { tuple, place });
+            self.bytes += (*row).t_len as usize;
+            self.rows.push(row);
         }
     }
 
     /// Rows that were added.
     pub fn len(&self) -> usize {
         self.rows.len()
-    }
-
-    /// Rows that were not handed on.
-    pub fn left(&self) -> usize {
-        self.rows.len() - self.position
     }
 
     /// Memory that it takes, its message included.
@@ -106,17 +93,11 @@ impl Batch {
         self.requests.iter_mut().map(|request| request.wait(&mut deadline)).max().unwrap_or(Answer::Unasked)
     }
 
-    /// The next row, with its number.
-    pub fn next(&mut self) -> Option<(usize, &Row)> {
-        let number = self.position;
-        let row = self.rows.get(number)?;
+    /// The next row.
+    pub fn next(&mut self) -> Option<MinimalTuple> {
+        let row = *self.rows.get(self.position)?;
         self.position += 1;
-        Some((number, row))
-    }
-
-    /// The vectors of a row, as far as there are any that hold.
-    pub fn vectors(&self, row: usize) -> impl Iterator<Item = Option<&[f32]>> {
-        self.requests.iter().map(move |request| request.vector(row))
+        Some(row)
     }
 
     /// Frees its rows.

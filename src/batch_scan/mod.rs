@@ -1,58 +1,52 @@
 //! Plain SQL that batches by itself: a custom scan node that embeds many rows' images or texts in one request.
 //!
 //! ```text
-//! calls      is it one of our functions, and may it be answered ahead
-//! ahead      may rows of a plan be read before they are asked for
-//! demand     how the rows of a node are asked for
-//! transform  plan → plan with `Custom Scan (ClipEmbed)` above the nodes whose target list has such calls
-//! node       the custom scan's callbacks
-//! reader     batches of rows, read ahead and handed on in order
-//! pace       how many rows a batch has
-//! batch      rows that were read
-//! request    what is embedded of them
-//! limit      how many rows the LIMIT above takes
-//! projected  rows whose vectors may have to be taken back
-//! explain    what EXPLAIN says
-//! figures    what EXPLAIN ANALYZE counts, also in parallel workers
+//! transform  plan → plan with `Custom Scan (ClipEmbed)` above the nodes whose target list has calls of ours
+//! calls      which calls of a target list a batch can answer
+//! volatile   whether rows of a plan may be read before they are asked for
+//! demand     how the rows of a plan's node are read: all at once, to the end, or some
 //! columns    what the node below gives, and what the node above has
+//! node       the custom scan's callbacks, and what EXPLAIN says
+//! prefetch   batches of rows, read before they are asked for and handed on in order
+//! batch      the rows of one batch
+//! request    the items of one call in one batch
+//! pace       how many rows a batch has
 //! slots      rows in the executor's slots
-//! source     where a row is in its table
-//! nodes      lists and trees of Postgres's
+//! plan_tree  PostgreSQL's lists and trees
 //! ```
 //!
-//! The plan is changed when its execution starts, and not by a planner hook: the library of a session's first statement
-//! is loaded while that statement is planned (by `clip_embed_support`), which a planner hook would miss. It is a copy that
-//! is changed: the plan may be a cached one. Each call stays in the target list as a last resort,
-//! `COALESCE(vector of the batch, clip_embed_image(image))`, so that whatever a batch did not give – NULL, an image that is
-//! none, a server that is gone, a row that itself changes the session's model – is found out where it always was, with the
-//! same error at the same time.
+//! The node only warms the backend's memo: a batch asks the inference server for the vectors of its rows, and each call
+//! in the target list then finds its vector there (`crate::memo`). What a batch did not give – NULL, a damaged image, a
+//! server that is gone, a model that the row itself changed – the call finds out by itself, with the same error, at its
+//! row.
+//!
+//! Rows are read before they are asked for only where nothing below is volatile. An error of a row that is read so may
+//! then end a statement whose LIMIT would not have reached that row: PostgreSQL promises nobody how many rows below a
+//! LIMIT are evaluated. Cursors stay without the node.
+//!
+//! The plan is changed when its execution starts, and not by a planner hook: `clip_embed_support` loads the library
+//! while the first statement of a session is planned, and a planner hook would miss that statement. The plan may be a
+//! cached one, so a copy of it is changed.
 
-mod ahead;
 mod batch;
 mod calls;
 mod columns;
 mod demand;
-mod explain;
-mod figures;
-mod limit;
 mod node;
-mod nodes;
 mod pace;
-mod projected;
-mod reader;
+mod plan_tree;
+mod prefetch;
 mod request;
 mod slots;
-mod source;
 mod transform;
-
-pub use projected::model_changes;
+mod volatile;
 
 use crate::settings;
 use pgrx::{pg_guard, pg_sys};
 use std::sync::OnceLock;
 
-/// Most rows in a batch.
-const MOST_ROWS: usize = 256;
+/// Rows of the largest batch.
+const MAX_BATCH_ROWS: usize = 256;
 
 static NEXT_HOOK: OnceLock<pg_sys::ExecutorStart_hook_type> = OnceLock::new();
 
@@ -84,9 +78,9 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
     }
 }
 
-/// Workers execute the leader's plan, which is changed already.
+/// Parallel workers execute the leader's plan, which is changed already.
 fn may_batch() -> bool {
     // SAFETY: a number of this process's.
     let is_worker = unsafe { pg_sys::ParallelWorkerNumber } >= 0;
-    settings::enable_batch_scan() && !is_worker
+    settings::enable_batch_scan() && !is_worker && !demand::is_cursor()
 }

@@ -1,6 +1,5 @@
 //! How many rows a batch has: few where few may be asked for, and fewer after one that was too much.
 
-use super::MOST_ROWS;
 use super::request::Answer;
 
 /// Full batches that have to be answered before larger ones are tried again. Each one that is too much costs the time of
@@ -13,6 +12,8 @@ pub struct Pace {
     size: usize,
     /// Most rows at the moment.
     most: usize,
+    /// Most rows at any time.
+    max_rows: usize,
     answered: u32,
     needed: u32,
     /// Whether the server has answered at all.
@@ -21,13 +22,20 @@ pub struct Pace {
 
 impl Pace {
     /// Of a node that has read nothing yet.
-    pub fn new() -> Self {
-        Self { size: 1, most: MOST_ROWS, answered: 0, needed: PATIENCE, is_served: false }
+    pub fn new(max_rows: usize, at_once: bool) -> Self {
+        let mut pace = Self { size: 1, most: max_rows, max_rows, answered: 0, needed: PATIENCE, is_served: false };
+        pace.start(at_once);
+        pace
     }
 
-    /// Begins with a batch of so many rows at most.
-    pub fn start(&mut self, rows: usize) {
-        self.size = rows.clamp(1, self.most);
+    /// Begins with a full batch, or with a single row.
+    pub fn start(&mut self, at_once: bool) {
+        self.size = if at_once { self.most } else { 1 };
+    }
+
+    /// Most rows of a batch.
+    pub fn max_rows(&self) -> usize {
+        self.max_rows
     }
 
     /// Rows of the next batch. Who asks for few rows causes few to be read: each batch has twice as many as the one before.
@@ -43,39 +51,30 @@ impl Pace {
         self.is_served
     }
 
-    /// Rows of the next batch, if there are no larger ones.
-    pub fn full(&self) -> Option<usize> {
-        (self.size == self.most).then_some(self.size)
+    /// Whether the next batch is as large as they become.
+    pub fn is_full(&self) -> bool {
+        self.size == self.most
     }
 
     /// What came of a batch of so many rows.
     pub fn learn(&mut self, rows: usize, answer: Answer) {
         self.is_served |= answer == Answer::Complete;
         match answer {
-            Answer::Unasked | Answer::Complete => self.answered(rows),
             // Each row has a request of its own, now.
-            Answer::TooMuch => self.too_much(rows),
-            Answer::Missing => {}
+            Answer::TooMuch => {
+                self.most = (rows / 2).max(1);
+                self.size = 1;
+                self.answered = 0;
+                self.needed = self.needed.saturating_mul(2);
+            }
+            Answer::Unasked | Answer::Complete if rows >= self.most && self.most < self.max_rows => {
+                self.answered += 1;
+                if self.answered == self.needed {
+                    self.answered = 0;
+                    self.most = (self.most * 2).min(self.max_rows);
+                }
+            }
+            _ => {}
         }
-    }
-
-    /// A batch of so many rows was answered.
-    fn answered(&mut self, rows: usize) {
-        if rows < self.most || self.most == MOST_ROWS {
-            return;
-        }
-        self.answered += 1;
-        if self.answered == self.needed {
-            self.answered = 0;
-            self.most = (self.most * 2).min(MOST_ROWS);
-        }
-    }
-
-    /// A batch of so many rows was more than the server could do in time, or had memory for.
-    fn too_much(&mut self, rows: usize) {
-        self.most = (rows / 2).max(1);
-        self.size = 1;
-        self.answered = 0;
-        self.needed = self.needed.saturating_mul(2);
     }
 }

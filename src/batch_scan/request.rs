@@ -1,17 +1,16 @@
-//! The requests that embed a batch's items.
+//! The items of one call in one batch, and their way into the memo.
 
-use super::slots::evaluate;
+use super::slots::{evaluate, value};
 use crate::client::{Deadline, Pending};
 use crate::errors::{Error, Result};
 use crate::memo::{self, Key, Modality};
 use crate::{embedding, settings, text};
-use pgrx::pg_sys::{self, Datum, ExprContext, ExprState};
-use protocol::{Embedding, ErrorClass, Failure};
-use std::collections::HashMap;
-use std::rc::Rc;
+use pgrx::pg_sys::{self, Datum, ExprContext, ExprState, TupleTableSlot};
+use protocol::{ErrorClass, Failure};
+use std::collections::HashSet;
 
 /// A call whose vectors are got in batches.
-pub struct Embedded {
+pub struct EmbedCall {
     /// What is embedded.
     pub modality: Modality,
     /// The child's column that has it, counted from 1.
@@ -20,58 +19,48 @@ pub struct Embedded {
     pub model: Option<*mut ExprState>,
 }
 
-impl Embedded {
+impl EmbedCall {
     /// A request of this call, for one batch.
     ///
     /// # Safety
     /// The expression context of the node, whose memory for one row is free to use.
     pub unsafe fn request(&self, context: *mut ExprContext) -> Request {
         let model = match self.model {
-            None => Model::Session(settings::model()),
+            None => Some(settings::model()),
             // SAFETY: an expression without variables, of type text.
-            Some(expression) => match unsafe { evaluate(expression, context) } {
-                None => Model::Null,
-                Some(name) => {
-                    // SAFETY: as above.
-                    let name = text::try_to_utf8(unsafe { crate::functions::bytes_of(name) });
-                    // The server has no model of no name, and the call says what is wrong with the one it was given.
-                    Model::Named(name.and_then(|name| String::from_utf8(name).ok()).unwrap_or_default())
-                }
-            },
+            Some(expression) => unsafe { evaluate(expression, context) }.and_then(|name| {
+                // SAFETY: as above.
+                let name = text::try_to_utf8(unsafe { crate::functions::bytes_of(name) })?;
+                String::from_utf8(name).ok()
+            }),
         };
-        Request::new(self.modality, model)
+        Request {
+            modality: self.modality,
+            column: self.column,
+            model,
+            keys: Vec::new(),
+            inputs: Vec::new(),
+            sent: None,
+        }
     }
 }
 
 /// The items of one call, in one request.
 pub struct Request {
     modality: Modality,
-    model: Model,
-    loaded_at: i64,
-    /// As of when it is sent.
-    generation: u64,
-    /// Whether its vectors may be remembered, as far as was known when it was sent.
-    is_memorable: bool,
-    /// Items by their number: each once, for a column may have few different values.
-    numbers: HashMap<Key, usize>,
-    /// For each row, the number of its item, where it has one.
-    rows: Vec<Option<usize>>,
-    /// For each item.
-    vectors: Vec<Option<Rc<[f32]>>>,
-    /// Those that the session does not remember.
+    column: usize,
+    /// None where it is NULL: the call is STRICT then.
+    model: Option<String>,
+    /// Those of the inputs.
+    keys: Vec<Key>,
     inputs: Vec<Vec<u8>>,
-    asked: Vec<(usize, Key)>,
-    pending: Option<Result<Pending>>,
+    sent: Option<Sent>,
 }
 
-/// The model that a call names.
-enum Model {
-    /// None, and so the session's, whatever that is when the row's turn comes. This is its name now.
-    Session(String),
-    /// This one.
-    Named(String),
-    /// NULL, and so is what the call gives.
-    Null,
+struct Sent {
+    pending: Result<Pending>,
+    /// The memo's, as of when it was sent.
+    generation: u64,
 }
 
 /// What came of a request, from good to bad.
@@ -88,125 +77,62 @@ pub enum Answer {
 }
 
 impl Request {
-    /// One without items.
-    fn new(modality: Modality, model: Model) -> Self {
-        Self {
-            modality,
-            model,
-            loaded_at: settings::loaded_at(),
-            generation: 0,
-            is_memorable: false,
-            numbers: HashMap::new(),
-            rows: Vec::new(),
-            vectors: Vec::new(),
-            inputs: Vec::new(),
-            asked: Vec::new(),
-            pending: None,
-        }
-    }
-
-    /// Adds a row, with the value that is to be embedded of it; how many bytes that takes.
+    /// Adds the item of a row, unless the memo or the batch has it; how many bytes that takes.
     ///
     /// # Safety
-    /// A bytea or text.
-    pub unsafe fn push(&mut self, value: Option<Datum>) -> usize {
+    /// A row in which the column is of type bytea or text.
+    pub unsafe fn push(&mut self, row: *mut TupleTableSlot, items: &mut HashSet<Key>) -> usize {
         // SAFETY: by the caller's promise.
-        let input = value.and_then(|value| unsafe { input(self.modality, value) });
-        let (Some(input), Some(model)) = (input, self.model.name()) else {
-            self.rows.push(None);
-            return 0;
-        };
+        let input = unsafe { value(row, self.column).and_then(|value| input(self.modality, value)) };
+        let (Some(input), Some(model)) = (input, &self.model) else { return 0 };
         let key = Key::new(model, self.modality, &input);
-        let next = self.vectors.len();
-        let number = *self.numbers.entry(key).or_insert(next);
-        self.rows.push(Some(number));
-        if number < next {
+        if !items.insert(key) || memo::get(&key).is_some() {
             return 0;
         }
-        let known = memo::get(&key);
         // The message is a copy; its answer takes some thousand bytes.
-        let mut bytes = 4096;
-        if known.is_none() {
-            bytes += 2 * input.len();
-            self.asked.push((number, key));
-            self.inputs.push(input);
-        }
-        self.vectors.push(known);
+        let bytes = 4096 + 2 * input.len();
+        self.keys.push(key);
+        self.inputs.push(input);
         bytes
     }
 
     /// Sends the items; whether there are any.
     pub fn send(&mut self, deadline: &Deadline) -> bool {
-        self.numbers = HashMap::new();
-        let Some(model) = self.model.name().filter(|_| !self.inputs.is_empty()) else { return false };
+        let Some(model) = self.model.take().filter(|_| !self.inputs.is_empty()) else { return false };
         let items = embedding::items(std::mem::take(&mut self.inputs), self.modality);
-        self.is_memorable = !settings::may_be_on_its_way();
         // What goes wrong here goes wrong for each row, too, and is raised there.
-        self.pending = Some(Pending::begin(model.to_owned(), items, deadline));
-        self.generation = memo::generation();
+        let pending = Pending::begin(model, items, deadline);
+        self.sent = Some(Sent { pending, generation: memo::generation() });
         true
     }
 
     /// Whether the server did not even take it in time.
     pub fn is_late(&self) -> bool {
-        matches!(self.pending, Some(Err(Error::NoAnswer { .. })))
+        matches!(self.sent, Some(Sent { pending: Err(Error::NoAnswer { .. }), .. }))
     }
 
-    /// Waits for the answers.
+    /// Waits for the answers, and has the memo remember them.
     pub fn wait(&mut self, deadline: &mut Deadline) -> Answer {
-        let answers = match self.pending.take().map(|pending| pending.and_then(|pending| pending.wait(deadline))) {
-            Some(Ok(answers)) => answers,
-            None => return Answer::Unasked,
-            Some(Err(Error::NoAnswer { .. } | Error::RequestTooLong { .. })) => return Answer::TooMuch,
-            Some(Err(Error::Server(failure))) if is_out_of_memory(&failure) => return Answer::TooMuch,
-            Some(Err(_)) => return Answer::Missing,
+        let Some(Sent { pending, generation }) = self.sent.take() else { return Answer::Unasked };
+        let answers = match pending.and_then(|pending| pending.wait(deadline)) {
+            Ok(answers) => answers,
+            Err(Error::NoAnswer { .. } | Error::RequestTooLong { .. }) => return Answer::TooMuch,
+            Err(Error::Server(failure)) if is_out_of_memory(&failure) => return Answer::TooMuch,
+            Err(_) => return Answer::Missing,
         };
-        // Another server, or other settings, might give other vectors.
-        let is_memorable = self.is_memorable && self.generation == memo::generation();
+        // Another server might give other vectors.
+        let is_memorable = generation == memo::generation();
         let mut answer = Answer::Complete;
-        for ((number, key), result) in std::mem::take(&mut self.asked).into_iter().zip(answers) {
+        for (key, result) in self.keys.drain(..).zip(answers) {
             match result {
-                Ok(vector) => {
-                    self.vectors[number] = Some(if is_memorable { remember(key, vector) } else { vector.into() })
-                }
+                // Of two runs of the model the last digits may differ: equal items keep the vector that the backend has.
+                Ok(vector) if is_memorable && memo::get(&key).is_none() => memo::put(key, vector.into()),
                 Err(failure) if is_out_of_memory(&failure) => answer = Answer::TooMuch,
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         answer
     }
-
-    /// The vector of a row, if there is one that holds.
-    pub fn vector(&self, row: usize) -> Option<&[f32]> {
-        self.vectors.get(self.rows[row]?)?.as_deref().filter(|_| self.is_current())
-    }
-
-    /// Whether the call would still be made with this model and these settings.
-    fn is_current(&self) -> bool {
-        let is_the_same = match &self.model {
-            Model::Session(name) => *name == settings::model(),
-            Model::Named(_) | Model::Null => true,
-        };
-        is_the_same && self.loaded_at == settings::loaded_at()
-    }
-}
-
-impl Model {
-    fn name(&self) -> Option<&str> {
-        match self {
-            Self::Session(name) | Self::Named(name) => Some(name),
-            Self::Null => None,
-        }
-    }
-}
-
-/// The vector, or the one that this session has seen of an equal item: of two runs of the model the last digits may differ.
-fn remember(key: Key, vector: Embedding) -> Rc<[f32]> {
-    memo::get(&key).unwrap_or_else(|| {
-        let vector: Rc<[f32]> = vector.into();
-        memo::put(key, Rc::clone(&vector));
-        vector
-    })
 }
 
 fn is_out_of_memory(failure: &Failure) -> bool {

@@ -4,7 +4,6 @@
 //! position in the statement and the names of tables and constraints. It jumps over the frames of Rust above, then, so
 //! none of them may own anything while it calls one of these.
 
-use crate::vector;
 use pgrx::pg_sys::{self, Datum, ExprContext, ExprState, MinimalTuple, PlanState, TupleTableSlot};
 
 /// ExecClearTuple, which is an inline function of C.
@@ -95,32 +94,17 @@ pub unsafe fn fetch(node: *mut PlanState) -> *mut TupleTableSlot {
     }
 }
 
-/// Makes a scan tuple of vectors and a row; the vectors are made in `memory`.
+/// Makes a row the scan tuple, which points into it.
 ///
 /// # Safety
-/// The scan tuple is empty and has a column for each vector, and then the row's.
-pub unsafe fn fill<'a>(
-    scan: *mut TupleTableSlot,
-    row: *mut TupleTableSlot,
-    vectors: impl Iterator<Item = Option<&'a [f32]>>,
-    memory: pg_sys::MemoryContext,
-) {
-    // SAFETY: the scan tuple has a column for each vector, and then the row's.
+/// The scan tuple is empty and has the row's columns, and the row lives as long as it.
+pub unsafe fn fill(scan: *mut TupleTableSlot, row: *mut TupleTableSlot) {
+    // SAFETY: both have as many columns.
     unsafe {
-        let (values, nulls) = ((*scan).tts_values, (*scan).tts_isnull);
-        let outer = pg_sys::MemoryContextSwitchTo(memory);
-        let mut count = 0;
-        for vector in vectors {
-            let datum = vector.and_then(|vector| vector::to_datum(vector).ok());
-            *nulls.add(count) = datum.is_none();
-            *values.add(count) = datum.unwrap_or(Datum::null());
-            count += 1;
-        }
-        pg_sys::MemoryContextSwitchTo(outer);
         let columns = (*(*row).tts_tupleDescriptor).natts;
         pg_sys::slot_getsomeattrs_int(row, columns);
-        std::ptr::copy_nonoverlapping((*row).tts_values, values.add(count), columns as usize);
-        std::ptr::copy_nonoverlapping((*row).tts_isnull, nulls.add(count), columns as usize);
+        std::ptr::copy_nonoverlapping((*row).tts_values, (*scan).tts_values, columns as usize);
+        std::ptr::copy_nonoverlapping((*row).tts_isnull, (*scan).tts_isnull, columns as usize);
         pg_sys::ExecStoreVirtualTuple(scan);
     }
 }

@@ -23,12 +23,6 @@ pub fn register() {
     reserve_prefix();
 }
 
-/// Also where a transaction or a function ends that had set it.
-#[pg_guard]
-unsafe extern "C-unwind" fn assign_model(_name: *const c_char, _extra: *mut c_void) {
-    crate::batch_scan::model_changes();
-}
-
 /// Warns of a model that is not installed, once in a statement. Settings are often made before what they need is there, so
 /// it is no error; and a restart, a reload or the start of a session says nothing.
 #[pg_guard]
@@ -66,7 +60,7 @@ fn register_choices() {
             GucContext::Userset,
             GucFlags::default(),
             Some(check_model),
-            Some(assign_model),
+            None,
             None,
         );
     }

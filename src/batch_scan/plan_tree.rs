@@ -1,6 +1,7 @@
-//! Lists and trees of Postgres's.
+//! PostgreSQL's lists and trees.
 
 use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, TargetEntry};
+use std::ffi::c_void;
 
 /// How a variable names the node that it is of.
 #[cfg(any(feature = "pg13", feature = "pg14"))]
@@ -9,10 +10,10 @@ pub type Varno = u32;
 #[cfg(not(any(feature = "pg13", feature = "pg14")))]
 pub type Varno = i32;
 
-/// A node's kind; that of a NULL is an error of the caller's.
+/// A node's kind.
 ///
 /// # Safety
-/// A node.
+/// A node, and not NULL.
 pub unsafe fn tag<T>(node: *const T) -> NodeTag {
     // SAFETY: each node begins with its tag.
     unsafe { (*node.cast::<Node>()).type_ }
@@ -45,7 +46,7 @@ pub unsafe fn elements<T>(list: *mut List) -> impl Iterator<Item = *mut T> {
 /// A list of integers.
 pub unsafe fn integers(list: *mut List) -> Vec<i32> {
     // SAFETY: cells of integers have the size of those of pointers.
-    unsafe { cells::<std::ffi::c_void>(list) }.map(|cell| unsafe { *cell.cast::<i32>() }).collect()
+    unsafe { cells::<c_void>(list) }.map(|cell| unsafe { *cell.cast::<i32>() }).collect()
 }
 
 /// A list of integers, in the current memory context.
@@ -57,7 +58,7 @@ pub fn integer_list(values: &[i32]) -> *mut List {
 /// A copy in the current memory context.
 ///
 /// # Safety
-/// A node.
+/// A node, or NULL.
 pub unsafe fn copy<T>(node: *const T) -> *mut T {
     // SAFETY: by the caller's promise.
     unsafe { pg_sys::copyObjectImpl(node.cast()) }.cast()
@@ -80,18 +81,13 @@ pub unsafe fn make<T>(tag: NodeTag) -> *mut T {
 ///
 /// # Safety
 /// An expression.
-pub unsafe fn variable(varno: Varno, column: usize, expression: *const Expr) -> *mut pg_sys::Var {
-    // SAFETY: an expression, whose type Postgres finds out.
+pub unsafe fn variable(varno: Varno, column: usize, expression: *const Expr) -> *mut Expr {
+    // SAFETY: an expression, whose type PostgreSQL finds out.
     unsafe {
         let expression = expression.cast::<Node>();
-        pg_sys::makeVar(
-            varno,
-            column as pg_sys::AttrNumber,
-            pg_sys::exprType(expression),
-            pg_sys::exprTypmod(expression),
-            pg_sys::exprCollation(expression),
-            0,
-        )
+        let (type_id, modifier) = (pg_sys::exprType(expression), pg_sys::exprTypmod(expression));
+        let collation = pg_sys::exprCollation(expression);
+        pg_sys::makeVar(varno, column as pg_sys::AttrNumber, type_id, modifier, collation, 0).cast()
     }
 }
 
@@ -119,8 +115,6 @@ pub unsafe fn children(plan: *mut Plan) -> Vec<*mut *mut Plan> {
         let list = match tag(plan) {
             NodeTag::T_Append => (*plan.cast::<pg_sys::Append>()).appendplans,
             NodeTag::T_MergeAppend => (*plan.cast::<pg_sys::MergeAppend>()).mergeplans,
-            NodeTag::T_BitmapAnd => (*plan.cast::<pg_sys::BitmapAnd>()).bitmapplans,
-            NodeTag::T_BitmapOr => (*plan.cast::<pg_sys::BitmapOr>()).bitmapplans,
             NodeTag::T_CustomScan => (*plan.cast::<pg_sys::CustomScan>()).custom_plans,
             #[cfg(feature = "pg13")]
             NodeTag::T_ModifyTable => (*plan.cast::<pg_sys::ModifyTable>()).plans,
@@ -135,33 +129,22 @@ pub unsafe fn children(plan: *mut Plan) -> Vec<*mut *mut Plan> {
     }
 }
 
-/// Whether an expression has a node of some kind; NULL has none.
+/// Whether `test` holds for a node of an expression, or of a list of some; NULL has none.
 ///
 /// # Safety
 /// An expression.
-pub unsafe fn contains(node: *mut Node, is_one: fn(*mut Node) -> bool) -> bool {
+pub unsafe fn any(node: *mut Node, mut test: &mut dyn FnMut(*mut Node) -> bool) -> bool {
     #[pgrx::pg_guard]
-    unsafe extern "C-unwind" fn walk(node: *mut Node, is_one: *mut std::ffi::c_void) -> bool {
+    unsafe extern "C-unwind" fn walk(node: *mut Node, test: *mut c_void) -> bool {
         if node.is_null() {
             return false;
         }
-        // SAFETY: `contains` passes the function's address.
+        // SAFETY: `any` passes the test's address.
         unsafe {
-            let test: fn(*mut Node) -> bool = *is_one.cast::<fn(*mut Node) -> bool>();
-            test(node) || pg_sys::expression_tree_walker(node, Some(walk), is_one)
+            (*test.cast::<&mut dyn FnMut(*mut Node) -> bool>())(node)
+                || pg_sys::expression_tree_walker(node, Some(walk), test)
         }
     }
-    let mut is_one = is_one;
-    // SAFETY: `is_one` lives until the walk is over.
-    unsafe { walk(node, (&raw mut is_one).cast()) }
-}
-
-/// Whether a node is a value from elsewhere in the plan.
-pub fn is_internal(node: *mut Node) -> bool {
-    // SAFETY: called with nodes; casts to the struct that the tag says.
-    unsafe {
-        tag(node) == NodeTag::T_SubPlan
-            || tag(node) == NodeTag::T_Param
-                && (*node.cast::<pg_sys::Param>()).paramkind != pg_sys::ParamKind::PARAM_EXTERN
-    }
+    // SAFETY: `test` lives until the walk is over.
+    unsafe { walk(node, (&raw mut test).cast()) }
 }

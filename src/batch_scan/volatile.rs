@@ -1,0 +1,66 @@
+//! Whether rows of a plan may be read before they are asked for: nothing in it is volatile, locks rows or changes them.
+
+use super::plan_tree::{any, children, elements, tag};
+use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, PlannedStmt};
+
+/// Whether rows of this node may be read ahead, leaving aside its own target list.
+///
+/// # Safety
+/// A node of a finished plan.
+pub unsafe fn may_be_read_ahead(plan: *mut Plan) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { is_stable_node(plan, false) }
+}
+
+/// Whether that is so of all subplans, which are evaluated whenever an expression first needs them.
+///
+/// # Safety
+/// A finished plan.
+pub unsafe fn has_stable_subplans(statement: *mut PlannedStmt) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { elements::<Plan>((*statement).subplans).all(|plan| plan.is_null() || is_stable(plan, true)) }
+}
+
+unsafe fn is_stable(plan: *mut Plan, again: bool) -> bool {
+    // SAFETY: a node of a finished plan.
+    unsafe { !pg_sys::contain_volatile_functions((*plan).targetlist.cast()) && is_stable_node(plan, again) }
+}
+
+/// `again`: the plan is started anew for each row of another.
+unsafe fn is_stable_node(plan: *mut Plan, again: bool) -> bool {
+    // SAFETY: casts to the struct that the tag says.
+    unsafe {
+        let own: *mut List = match tag(plan) {
+            NodeTag::T_ModifyTable | NodeTag::T_LockRows | NodeTag::T_CustomScan => return false,
+            // Complete before their first row is there.
+            NodeTag::T_Sort | NodeTag::T_Hash | NodeTag::T_FunctionScan if !again => return true,
+            NodeTag::T_FunctionScan => (*plan.cast::<pg_sys::FunctionScan>()).functions,
+            NodeTag::T_ValuesScan => (*plan.cast::<pg_sys::ValuesScan>()).values_lists,
+            NodeTag::T_NestLoop | NodeTag::T_MergeJoin | NodeTag::T_HashJoin => (*plan.cast::<pg_sys::Join>()).joinqual,
+            _ => std::ptr::null_mut(),
+        };
+        let inner = if tag(plan) == NodeTag::T_NestLoop { (*plan).righttree } else { std::ptr::null_mut() };
+        !pg_sys::contain_volatile_functions(own.cast())
+            && !pg_sys::contain_volatile_functions((*plan).qual.cast())
+            && children(plan).into_iter().all(|child| is_stable(*child, again || *child == inner))
+    }
+}
+
+/// Whether an argument may be evaluated ahead: it depends on the row alone and is not volatile.
+///
+/// # Safety
+/// An expression of a finished plan.
+pub unsafe fn is_of_row(item: *mut Expr) -> bool {
+    let item = item.cast::<Node>();
+    // SAFETY: by the caller's promise; the cast is to the struct that the tag says.
+    unsafe {
+        let is_internal = |node: *mut Node| match tag(node) {
+            NodeTag::T_SubPlan => true,
+            NodeTag::T_Param => (*node.cast::<pg_sys::Param>()).paramkind != pg_sys::ParamKind::PARAM_EXTERN,
+            _ => false,
+        };
+        any(item, &mut |node| tag(node) == NodeTag::T_Var)
+            && !any(item, &mut { is_internal })
+            && !pg_sys::contain_volatile_functions(item)
+    }
+}
