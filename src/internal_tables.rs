@@ -165,9 +165,17 @@ unsafe fn find_addition(relation: Relation) -> Option<String> {
     }
 }
 
+/// The code of `clip_skip_replicated`.
+static OWN_TRIGGER: OnceLock<usize> = OnceLock::new();
+
+/// Says where the code of `clip_skip_replicated` is. To be called when the library is loaded.
+pub fn set_own_trigger(address: usize) {
+    OWN_TRIGGER.get_or_init(|| address);
+}
+
 /// Whether a trigger runs `clip_skip_replicated` of this library, and looks at nothing before.
 unsafe fn is_own_trigger(trigger: &pg_sys::Trigger) -> bool {
-    trigger.tgqual.is_null() && crate::functions::is_skip_replicated(trigger.tgfoid)
+    trigger.tgqual.is_null() && c_function::address(trigger.tgfoid) == OWN_TRIGGER.get().copied()
 }
 
 thread_local! {

@@ -4,8 +4,8 @@
 //! decoder, no network. It sends what is to be embedded to `clip-search-server` and waits on its latch.
 //!
 //! ```text
+//! batch_scan a custom scan node that embeds many rows in one request          → functions, client
 //! functions  what SQL calls            → all below
-//! batch_scan a custom scan node that embeds many rows in one request         → embedding, client
 //! ingest     filling a table, batch by batch                                  → search, embedding, client
 //! search     statements that search a table, and what they have to know of it → spi
 //! labels     labels of a classification, embedded once                        → embedding
@@ -21,13 +21,20 @@
 //! errors     failure → SQLSTATE, DETAIL, HINT
 //! spi        SQL from inside, and what a statement may refer to
 //! subtransaction  something that may fail without ending the transaction
-//! text       encodings
+//! text       values in the database's encoding, and UTF-8
+//! encoding   the database's, and messages in it
+//! result_rows  the rows of a function that returns a table
+//! c_function the code of a function in C
+//! compat     what differs between PostgreSQL's majors
 //! vector     the layout of pgvector's datum
 //! ```
 
 mod batch_scan;
+mod c_function;
 mod client;
+mod compat;
 mod embedding;
+mod encoding;
 mod errors;
 mod functions;
 mod ingest;
@@ -35,6 +42,7 @@ mod internal_tables;
 mod labels;
 mod memo;
 mod models;
+mod result_rows;
 mod scope;
 mod search;
 mod settings;
@@ -59,6 +67,7 @@ pub extern "C-unwind" fn _PG_init() {
     errors::disable_backtraces();
     settings::register();
     batch_scan::register();
+    functions::register();
     spi::register();
     // SAFETY: a flag of the postmaster, set before libraries are loaded.
     if unsafe { pgrx::pg_sys::process_shared_preload_libraries_in_progress } {

@@ -1,5 +1,6 @@
 //! Text between Postgres, which keeps it in the database's encoding, and everything here, which wants UTF-8.
 
+use crate::compat;
 use crate::encoding::{SQL_ASCII, UTF8, encoding};
 use crate::errors::{Error, Raise};
 use pgrx::pg_sys;
@@ -27,31 +28,8 @@ pub fn try_to_utf8(bytes: Vec<u8>) -> Option<Vec<u8>> {
     match encoding() {
         UTF8 | SQL_ASCII => str::from_utf8(&bytes).is_ok().then_some(bytes),
         _ if bytes.is_ascii() => Some(bytes),
-        from => convert_without_error(&bytes, from),
+        from => compat::to_utf8_without_error(&bytes, from),
     }
-}
-
-#[cfg(not(feature = "pg13"))]
-fn convert_without_error(bytes: &[u8], from: i32) -> Option<Vec<u8>> {
-    // SAFETY: a function that exists; the buffer is as large as any conversion needs, with room for the NUL behind it.
-    unsafe {
-        let function = pg_sys::FindDefaultConversionProc(from, UTF8);
-        if function == pg_sys::InvalidOid {
-            return None;
-        }
-        let mut buffer = vec![0u8; bytes.len() * pg_sys::MAX_CONVERSION_GROWTH as usize + 1];
-        let (source, length) = (bytes.as_ptr().cast_mut(), bytes.len() as i32);
-        let (target, room) = (buffer.as_mut_ptr(), i32::try_from(buffer.len()).ok()?);
-        let read = pg_sys::pg_do_encoding_conversion_buf(function, from, UTF8, source, length, target, room, true);
-        buffer.truncate(buffer.iter().position(|byte| *byte == 0)?);
-        (read == length && str::from_utf8(&buffer).is_ok()).then_some(buffer)
-    }
-}
-
-/// PostgreSQL 13 cannot convert without raising.
-#[cfg(feature = "pg13")]
-fn convert_without_error(_: &[u8], _: i32) -> Option<Vec<u8>> {
-    None
 }
 
 /// Converts from the database's encoding.

@@ -16,6 +16,7 @@
 
 mod crew;
 mod inputs;
+mod numbers;
 mod phases;
 mod report;
 mod server;

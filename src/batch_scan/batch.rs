@@ -1,8 +1,8 @@
 //! The rows of one batch.
 
 use super::request::{Answer, Request};
-use super::slots::copy;
 use crate::client::Deadline;
+use crate::compat::copy_minimal_tuple;
 use crate::memo::Key;
 use pgrx::pg_sys::{self, MemoryContext, MinimalTuple, TupleTableSlot};
 use std::collections::HashSet;
@@ -54,7 +54,7 @@ impl Batch {
                 self.bytes += request.push(slot, &mut self.items);
             }
             let outer = pg_sys::MemoryContextSwitchTo(self.context);
-            let row = copy(slot);
+            let row = copy_minimal_tuple(slot);
             pg_sys::MemoryContextSwitchTo(outer);
             self.bytes += (*row).t_len as usize;
             self.rows.push(row);

@@ -2,6 +2,7 @@
 
 use super::plan_tree::{cells, elements, tag};
 use super::volatile::is_of_row;
+use crate::c_function;
 use crate::functions::EmbedFunction;
 use crate::memo::Modality;
 use pgrx::pg_catalog::pg_proc::PgProc;
@@ -92,8 +93,5 @@ fn modality(function: Oid) -> Option<Modality> {
     }
     let row = PgProc::new(function).filter(|row| row.prolang() == C)?;
     let expected = EmbedFunction::named(&row.prosrc()).filter(|_| row.proisstrict() && !row.proretset())?;
-    let mut info = pg_sys::FmgrInfo::default();
-    // SAFETY: a function that exists, and a struct for it to be described in.
-    unsafe { pg_sys::fmgr_info(function, &raw mut info) };
-    info.fn_addr.is_some_and(|address| address as usize == expected.address).then_some(expected.modality)
+    (c_function::address(function) == Some(expected.address)).then_some(expected.modality)
 }

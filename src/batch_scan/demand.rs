@@ -1,6 +1,7 @@
 //! How the rows of a plan's node are read, from the statement down.
 
 use super::plan_tree::tag;
+use crate::compat::is_memoize;
 use pgrx::pg_sys::{self, CommandDest, Const, Node, NodeTag, Plan};
 
 /// How the rows of a node are read.
@@ -81,8 +82,7 @@ impl Demand {
                 // They may find out that they need no more rows.
                 NodeTag::T_MergeJoin | NodeTag::T_HashJoin | NodeTag::T_WindowAgg => some,
                 NodeTag::T_NestLoop if child == (*plan).righttree => some,
-                #[cfg(not(feature = "pg13"))]
-                NodeTag::T_Memoize => some,
+                tag if is_memoize(tag) => some,
                 _ => same,
             })
         }

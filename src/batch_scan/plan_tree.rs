@@ -1,14 +1,8 @@
 //! PostgreSQL's lists and trees.
 
+use crate::compat::{Varno, plans_to_modify};
 use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, TargetEntry};
 use std::ffi::c_void;
-
-/// How a variable names the node that it is of.
-#[cfg(any(feature = "pg13", feature = "pg14"))]
-pub type Varno = u32;
-/// How a variable names the node that it is of.
-#[cfg(not(any(feature = "pg13", feature = "pg14")))]
-pub type Varno = i32;
 
 /// A node's kind.
 ///
@@ -116,8 +110,7 @@ pub unsafe fn children(plan: *mut Plan) -> Vec<*mut *mut Plan> {
             NodeTag::T_Append => (*plan.cast::<pg_sys::Append>()).appendplans,
             NodeTag::T_MergeAppend => (*plan.cast::<pg_sys::MergeAppend>()).mergeplans,
             NodeTag::T_CustomScan => (*plan.cast::<pg_sys::CustomScan>()).custom_plans,
-            #[cfg(feature = "pg13")]
-            NodeTag::T_ModifyTable => (*plan.cast::<pg_sys::ModifyTable>()).plans,
+            NodeTag::T_ModifyTable => plans_to_modify(plan),
             _ => std::ptr::null_mut(),
         };
         children.extend(cells::<Plan>(list));

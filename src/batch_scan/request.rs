@@ -30,7 +30,7 @@ impl EmbedCall {
             // SAFETY: an expression without variables, of type text.
             Some(expression) => unsafe { evaluate(expression, context) }.and_then(|name| {
                 // SAFETY: as above.
-                let name = text::try_to_utf8(unsafe { crate::functions::bytes_of(name) })?;
+                let name = text::try_to_utf8(unsafe { text::bytes_of(name) })?;
                 String::from_utf8(name).ok()
             }),
         };
@@ -145,10 +145,10 @@ unsafe fn input(modality: Modality, value: Datum) -> Option<Vec<u8>> {
     unsafe {
         let bytes = pg_sys::toast_raw_datum_size(value) - pg_sys::VARHDRSZ;
         match modality {
-            Modality::Image => embedding::check_image_size(bytes).ok().map(|()| crate::functions::bytes_of(value)),
+            Modality::Image => embedding::check_image_size(bytes).ok().map(|()| text::bytes_of(value)),
             Modality::Text => {
                 embedding::check_text_size(bytes).ok()?;
-                let text = text::try_to_utf8(crate::functions::bytes_of(value))?;
+                let text = text::try_to_utf8(text::bytes_of(value))?;
                 embedding::check_text_size(text.len()).ok().map(|()| text)
             }
         }

@@ -4,7 +4,7 @@
 //! position in the statement and the names of tables and constraints. It jumps over the frames of Rust above, then, so
 //! none of them may own anything while it calls one of these.
 
-use pgrx::pg_sys::{self, Datum, ExprContext, ExprState, MinimalTuple, PlanState, TupleTableSlot};
+use pgrx::pg_sys::{self, Datum, ExprContext, ExprState, PlanState, TupleTableSlot};
 
 /// ExecClearTuple, which is an inline function of C.
 ///
@@ -62,21 +62,6 @@ pub unsafe fn value(slot: *mut TupleTableSlot, column: usize) -> Option<Datum> {
             pg_sys::slot_getsomeattrs_int(slot, column as i32);
         }
         (!*(*slot).tts_isnull.add(column - 1)).then(|| *(*slot).tts_values.add(column - 1))
-    }
-}
-
-/// ExecCopySlotMinimalTuple, which is an inline function of C.
-///
-/// # Safety
-/// A row.
-pub unsafe fn copy(slot: *mut TupleTableSlot) -> MinimalTuple {
-    // SAFETY: each kind of slot has this operation.
-    unsafe {
-        let operation = (*(*slot).tts_ops).copy_minimal_tuple.expect("of every kind of slot");
-        #[cfg(not(feature = "pg18"))]
-        return operation(slot);
-        #[cfg(feature = "pg18")]
-        operation(slot, 0)
     }
 }
 

@@ -6,6 +6,7 @@ use super::demand::{Demand, Reads};
 use super::node;
 use super::plan_tree::{any, cells, children, copy, elements, integer_list, make, tag};
 use super::volatile::{has_stable_subplans, may_be_read_ahead};
+use crate::compat::{is_tid_range_scan, set_projecting};
 use pgrx::pg_sys::{self, CustomScan, List, MemoryContext, NodeTag, Plan};
 
 /// Rows up to which it is not worth a node.
@@ -93,10 +94,8 @@ unsafe fn is_candidate(plan: *mut Plan) -> bool {
             | NodeTag::T_HashJoin
             | NodeTag::T_Gather
             | NodeTag::T_GatherMerge => true,
-            #[cfg(not(feature = "pg13"))]
-            NodeTag::T_TidRangeScan => true,
             NodeTag::T_Result => !(*plan).lefttree.is_null(),
-            _ => false,
+            tag => is_tid_range_scan(tag),
         };
         is_known && (*plan).plan_rows > MIN_ROWS
     }
@@ -168,10 +167,7 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
         let reading = integer_list(&[limit, i32::from(demand.reads == Reads::AllAtOnce)]);
         (*scan).custom_private = pg_sys::lappend((*scan).custom_private, reading.cast());
         (*scan).methods = node::methods();
-        #[cfg(not(any(feature = "pg13", feature = "pg14")))]
-        {
-            (*scan).flags = pg_sys::CUSTOMPATH_SUPPORT_PROJECTION;
-        }
+        set_projecting(scan);
         let own = &raw mut (*scan).scan.plan;
         *own = Plan {
             type_: NodeTag::T_CustomScan,

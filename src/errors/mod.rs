@@ -10,7 +10,7 @@ pub use ::errors::backend::{
 pub use raised::Raised;
 pub use watch::Watch;
 
-use crate::text;
+use crate::encoding;
 use ::errors::Report;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode as Code};

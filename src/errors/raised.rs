@@ -1,7 +1,7 @@
 //! What Postgres, or somebody's function, has raised, kept beyond the transaction that it ended.
 
 use super::{sqlstate_text, watch};
-use crate::text;
+use crate::encoding;
 use ::errors::Report;
 use pgrx::PgSqlErrorCode as Code;
 use pgrx::pg_sys::panic::CaughtError;

@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use crate::result_rows::Rows;
 use super::sql_function;
 use crate::errors::Result;
-use crate::{client, text};
+use crate::{client, encoding, text};
 use pgrx::pg_sys::Datum;
 
 sql_function!(clip_image_info, pg_finfo_clip_image_info, image_info);

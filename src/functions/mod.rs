@@ -22,6 +22,7 @@ mod trigger;
 mod vectors;
 
 pub use embed::EmbedFunction;
+pub use trigger::register;
 
 use crate::errors::{Result, or_raise};
 use arguments::Arguments;
@@ -51,14 +52,6 @@ macro_rules! sql_function {
     };
 }
 pub(crate) use sql_function;
-
-/// Whether a function's code is that at an address: what SQL calls it tells nothing.
-fn is_c_function(function: Oid, address: usize) -> bool {
-    let mut info = pg_sys::FmgrInfo::default();
-    // SAFETY: a function that exists, and a struct for it to be described in.
-    unsafe { pg_sys::fmgr_info(function, &raw mut info) };
-    info.fn_addr.is_some_and(|code| code as usize == address)
-}
 
 /// `None` is NULL.
 fn run<R: Into<Option<Datum>>>(call: FunctionCallInfo, body: impl FnOnce(Arguments) -> Result<R>) -> Datum {

@@ -5,7 +5,7 @@ use crate::result_rows::Rows;
 use super::{server, sql_function};
 use crate::errors::Result;
 use crate::models::{self, Install, notice};
-use crate::{settings, supervisor, text};
+use crate::{encoding, settings, supervisor, text};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 

@@ -4,7 +4,7 @@
 mod child;
 
 use crate::errors::{CommandClass, CommandFailure, Error, ModelError, Result};
-use crate::{settings, text};
+use crate::{encoding, settings};
 use child::Child;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode as Code};

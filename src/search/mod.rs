@@ -3,10 +3,12 @@
 //! ```text
 //! table      columns, types, primary key, vector indexes, out of the catalog
 //! condition  a filter or a row to leave out, as jsonb → SQL with parameters
+//! parameters the statement's
 //! statement  table, query and options → one SELECT
 //! ```
 
 mod condition;
+mod parameters;
 mod statement;
 mod table;
 

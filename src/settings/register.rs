@@ -1,6 +1,7 @@
 //! The definition of each setting: what it bounds, in what unit, who may set it, and when it takes effect.
 
 use super::*;
+use crate::compat;
 use crate::errors::{Error, ModelError, Raise};
 use crate::scope::OnceInStatement;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry};
@@ -500,11 +501,5 @@ fn register_fetching_limits() {
 }
 
 fn reserve_prefix() {
-    // SAFETY: both take a C string and copy what they keep; we are in _PG_init, where Postgres expects the call.
-    unsafe {
-        #[cfg(any(feature = "pg13", feature = "pg14"))]
-        pgrx::pg_sys::EmitWarningsOnPlaceholders(c"clip_search".as_ptr());
-        #[cfg(not(any(feature = "pg13", feature = "pg14")))]
-        pg_sys::MarkGUCPrefixReserved(c"clip_search".as_ptr());
-    }
+    compat::reserve_prefix(c"clip_search");
 }

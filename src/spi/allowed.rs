@@ -7,6 +7,7 @@
 //!
 //! It is looked at after parse analysis: what rules and policies of the table add follows later, and is its owner's.
 
+use crate::compat::{self, post_parse_analyze_hook};
 use crate::errors::{Result, TableError, or_raise};
 use pgrx::pg_catalog::pg_proc::PgProc;
 use pgrx::pg_guard;
@@ -111,33 +112,7 @@ pub fn register() {
     }
 }
 
-#[cfg(feature = "pg13")]
-#[pg_guard]
-unsafe extern "C-unwind" fn analysed(state: *mut pg_sys::ParseState, query: *mut pg_sys::Query) {
-    // SAFETY: the analysis passes its state and the query that came of it.
-    unsafe {
-        if let Some(Some(next)) = NEXT_ANALYSIS.get() {
-            next(state, query);
-        }
-        check(state, query);
-    }
-}
-
-#[cfg(not(feature = "pg13"))]
-#[pg_guard]
-unsafe extern "C-unwind" fn analysed(
-    state: *mut pg_sys::ParseState,
-    query: *mut pg_sys::Query,
-    jumble: *mut pg_sys::JumbleState,
-) {
-    // SAFETY: the analysis passes its state and the query that came of it.
-    unsafe {
-        if let Some(Some(next)) = NEXT_ANALYSIS.get() {
-            next(state, query, jumble);
-        }
-        check(state, query);
-    }
-}
+post_parse_analyze_hook!(analysed, NEXT_ANALYSIS, check);
 
 unsafe fn check(state: *mut pg_sys::ParseState, query: *mut pg_sys::Query) {
     // SAFETY: by the caller's promise.
@@ -254,45 +229,8 @@ unsafe extern "C-unwind" fn plan(
             _ => pg_sys::standard_planner(query, text, options, parameters),
         };
         if let Some(allowed) = of_statement(text, false).filter(|allowed| allowed.is_privileged) {
-            waive(planned, &allowed.relations);
+            compat::waive_privileges(planned, &allowed.relations);
         }
         planned
-    }
-}
-
-/// Takes the need of privileges on some relations from a plan.
-#[cfg(any(feature = "pg13", feature = "pg14", feature = "pg15"))]
-unsafe fn waive(planned: *mut pg_sys::PlannedStmt, relations: &[Oid]) {
-    // SAFETY: a plan, whose range table has such entries.
-    unsafe {
-        for entry in elements::<pg_sys::RangeTblEntry>((*planned).rtable) {
-            if (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION && relations.contains(&(*entry).relid) {
-                (*entry).requiredPerms = 0;
-            }
-        }
-    }
-}
-
-/// Takes the need of privileges on some relations from a plan.
-#[cfg(not(any(feature = "pg13", feature = "pg14", feature = "pg15")))]
-unsafe fn waive(planned: *mut pg_sys::PlannedStmt, relations: &[Oid]) {
-    // SAFETY: a plan, which has such a list.
-    unsafe {
-        for entry in elements::<pg_sys::RTEPermissionInfo>((*planned).permInfos) {
-            if relations.contains(&(*entry).relid) {
-                (*entry).requiredPerms = 0;
-            }
-        }
-    }
-}
-
-/// # Safety
-/// NULL, or a list of pointers to `T`.
-unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
-    // SAFETY: a list has `length` cells.
-    unsafe {
-        let Some(list) = list.as_ref() else { return Vec::new() };
-        let cells = std::slice::from_raw_parts(list.elements, list.length as usize);
-        cells.iter().map(|cell| cell.ptr_value.cast()).collect()
     }
 }

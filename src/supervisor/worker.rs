@@ -3,7 +3,7 @@
 use super::child::{Server, describe};
 use super::files::{self, Lock};
 use super::watchdog::Watchdog;
-use crate::{settings, wait_event};
+use crate::{compat, settings, wait_event};
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys;
 use protocol::{Config, SupervisorState};
@@ -59,10 +59,7 @@ extern "C-unwind" fn on_wake(_signal: i32) {
 fn attach_wake_handler() {
     // SAFETY: installs a handler that only sets a flag and the latch.
     unsafe {
-        #[cfg(not(feature = "pg18"))]
-        pg_sys::pqsignal(libc::SIGUSR2, Some(on_wake));
-        #[cfg(feature = "pg18")]
-        pg_sys::pqsignal_be(libc::SIGUSR2, Some(on_wake));
+        compat::handle_signal(libc::SIGUSR2, on_wake);
     }
 }
 

@@ -7,7 +7,7 @@
 //! ```
 
 use super::launch;
-use crate::settings;
+use crate::{compat, settings};
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -46,10 +46,7 @@ thread_local! {
 pub fn install_die() {
     // SAFETY: a handler that only sets flags and the latch.
     unsafe {
-        #[cfg(not(feature = "pg18"))]
-        pg_sys::pqsignal(libc::SIGTERM, Some(die));
-        #[cfg(feature = "pg18")]
-        pg_sys::pqsignal_be(libc::SIGTERM, Some(die));
+        compat::handle_signal(libc::SIGTERM, die);
     }
 }
 

@@ -6,7 +6,7 @@ use super::timeout;
 use super::turns::Turns;
 use crate::errors::{Raised, Watch};
 use crate::spi::KEYS_AS_TEXT;
-use crate::wait_event;
+use crate::{compat, wait_event};
 use pgrx::PgTryBuilder;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys::{self, panic::CaughtError};
@@ -165,13 +165,12 @@ fn prepare_session() {
         (c"statement_timeout", c"0"),
         (c"lock_timeout", c"0"),
         (c"idle_in_transaction_session_timeout", c"0"),
-        #[cfg(any(feature = "pg17", feature = "pg18"))]
-        (c"transaction_timeout", c"0"),
         // Whoever may create triggers could have the owner run what they like, who has not asked for these updates. Now
         // only those are fired that the owner has enabled ALWAYS, as where logical replication applies changes.
         (c"session_replication_role", c"replica"),
     ]
     .into_iter()
+    .chain(compat::NEW_TIMEOUTS.iter().map(|name| (*name, c"0")))
     .chain(KEYS_AS_TEXT)
     {
         let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);

@@ -5,7 +5,8 @@ mod replicated;
 mod row;
 
 use super::arguments::{bytes_of, text_of};
-use super::{is_c_function, sql_function};
+use super::sql_function;
+use crate::c_function;
 use crate::errors::{ArgumentError, Raise, Result};
 use crate::memo::Modality;
 use crate::{embedding, settings, vector};
@@ -13,14 +14,14 @@ use pgrx::pg_sys::{Datum, Oid};
 use row::{Row, Target, same};
 
 pub use queued::is_this as is_enqueue_trigger;
-pub use replicated::is_this as is_skip_replicated;
+pub use replicated::register;
 use std::rc::Rc;
 
 sql_function!(clip_embed_trigger, pg_finfo_clip_embed_trigger, |call| run(Row::before(call.0)?));
 
 /// Whether it is this function.
 pub fn is_embed_trigger(function: Oid) -> bool {
-    is_c_function(function, clip_embed_trigger as *const () as usize)
+    c_function::address(function) == Some(clip_embed_trigger as *const () as usize)
 }
 
 /// What the trigger was created with: source column, embedding column, and options.

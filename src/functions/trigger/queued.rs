@@ -1,6 +1,7 @@
 //! `clip_enqueue_trigger`: notes what is to be embedded, for a background worker. The upload does not wait.
 
-use super::super::{is_c_function, sql_function};
+use super::super::sql_function;
+use crate::c_function;
 use super::Options;
 use super::row::{Row, same};
 use crate::errors::{Result, TableError};
@@ -14,7 +15,7 @@ sql_function!(clip_enqueue_trigger, pg_finfo_clip_enqueue_trigger, |call| { run(
 
 /// Whether it is this function.
 pub fn is_this(function: Oid) -> bool {
-    is_c_function(function, clip_enqueue_trigger as *const () as usize)
+    c_function::address(function) == Some(clip_enqueue_trigger as *const () as usize)
 }
 
 fn run(row: &Row) -> Result<Datum> {

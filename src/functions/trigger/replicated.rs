@@ -1,10 +1,10 @@
 //! `clip_skip_replicated`: keeps a publisher's queue and failures out of a subscriber's.
 
-use super::super::{is_c_function, sql_function};
+use super::super::sql_function;
 use super::row::Row;
 use crate::errors::{ArgumentError, Result};
 use crate::internal_tables;
-use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::pg_sys::{self, Datum};
 
 sql_function!(clip_skip_replicated, pg_finfo_clip_skip_replicated, |call| {
     Row::of(call.0).ok_or(ArgumentError::NotFiredAsTrigger.into()).and_then(|row| run(&row))
@@ -17,7 +17,7 @@ fn run(row: &Row) -> Result<Datum> {
     Ok(if is_replicated { Datum::null() } else { row.unchanged() })
 }
 
-/// Whether it is this function.
-pub fn is_this(function: Oid) -> bool {
-    is_c_function(function, clip_skip_replicated as *const () as usize)
+/// Tells those who look at the triggers of the extension's tables which one is ours.
+pub fn register() {
+    internal_tables::set_own_trigger(clip_skip_replicated as *const () as usize);
 }
