@@ -1,6 +1,7 @@
 //! What differs between PostgreSQL's majors, and nothing else does. Each branch names the old majors, so that one that is
 //! newer than all of these takes the newest.
 
+use crate::list::elements;
 use pgrx::pg_sys::{self, CustomScan, NodeTag, Oid};
 use std::ffi::CStr;
 
@@ -164,17 +165,6 @@ pub unsafe fn waive_privileges(planned: *mut pg_sys::PlannedStmt, relations: &[O
                 (*entry).requiredPerms = 0;
             }
         }
-    }
-}
-
-/// # Safety
-/// NULL, or a list of pointers to `T`.
-unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
-    // SAFETY: a list has `length` cells.
-    unsafe {
-        let Some(list) = list.as_ref() else { return Vec::new() };
-        let cells = std::slice::from_raw_parts(list.elements, list.length as usize);
-        cells.iter().map(|cell| cell.ptr_value.cast()).collect()
     }
 }
 

@@ -13,10 +13,11 @@
 
 use crate::errors::{Error, Result, or_raise};
 use crate::spi::{Allowed, Argument, Connection, Plan, Row, run_kept};
-use crate::text;
+use crate::{c_function, text};
 use pgrx::pg_sys::{self, Oid, Relation};
 use std::cell::Cell;
 use std::ffi::CStr;
+use std::sync::OnceLock;
 
 /// The schema, as the extension's script names it.
 const SCHEMA: &CStr = c"clip_search_internal";

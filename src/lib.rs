@@ -26,6 +26,7 @@
 //! result_rows  the rows of a function that returns a table
 //! c_function the code of a function in C
 //! compat     what differs between PostgreSQL's majors
+//! list       PostgreSQL's lists
 //! vector     the layout of pgvector's datum
 //! ```
 
@@ -40,6 +41,7 @@ mod functions;
 mod ingest;
 mod internal_tables;
 mod labels;
+mod list;
 mod memo;
 mod models;
 mod result_rows;

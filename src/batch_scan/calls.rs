@@ -1,9 +1,10 @@
 //! The calls that a batch can answer.
 
-use super::plan_tree::{cells, elements, tag};
+use super::plan_tree::tag;
 use super::volatile::is_of_row;
 use crate::c_function;
 use crate::functions::EmbedFunction;
+use crate::list::{cells, elements};
 use crate::memo::Modality;
 use pgrx::pg_catalog::pg_proc::PgProc;
 use pgrx::pg_sys::{self, Expr, FuncExpr, List, NodeTag, Oid, TargetEntry};

@@ -1,6 +1,7 @@
 //! The columns between the custom scan node and the node below it.
 
-use super::plan_tree::{any, append_target, copy, elements, tag, variable};
+use super::plan_tree::{any, append_target, copy, tag, variable};
+use crate::list::elements;
 use pgrx::pg_sys::{self, Expr, List, NodeTag, TargetEntry, Var};
 
 /// The target list of the node below, whose columns are those of the node above.

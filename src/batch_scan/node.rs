@@ -1,9 +1,10 @@
 //! The callbacks of the custom scan node. Its child is its left tree, and its scan tuple has the child's columns.
 
-use super::plan_tree::{elements, integers, make};
+use super::plan_tree::make;
 use super::prefetch::Prefetch;
 use super::request::EmbedCall;
 use super::slots::{clear, project};
+use crate::list::{elements, integers};
 use crate::memo::Modality;
 use pgrx::pg_sys::{self, CustomScan, CustomScanState, ExplainState, List, Node, NodeTag, PlanState, TupleTableSlot};
 use pgrx::{PgMemoryContexts, pg_guard};

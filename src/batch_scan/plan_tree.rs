@@ -1,6 +1,7 @@
-//! PostgreSQL's lists and trees.
+//! PostgreSQL's plans and expressions.
 
 use crate::compat::{Varno, plans_to_modify};
+use crate::list::{cells, elements};
 use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, TargetEntry};
 use std::ffi::c_void;
 
@@ -11,42 +12,6 @@ use std::ffi::c_void;
 pub unsafe fn tag<T>(node: *const T) -> NodeTag {
     // SAFETY: each node begins with its tag.
     unsafe { (*node.cast::<Node>()).type_ }
-}
-
-/// The addresses of a list's cells; a NULL list is empty.
-///
-/// # Safety
-/// A list of pointers, which must not grow while the addresses are in use.
-pub unsafe fn cells<T>(list: *mut List) -> impl Iterator<Item = *mut *mut T> {
-    // SAFETY: NULL or a list, which has `length` cells.
-    let (start, length) =
-        unsafe { list.as_ref() }.map_or((std::ptr::null_mut(), 0), |list| (list.elements, list.length as usize));
-    // SAFETY: within the list.
-    (0..length).map(move |index| unsafe { start.add(index) }.cast::<*mut T>())
-}
-
-/// The elements of a list; a NULL list is empty.
-///
-/// # Safety
-/// A list of pointers to `T`.
-pub unsafe fn elements<T>(list: *mut List) -> impl Iterator<Item = *mut T> {
-    // SAFETY: by the caller's promise.
-    unsafe { cells::<T>(list) }.map(|cell| unsafe { *cell })
-}
-
-/// The integers of a list.
-///
-/// # Safety
-/// A list of integers.
-pub unsafe fn integers(list: *mut List) -> Vec<i32> {
-    // SAFETY: cells of integers have the size of those of pointers.
-    unsafe { cells::<c_void>(list) }.map(|cell| unsafe { *cell.cast::<i32>() }).collect()
-}
-
-/// A list of integers, in the current memory context.
-pub fn integer_list(values: &[i32]) -> *mut List {
-    // SAFETY: appends to a list of integers.
-    values.iter().fold(std::ptr::null_mut(), |list, value| unsafe { pg_sys::lappend_int(list, *value) })
 }
 
 /// A copy in the current memory context.

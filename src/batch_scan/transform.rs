@@ -4,9 +4,10 @@ use super::calls::{self, Call};
 use super::columns::Columns;
 use super::demand::{Demand, Reads};
 use super::node;
-use super::plan_tree::{any, cells, children, copy, elements, integer_list, make, tag};
+use super::plan_tree::{any, children, copy, make, tag};
 use super::volatile::{has_stable_subplans, may_be_read_ahead};
 use crate::compat::{is_tid_range_scan, set_projecting};
+use crate::list::{cells, elements, integer_list};
 use pgrx::pg_sys::{self, CustomScan, List, MemoryContext, NodeTag, Plan};
 
 /// Rows up to which it is not worth a node.

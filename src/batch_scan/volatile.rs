@@ -1,6 +1,7 @@
 //! Whether rows of a plan may be read before they are asked for: nothing in it is volatile, locks rows or changes them.
 
-use super::plan_tree::{any, children, elements, tag};
+use super::plan_tree::{any, children, tag};
+use crate::list::elements;
 use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, PlannedStmt};
 
 /// Whether rows of this node may be read ahead, leaving aside its own target list.

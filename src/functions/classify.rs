@@ -6,11 +6,11 @@
 //! ```
 
 use super::arguments::{Arguments, bytes_of, required};
-use crate::result_rows::{Rows, real};
 use super::sql_function;
 use crate::errors::{ArgumentError, Result};
 use crate::labels::{self, LabelSet, Question, RawArguments};
 use crate::memo::Modality;
+use crate::result_rows::{Rows, real};
 use crate::{embedding, text};
 use pgrx::pg_sys::Datum;
 use std::rc::Rc;

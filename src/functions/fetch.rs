@@ -1,10 +1,10 @@
 //! `clip_fetch_image`, `clip_fetch_images`: images by URL. The server fetches; this process touches no network.
 
 use super::arguments::{Arguments, required, text_of};
-use crate::result_rows::Rows;
 use super::sql_function;
 use crate::errors::{ArgumentError, Error, Result};
-use crate::{client, settings, text};
+use crate::result_rows::Rows;
+use crate::{client, encoding, settings, text};
 use pgrx::pg_sys::Datum;
 use protocol::{Failure, FetchedImage};
 

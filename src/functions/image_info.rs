@@ -1,9 +1,9 @@
 //! `clip_image_info`: what an image is like. Bad bytes are no error: they are what it is for.
 
 use super::arguments::Arguments;
-use crate::result_rows::Rows;
 use super::sql_function;
 use crate::errors::Result;
+use crate::result_rows::Rows;
 use crate::{client, encoding, text};
 use pgrx::pg_sys::Datum;
 

@@ -26,7 +26,7 @@ pub use trigger::register;
 
 use crate::errors::{Result, or_raise};
 use arguments::Arguments;
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
 /// Exports a function in the version-1 calling convention.
 ///

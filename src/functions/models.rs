@@ -1,10 +1,10 @@
 //! `clip_install_model`, `clip_verify_model`, `clip_remove_model`.
 
 use super::arguments::{Arguments, required};
-use crate::result_rows::Rows;
 use super::{server, sql_function};
 use crate::errors::Result;
 use crate::models::{self, Install, notice};
+use crate::result_rows::Rows;
 use crate::{encoding, settings, supervisor, text};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;

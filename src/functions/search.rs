@@ -8,11 +8,11 @@
 use super::arguments::{Arguments, required, within};
 use super::not_words;
 use super::other_model;
-use crate::result_rows::Rows;
 use super::sql_function;
 use crate::embedding;
 use crate::errors::Result;
 use crate::memo::Modality;
+use crate::result_rows::Rows;
 use crate::search::{self, Options, Table};
 use pgrx::pg_sys::Datum;
 

@@ -3,10 +3,10 @@
 //! They never start a server: a dashboard that looks every ten seconds would undo `clip_search.server_idle_timeout`.
 
 use super::arguments::Arguments;
-use crate::result_rows::Rows;
 use super::sql_function;
 use crate::client;
 use crate::errors::Result;
+use crate::result_rows::Rows;
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 use protocol::{Quantiles, Value};

@@ -2,7 +2,6 @@
 
 use super::arguments::{Arguments, required};
 use super::embed_table::schema;
-use crate::result_rows::Rows;
 use super::sql_function;
 use super::sync_triggers::{self, SyncTrigger};
 use super::trigger::{is_embed_trigger, is_enqueue_trigger};
@@ -10,6 +9,7 @@ use crate::errors::{Result, TableError};
 use crate::ingest::{Names, Target, check_not_generated};
 use crate::internal_tables::{self, InternalTable};
 use crate::models::notice;
+use crate::result_rows::Rows;
 use crate::search::Table;
 use crate::spi::{self, Argument, Connection, literal};
 use crate::{settings, sync, text, vector};

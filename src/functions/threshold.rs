@@ -9,10 +9,10 @@
 //! The method is that of [`similarity::threshold`].
 
 use super::arguments::{Arguments, required, within};
-use crate::result_rows::{Rows, real};
 use super::sql_function;
 use crate::embedding;
 use crate::errors::{ArgumentError, Result};
+use crate::result_rows::{Rows, real};
 use crate::search::{Embeddings, Table};
 use crate::spi::{self, Allowed, Argument};
 use pgrx::pg_sys::Datum;

@@ -1,9 +1,9 @@
 //! `clip_similarity`, `clip_combine`: arithmetic on embeddings.
 
 use super::arguments::Arguments;
-use crate::result_rows::real;
 use super::sql_function;
 use crate::errors::{ArgumentError, Result};
+use crate::result_rows::real;
 use crate::vector;
 use pgrx::pg_sys::Datum;
 

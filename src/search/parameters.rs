@@ -4,7 +4,7 @@ use crate::spi::Argument;
 
 /// The parameters of a statement.
 #[derive(Default)]
-pub struct Parameters(Vec<Argument>);
+pub struct Parameters(pub Vec<Argument>);
 
 impl Parameters {
     /// Adds one; returns its name in the statement.

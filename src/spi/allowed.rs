@@ -9,6 +9,7 @@
 
 use crate::compat::{self, post_parse_analyze_hook};
 use crate::errors::{Result, TableError, or_raise};
+use crate::list::elements;
 use pgrx::pg_catalog::pg_proc::PgProc;
 use pgrx::pg_guard;
 use pgrx::pg_sys::{self, Node, NodeTag, Oid};
@@ -208,7 +209,7 @@ unsafe fn is_operator_fine(operator: Oid, arguments: *mut pg_sys::List) -> bool 
         if is_built_in(operator) || is_function_fine(pg_sys::get_opcode(operator)) {
             return true;
         }
-        let Some(first) = elements::<Node>(arguments).first().copied() else { return false };
+        let Some(first) = elements::<Node>(arguments).next() else { return false };
         let wanted = pg_sys::TYPECACHE_EQ_OPR | pg_sys::TYPECACHE_LT_OPR | pg_sys::TYPECACHE_GT_OPR;
         let of_type = &*pg_sys::lookup_type_cache(pg_sys::exprType(first), wanted as i32);
         [of_type.eq_opr, of_type.lt_opr, of_type.gt_opr].contains(&operator)

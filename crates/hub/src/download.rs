@@ -2,8 +2,8 @@
 
 use crate::client::{Client, Question, broken, header, show_host, with_attempts};
 use crate::error::{Error, Result};
-use crate::listing::RemoteFile;
 use crate::installed_file::InstalledFile;
+use crate::listing::RemoteFile;
 use crate::name::Name;
 use crate::part::Part;
 use crate::progress::Event;

@@ -43,8 +43,8 @@ mod token;
 
 pub use error::{Error, Result};
 pub use install::{Outcome, Request, Staged, remove, stage};
-pub use listing::{FileId, RemoteFile};
 pub use installed_file::InstalledFile;
+pub use listing::{FileId, RemoteFile};
 pub use manifest::{Difference, MANIFEST, Manifest};
 pub use name::Name;
 pub use part::sha256;

@@ -1,8 +1,8 @@
 //! A file while it is being received: appended to, hashed on the way, and renamed when it is whole and right.
 
 use crate::error::{Error, Result};
-use crate::listing::{FileId, RemoteFile};
 use crate::installed_file::InstalledFile;
+use crate::listing::{FileId, RemoteFile};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};

@@ -1,9 +1,9 @@
 //! An embed request becomes its vectors: prepare, look whether somebody has asked the same, have the rest run.
 
 use crate::cache::TextCache;
+use crate::class::{Class, INTERACTIVE_ITEMS, Key};
 use crate::models::{Model, Models};
 use crate::prepare::Pool;
-use crate::class::{Class, INTERACTIVE_ITEMS, Key};
 use crate::scheduler::{Scheduler, Ticket};
 use crate::stats::Stats;
 use crate::{failure, process};

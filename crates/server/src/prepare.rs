@@ -1,10 +1,10 @@
 //! Tokenizing, and having images decoded and made small, on threads beside the device's. Each thread has a decoder of its
 //! own, which has the thread's priority: those of bulk give way to all others.
 
+use crate::class::{Class, INTERACTIVE_ITEMS};
 use crate::decoder::{self, Job, Patience, Reply, Settings};
 use crate::models::{self, Model};
 use crate::process;
-use crate::class::{Class, INTERACTIVE_ITEMS};
 use crate::stats::Stats;
 use clip::{Array3, Error, Limits, LongText, OnTruncated, Result};
 use protocol::{Config, ImageInfo, Items, OnLongText, Thumbnail};

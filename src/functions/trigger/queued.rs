@@ -1,9 +1,9 @@
 //! `clip_enqueue_trigger`: notes what is to be embedded, for a background worker. The upload does not wait.
 
 use super::super::sql_function;
-use crate::c_function;
 use super::Options;
 use super::row::{Row, same};
+use crate::c_function;
 use crate::errors::{Result, TableError};
 use crate::ingest::as_json;
 use crate::internal_tables::{self, InternalTable};

@@ -1,7 +1,7 @@
 //! JPEG 2000: files (JP2) and bare code streams.
 
-use super::limits::{BYTES_PER_PIXEL, Limits, check_size, corrupt, unsupported};
 use super::jpeg2000_parts::{self, CODE_STREAM};
+use super::limits::{BYTES_PER_PIXEL, Limits, check_size, corrupt, unsupported};
 use super::samples::cmyk_to_rgb;
 use crate::error::Result;
 use hayro_jpeg2000::{ComponentData, DecodeSettings, DecoderContext, Image};

@@ -7,8 +7,8 @@ use tiff::ColorType;
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;
 
-use super::limits::{corrupt, truncated};
 use super::jpeg;
+use super::limits::{corrupt, truncated};
 use crate::error::Result;
 
 const NAME: &str = "TIFF";

@@ -9,8 +9,8 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
-use super::failure::{inference, is_out_of_memory};
 use super::SessionOptions;
+use super::failure::{inference, is_out_of_memory};
 use super::role::Role;
 use super::stage::ImageStager;
 use crate::cancel::Cancel;

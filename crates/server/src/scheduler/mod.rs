@@ -378,6 +378,13 @@ fn run(
         other => other,
     };
     let embedded = if outcome.is_ok() { inputs.len() } else { 0 };
-    stats.ran(&encoder.model, encoder.modality, inputs.len(), embedded, took, outcome.is_err() && !cancel.is_cancelled());
+    stats.ran(
+        &encoder.model,
+        encoder.modality,
+        inputs.len(),
+        embedded,
+        took,
+        outcome.is_err() && !cancel.is_cancelled(),
+    );
     (outcome, took)
 }

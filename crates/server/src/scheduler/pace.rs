@@ -1,6 +1,6 @@
 //! How long runs take, as measured, and whose turn it is.
 
-use super::queue::Class;
+use crate::class::Class;
 use std::time::Duration;
 
 /// What is run first of an encoder whose speed is not known yet, in units.

@@ -6,8 +6,8 @@ mod latency;
 pub(crate) use latency::Meter;
 
 use crate::process;
-use encoders::Encoders;
 use clip::Modality;
+use encoders::Encoders;
 use protocol::Statistics;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -124,7 +124,15 @@ impl Stats {
     }
 
     /// Counts a run of an encoder with so many items, of which so many were embedded.
-    pub(crate) fn ran(&self, model: &str, modality: Modality, items: usize, embedded: usize, took: Duration, failed: bool) {
+    pub(crate) fn ran(
+        &self,
+        model: &str,
+        modality: Modality,
+        items: usize,
+        embedded: usize,
+        took: Duration,
+        failed: bool,
+    ) {
         self.batches.fetch_add(1, Relaxed);
         self.batch_items.fetch_add(items as u64, Relaxed);
         self.inference.record(took);
