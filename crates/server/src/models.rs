@@ -126,7 +126,7 @@ impl Model {
             preprocessor: Preprocessor::new(&spec).with_reading(reading(config)),
             number: NUMBERS.fetch_add(1, Relaxed),
             options: SessionOptions {
-                threads: config.threads as usize,
+                threads: process::threads(config.threads),
                 max_gpu_memory: config.max_gpu_memory,
                 ..SessionOptions::default()
             },

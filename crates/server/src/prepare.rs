@@ -45,7 +45,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// So many threads for each class; 0 means one for each core.
     pub(crate) fn new(threads: u32, stats: Arc<Stats>) -> std::result::Result<Self, rayon::ThreadPoolBuildError> {
-        let threads = if threads == 0 { num_cpus::get() } else { threads as usize };
+        let threads = process::threads(threads);
         let pool = |name: &'static str, threads: usize| {
             rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(move |index| format!("{name}-{index}"))
         };

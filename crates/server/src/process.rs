@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::fs;
+use std::sync::LazyLock;
 
 /// Everything is as it should be: standard input has closed, or somebody sent SIGTERM.
 pub const STATUS_DONE: i32 = 0;
@@ -73,9 +74,17 @@ pub(crate) fn settle_decoder() {
     }
 }
 
-/// Asks what is remembered and cannot be asked in the sandbox.
+/// Cores that this process may use, as of when they were first asked for.
+static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+
+/// So many threads; 0 means one for each core that this process may use.
+pub(crate) fn threads(wanted: u32) -> usize {
+    if wanted == 0 { *CORES } else { wanted as usize }
+}
+
+/// Asks what cannot be asked in the sandbox: limits of the control group are read from files.
 pub fn look_around() {
-    num_cpus::get();
+    LazyLock::force(&CORES);
 }
 
 /// Bounds this process's memory to what it has now and so many bytes more.
