@@ -1,16 +1,24 @@
-//! A search with another model than the one that a trigger fills the column with: the dimensions may agree, and similarities look
-//! like similarities, but mean nothing.
+//! A search with another model than the one that a trigger or a generated column's expression fills the column with: the
+//! dimensions may agree, and similarities look like similarities, but mean nothing.
 
 use super::sync_triggers;
 use crate::models::notice;
 use crate::search::Table;
-use crate::spi::Connection;
+use crate::spi::{Argument, Connection};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 /// Most searches that are remembered; then they are looked at anew.
 const REMEMBERED: usize = 1000;
+
+/// The model that the expression of a generated column names, `$1` the table and `$2` the column's name.
+const GENERATED: &str = "SELECT pg_catalog.substring(pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
+    'clip_embed_(?:image|text)\\(.*, ''([^'']+)''::text\\)') \
+    FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a \
+    ON a.attrelid OPERATOR(pg_catalog.=) d.adrelid AND a.attnum OPERATOR(pg_catalog.=) d.adnum \
+    WHERE d.adrelid OPERATOR(pg_catalog.=) $1 AND a.attname OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name) \
+    AND a.attgenerated OPERATOR(pg_catalog.<>) ''";
 
 /// Table, column and model.
 type Search = (Oid, String, String);
@@ -33,8 +41,11 @@ pub fn tell(table: &Table, column: &str, model: &str) {
     }
     let connection = Connection::open();
     let triggers = sync_triggers::of(&connection, table);
+    let generated = connection.execute(GENERATED, &[Argument::oid(table.id), Argument::text(column)]).1;
+    let generated = generated.first().and_then(|row| row.text(1));
     drop(connection);
-    let models: Vec<&str> = triggers.iter().filter_map(|trigger| trigger.model_of(column)).collect();
+    let of_triggers = triggers.iter().filter_map(|trigger| trigger.model_of(column));
+    let models: Vec<&str> = of_triggers.chain(generated.as_deref()).collect();
     let other = models.first().filter(|_| !models.contains(&model));
     SEEN.with_borrow_mut(|seen| {
         if seen.len() >= REMEMBERED {

@@ -260,6 +260,12 @@ CREATE TRIGGER t BEFORE INSERT ON loose FOR EACH ROW EXECUTE FUNCTION clip_embed
 SELECT count(*) FROM clip_search('loose', 'dog', 1);
 SELECT count(*) FROM clip_search('loose', 'cat', 1);
 SELECT count(*) FROM clip_search('loose', clip_embed_text('cat'), 1);
+CREATE TABLE made (id int PRIMARY KEY, caption text,
+    embedding vector(128) GENERATED ALWAYS AS (clip_embed_text(caption, 'some/other')) STORED);
+SELECT count(*) FROM clip_search('made', 'dog', 1);
+CREATE TABLE same (id int PRIMARY KEY, caption text,
+    embedding vector(128) GENERATED ALWAYS AS (clip_embed_text(lower(caption), 'clip-search/emoji')) STORED);
+SELECT count(*) FROM clip_search('same', 'dog', 1);
 ROLLBACK;
 SET client_min_messages = warning;
 DROP SCHEMA "Odd ""schema""" CASCADE;

@@ -20,6 +20,9 @@ use url::Url;
 /// How long a connection waits for the next request to its host.
 const IDLE: Duration = Duration::from_secs(15);
 
+/// Header lines of one answer. Content delivery networks send some hundred; the client's own limit on their bytes holds.
+const MAX_HEADERS: usize = 1000;
+
 /// A client for the ports on which the same is allowed.
 pub(crate) struct Lane {
     client: Client,
@@ -51,11 +54,12 @@ impl Lane {
             .user_agent(&options.user_agent)
             .default_headers(headers)
             .dns_resolver(Arc::new(guard.clone()))
-            .use_preconfigured_tls(tls.clone())
+            .tls_backend_preconfigured(tls.clone())
             // As browsers take them.
             .http1_allow_spaces_after_header_name_in_responses(true)
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_ignore_invalid_headers_in_responses(true)
+            .http1_max_headers(MAX_HEADERS)
             // A proxy of the environment would connect to addresses that were not checked.
             .no_proxy()
             // Each hop is checked, and counted, by the fetcher.

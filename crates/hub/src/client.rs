@@ -4,6 +4,7 @@ use crate::error::{Error, Result, show};
 use crate::listing::{FileId, Listing};
 use crate::name::Name;
 use crate::retry::{Failure, Pauses, retry_after};
+use crate::tls;
 use crate::token::Token;
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER,
@@ -58,8 +59,10 @@ impl Client {
         if token.is_some() && url.scheme() == "http" && !is_loopback(&url) {
             return Err(Error::TokenInClear { endpoint: show_endpoint(&url) });
         }
+        let tls = tls::config().map_err(|reason| bad(&reason))?;
         let http = reqwest::Client::builder()
             .user_agent(USER_AGENT)
+            .tls_backend_preconfigured(tls)
             .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]))
             // Other crates of the program turn these on; ranges and hashes are of the bytes as they are.
             .no_gzip()

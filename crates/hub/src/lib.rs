@@ -39,6 +39,7 @@ mod retry;
 mod select;
 mod source;
 mod sys;
+mod tls;
 mod token;
 
 pub use error::{Error, Result};

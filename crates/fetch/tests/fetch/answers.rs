@@ -141,7 +141,7 @@ async fn nobody_listens() {
 /// Header lines that are not to the letter, and are read by every browser.
 #[tokio::test]
 async fn headers_are_read_as_browsers_read_them() {
-    let many: String = (0..90).map(|i| format!("X-Header-{i}: {}\r\n", "v".repeat(100))).collect();
+    let many: String = (0..300).map(|i| format!("X-Header-{i}: {}\r\n", "v".repeat(100))).collect();
     for lines in ["Server : x\r\n", "X-Folded: a\r\n b\r\n", "X-Latin: caf\u{e9}\r\n", "bad name: x\r\n", &many] {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{lines}Content-Type: image/png\r\n\r\nimage");
         // In Latin-1.
