@@ -829,30 +829,11 @@ COMMENT ON FUNCTION @extschema@.clip_remove_model(text) IS
 REVOKE ALL ON FUNCTION @extschema@.clip_install_model(text, text, text, text), @extschema@.clip_verify_model(text),
     @extschema@.clip_remove_model(text) FROM PUBLIC;
 
-CREATE FUNCTION @extschema@.clip_server_status(
-        OUT pid integer,
-        OUT uptime interval,
-        OUT version text,
-        OUT onnxruntime_version text,   -- NULL before a model is loaded
-        OUT resident_bytes bigint,
-        OUT connections integer,
-        OUT requests bigint,            -- embed requests since the start, failed ones included
-        OUT texts bigint,
-        OUT images bigint,
-        OUT batches bigint,             -- runs of a model
-        OUT errors bigint)              -- failed requests and items
-    RETURNS SETOF record
-    AS 'MODULE_PATHNAME', 'clip_server_status_wrapper'
-    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 1;
-COMMENT ON FUNCTION @extschema@.clip_server_status() IS
-    'the inference server of this cluster';
--- Counters tell what other users do.
-REVOKE ALL ON FUNCTION @extschema@.clip_server_status() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION @extschema@.clip_server_status() TO pg_monitor;
-
 -- Statistics, in the manner of pg_stat_*: a view over a function. Without a server there are no rows, and none is started.
 CREATE FUNCTION @extschema@.clip_stat_get_server(
         OUT pid bigint,
+        OUT version text,
+        OUT onnxruntime_version text,               -- NULL before a model is loaded
         OUT uptime double precision,                -- seconds
         OUT since_reset double precision,           -- seconds
         OUT restarts bigint,
@@ -863,8 +844,11 @@ CREATE FUNCTION @extschema@.clip_stat_get_server(
         OUT queue_bytes bigint,
         OUT waiting bigint,
         OUT in_flight bigint,
+        OUT requests bigint,
         OUT interactive bigint,
         OUT bulk bigint,
+        OUT texts bigint,
+        OUT images bigint,
         OUT batches bigint,
         OUT mean_batch_size double precision,
         OUT cache_hits bigint,
@@ -914,6 +898,7 @@ COMMENT ON FUNCTION @extschema@.clip_stat_get_models() IS
 
 CREATE VIEW @extschema@.clip_stat_server AS
     SELECT s.pid::integer AS pid,
+           s.version, s.onnxruntime_version,
            pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => s.uptime) AS started_at,
            pg_catalog.make_interval(secs => s.uptime) AS uptime,
            s.restarts,                              -- by the supervisor, since it runs
@@ -924,7 +909,9 @@ CREATE VIEW @extschema@.clip_stat_server AS
            s.queue_bytes,                           -- of requests accepted and not answered
            s.waiting,                               -- requests not accepted yet
            s.in_flight,                             -- requests under way
-           s.interactive, s.bulk,                   -- embed requests of few and of many items
+           s.requests,                              -- embed requests, failed ones included
+           s.interactive, s.bulk,                   -- those of few and of many items
+           s.texts, s.images,                       -- that were embedded
            s.batches, s.mean_batch_size,            -- runs of a model, and items in one
            s.cache_hits,                            -- texts answered from memory
            s.shared,                                -- items answered with the run of an equal one

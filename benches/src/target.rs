@@ -32,7 +32,7 @@ impl Target {
         let row = client.query_one(
             "SELECT precision, execution_provider, dimension, current_setting('clip_search.threads')::int,
                     current_setting('server_version'), onnxruntime_version
-               FROM clip_models(), clip_server_status() WHERE name = $1",
+               FROM clip_models(), clip_stat_server WHERE name = $1",
             &[&arguments.cluster.model],
         )?;
         let (precision, provider): (&str, &str) = (row.get(0), row.get(1));

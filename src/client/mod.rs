@@ -13,7 +13,7 @@ use crate::{memo, settings};
 use connection::Connection;
 use protocol::{
     Embedding, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, Logits, ModelInfo, Request,
-    Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest,
+    Response, Statistics, Thumbnail, ThumbnailRequest,
 };
 
 /// Embeds items; one result for each, in order.
@@ -138,17 +138,6 @@ pub fn server_pid() -> Result<Option<u32>> {
 pub fn models() -> Result<Vec<ModelInfo>> {
     match ask(&Request::Models)? {
         Response::Models(models) => Ok(models),
-        other => unexpected(other),
-    }
-}
-
-/// The server's own description.
-///
-/// # Errors
-/// As [`embed`].
-pub fn status() -> Result<ServerStatus> {
-    match ask(&Request::Status)? {
-        Response::Status(status) => Ok(*status),
         other => unexpected(other),
     }
 }

@@ -1,9 +1,8 @@
-//! `clip_models`, `clip_server_status`, `clip_restart_server`.
+//! `clip_models`, `clip_restart_server`.
 
 use super::sql_function;
 use crate::errors::{Result, or_raise};
 use crate::{client, settings, supervisor};
-use pgrx::datum::Interval;
 use pgrx::prelude::*;
 
 sql_function!(clip_restart_server, pg_finfo_clip_restart_server, |_| restart());
@@ -61,39 +60,4 @@ fn clip_models() -> TableIterator<
             model.error,
         )
     }))
-}
-
-/// The server process.
-#[pg_extern(sql = false)]
-#[allow(clippy::type_complexity)]
-fn clip_server_status() -> TableIterator<
-    'static,
-    (
-        name!(pid, i32),
-        name!(uptime, Interval),
-        name!(version, String),
-        name!(onnxruntime_version, Option<String>),
-        name!(resident_bytes, i64),
-        name!(connections, i32),
-        name!(requests, i64),
-        name!(texts, i64),
-        name!(images, i64),
-        name!(batches, i64),
-        name!(errors, i64),
-    ),
-> {
-    let status = or_raise(client::status());
-    TableIterator::once((
-        status.pid as i32,
-        Interval::from_seconds(status.uptime_s),
-        status.release,
-        status.onnxruntime_version,
-        status.resident_bytes as i64,
-        status.connections as i32,
-        status.requests as i64,
-        status.texts as i64,
-        status.images as i64,
-        status.batches as i64,
-        status.errors as i64,
-    ))
 }

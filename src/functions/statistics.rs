@@ -7,6 +7,7 @@ use super::sql_function;
 use crate::client;
 use crate::errors::Result;
 use crate::result_rows::Rows;
+use crate::text;
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 use protocol::{Quantiles, Value};
@@ -28,6 +29,7 @@ fn server(call: Arguments) -> Result<Datum> {
 fn datum(value: Value) -> Option<Datum> {
     match value {
         Value::Count(count) => number(count),
+        Value::Text(text) => text.map(|text| text::to_datum(&text)),
         Value::Real(real) => real.into_datum(),
     }
 }

@@ -1,99 +1,35 @@
-//! The `clip_search.*` settings. Each says what it bounds, in what unit, and when it takes effect.
+//! The `clip_search.*` settings.
 //!
-//! What changes a vector is server-wide (`sighup`): the functions that name their model are IMMUTABLE, so no session may
-//! get another vector than its neighbour.
+//! ```text
+//! table   each setting: name, default, range, who may set it, descriptions
+//! define  what makes variables and definitions of it
+//! check   what is looked at where one is set
+//! ```
 
-mod register;
+mod check;
+mod define;
+mod table;
 
-pub use register::register;
-
-use pgrx::guc::{GucSetting, PostgresGucEnum};
+use crate::compat;
+use pgrx::guc::GucSetting;
 use protocol::{Config, FetchConfig, Gray16, OnLongText, OnTruncated, Transparency};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
-
-#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
-enum LongText {
-    #[name = c"truncate"]
-    Truncate,
-    #[name = c"error"]
-    Error,
-}
-
-#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
-enum TransparentPixels {
-    #[name = c"drop"]
-    Drop,
-    #[name = c"white"]
-    White,
-}
-
-#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
-enum DeepGray {
-    #[name = c"scale"]
-    Scale,
-    #[name = c"pil"]
-    Pil,
-}
-
-#[derive(Clone, Copy, PartialEq, PostgresGucEnum)]
-enum TruncatedImage {
-    #[name = c"error"]
-    Error,
-    #[name = c"decode"]
-    Decode,
-}
+use table::*;
 
 /// Where models are installed unless `clip_search.model_dir` says otherwise: in the data directory. The server can write
 /// there, on every system and in every container, and it is kept when the software is replaced. It is in base backups: what
 /// a restored cluster or a new standby answers depends on these very files.
 const DEFAULT_MODEL_DIR: &str = "clip_search_models";
 
-static MODEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"clip-search/emoji"));
-static MODEL_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
-static HUB_ENDPOINT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
-static HUB_TOKEN_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
-static DEVICE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auto"));
-static PRECISION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"auto"));
-static RUNTIME: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
-static PROGRAM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
-static ON_LONG_TEXT: GucSetting<LongText> = GucSetting::<LongText>::new(LongText::Truncate);
-static TRANSPARENCY: GucSetting<TransparentPixels> = GucSetting::<TransparentPixels>::new(TransparentPixels::Drop);
-static APPLY_ORIENTATION: GucSetting<bool> = GucSetting::<bool>::new(true);
-static GRAY16: GucSetting<DeepGray> = GucSetting::<DeepGray>::new(DeepGray::Scale);
-static ON_TRUNCATED: GucSetting<TruncatedImage> = GucSetting::<TruncatedImage>::new(TruncatedImage::Error);
-static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
-static MAX_BATCH: GucSetting<i32> = GucSetting::<i32>::new(32);
-static MAX_IMAGE_BYTES: GucSetting<i32> = GucSetting::<i32>::new(64 << 20);
-static MAX_IMAGE_PIXELS: GucSetting<i32> = GucSetting::<i32>::new(89_478_485);
-static IMAGE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
-static SANDBOX: GucSetting<bool> = GucSetting::<bool>::new(true);
-static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300_000);
-static START_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
-static URL_FETCH: GucSetting<bool> = GucSetting::<bool>::new(false);
-static URL_ALLOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
-static URL_PORTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"80,443"));
-static URL_USER_AGENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
-static URL_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
-static URL_CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
-static URL_MAX_REDIRECTS: GucSetting<i32> = GucSetting::<i32>::new(5);
-static URL_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(32);
-static URL_CONNECTIONS_PER_HOST: GucSetting<i32> = GucSetting::<i32>::new(4);
-static URL_RETRIES: GucSetting<i32> = GucSetting::<i32>::new(2);
-static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(0);
-static BULK_STEP: GucSetting<i32> = GucSetting::<i32>::new(100);
-static MAX_QUEUE: GucSetting<i32> = GucSetting::<i32>::new(256 << 10);
-static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(0);
-static MAX_GPU_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(0);
-static MAX_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(1000);
-static TEXT_CACHE: GucSetting<i32> = GucSetting::<i32>::new(32 << 10);
-static LOG_MIN_DURATION: GucSetting<i32> = GucSetting::<i32>::new(-1);
-static QUEUE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
-static WATCHDOG_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
-static ENABLE_BATCH_SCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
-static BATCH_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 << 10);
+
+/// Defines all settings and reserves their prefix.
+pub fn register() {
+    define_all();
+    compat::reserve_prefix(c"clip_search");
+}
 
 /// The session's model.
 pub fn model() -> String {

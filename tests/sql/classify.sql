@@ -32,16 +32,16 @@ SELECT clip_best_label(NULL::bytea, '{red,blue}') IS NULL;
 SELECT count(*) FROM clip_classify(array_fill(0, ARRAY[128])::vector, '{red,blue}');
 
 -- Labels are embedded once for all rows, and not again by the next statement.
-CREATE TABLE counted AS SELECT texts FROM clip_server_status();
+CREATE TABLE counted AS SELECT texts FROM clip_stat_server;
 CREATE TABLE many AS SELECT i, embedding FROM things, generate_series(1, 500) i WHERE embedding IS NOT NULL;
 SELECT count(*) FROM many, clip_classify(embedding, '{first,second,third,fourth}');
 SELECT count(clip_best_label(embedding, '{first,second,third,fourth}')) FROM many;
-SELECT status.texts - counted.texts AS texts_embedded FROM clip_server_status() AS status, counted;
+SELECT status.texts - counted.texts AS texts_embedded FROM clip_stat_server AS status, counted;
 -- Several sets of labels in one query, and labels of a column
-UPDATE counted SET texts = (SELECT texts FROM clip_server_status());
+UPDATE counted SET texts = (SELECT texts FROM clip_stat_server);
 SELECT count(clip_best_label(embedding, ARRAY['one', 'two'])), count(clip_best_label(embedding, ARRAY['three', 'four'])),
        count(clip_best_label(embedding, ARRAY['five', 'six' || i % 2])) FROM many;
-SELECT status.texts - counted.texts AS texts_embedded FROM clip_server_status() AS status, counted;
+SELECT status.texts - counted.texts AS texts_embedded FROM clip_stat_server AS status, counted;
 -- Other labels, another template, another model are another question.
 SELECT clip_best_label(embedding, '{cat}'), clip_best_label(embedding, '{dog}'), clip_best_label(embedding, '{cat}', '{}') FROM things WHERE id = 1;
 SELECT label FROM clip_classify((SELECT embedding FROM things WHERE id = 2), ARRAY['É' || repeat('x', 3000), 'boat']) LIMIT 1;

@@ -4,23 +4,22 @@ SELECT vector_dims(clip_embed_text('load'));
 SELECT name, is_default, dimension, image_size, context_length, "precision", device, execution_provider, loaded @> '{text}' AS text_loaded,
        size_bytes > 0 AS has_size, length(fingerprint) AS fingerprint, error
 FROM clip_models() WHERE name = 'clip-search/emoji';
-SELECT pid > 0 AS pid, uptime >= '0' AS uptime, version, onnxruntime_version, resident_bytes > 1000000 AS resident,
-       connections > 0 AS connections, requests > 0 AS requests, texts > 0 AS texts, batches > 0 AS batches, errors >= 0 AS errors
-FROM clip_server_status();
+SELECT version, onnxruntime_version, requests > 0 AS requests, texts > 0 AS texts, batches > 0 AS batches, errors >= 0 AS errors
+FROM clip_stat_server;
 
 -- One inference, however often a plan evaluates the function.
-CREATE TABLE counted AS SELECT texts FROM clip_server_status();
+CREATE TABLE counted AS SELECT texts FROM clip_stat_server;
 SELECT count(clip_embed_text('the same text')) FROM generate_series(1, 500) i WHERE i > 0;
-SELECT status.texts - counted.texts AS inferences FROM clip_server_status() AS status, counted;
+SELECT status.texts - counted.texts AS inferences FROM clip_stat_server AS status, counted;
 DROP TABLE counted;
 
 -- Statistics: what was asked for since the reset
 SELECT clip_stat_reset();
 SELECT count(*) FROM unnest(clip_embed_texts(ARRAY['one', 'two', 'three', 'four', 'five', 'six', 'Six', 'SIX ']));
 SELECT count(*) FROM unnest(clip_embed_texts(ARRAY['one', 'two']));
-SELECT pid = (SELECT pid FROM clip_server_status()) AS pid, started_at < now() AS started, uptime > '0' AS uptime, restarts >= 0 AS restarts,
+SELECT pid > 0 AS pid, started_at < now() AS started, uptime > '0' AS uptime, restarts >= 0 AS restarts,
        stats_reset > started_at AS reset, resident_bytes > 1000000 AS resident, connections > 0 AS connections, connections_refused, queue_items,
-       queue_bytes, waiting, in_flight, interactive, bulk, batches BETWEEN 1 AND 6 AS batches, mean_batch_size BETWEEN 1 AND 6 AS mean_batch_size,
+       queue_bytes, waiting, in_flight, requests, interactive, bulk, texts, images, batches BETWEEN 1 AND 6 AS batches, mean_batch_size BETWEEN 1 AND 6 AS mean_batch_size,
        cache_hits, shared, cache_bytes > 0 AS cache_bytes, errors
 FROM clip_stat_server;
 SELECT prepare_p50 > 0 AND prepare_p50 <= prepare_p95 AND prepare_p95 <= prepare_p99 AS prepare,
@@ -47,6 +46,6 @@ SELECT count(*) AS without_comment FROM pg_proc WHERE proname LIKE 'clip\_%' AND
 SELECT name, context, unit, boot_val FROM pg_settings WHERE name LIKE 'clip\_search.%' ORDER BY 1;
 
 -- A restart is one call away, and the next request is answered.
-SELECT pid AS old_pid FROM clip_server_status() \gset
+SELECT pid AS old_pid FROM clip_stat_server \gset
 SELECT clip_restart_server();
 SELECT vector_dims(clip_embed_text('again'));

@@ -139,20 +139,53 @@ impl Default for FetchConfig {
         Self {
             allow: String::new(),
             ports: "80,443".to_owned(),
-            timeout_ms: 30_000,
-            connect_timeout_ms: 5_000,
-            max_redirects: 5,
-            connections: 32,
-            connections_per_host: 4,
-            retries: 2,
+            timeout_ms: Self::TIMEOUT_MS,
+            connect_timeout_ms: Self::CONNECT_TIMEOUT_MS,
+            max_redirects: Self::MAX_REDIRECTS,
+            connections: Self::CONNECTIONS,
+            connections_per_host: Self::CONNECTIONS_PER_HOST,
+            retries: Self::RETRIES,
             user_agent: Self::USER_AGENT.to_owned(),
         }
     }
 }
 
+/// Defaults, also of PostgreSQL's settings.
 impl FetchConfig {
+    /// Of `timeout_ms`.
+    pub const TIMEOUT_MS: u64 = 30_000;
+    /// Of `connect_timeout_ms`.
+    pub const CONNECT_TIMEOUT_MS: u64 = 5_000;
+    /// Of `max_redirects`.
+    pub const MAX_REDIRECTS: u32 = 5;
+    /// Of `connections`.
+    pub const CONNECTIONS: u32 = 32;
+    /// Of `connections_per_host`.
+    pub const CONNECTIONS_PER_HOST: u32 = 4;
+    /// Of `retries`.
+    pub const RETRIES: u32 = 2;
     /// Where the setting is empty.
     pub const USER_AGENT: &str = concat!("clip_search/", env!("CARGO_PKG_VERSION"));
+}
+
+/// Defaults, also of PostgreSQL's settings.
+impl Config {
+    /// Of `max_batch`.
+    pub const MAX_BATCH: u32 = 32;
+    /// Of `max_image_bytes`.
+    pub const MAX_IMAGE_BYTES: u64 = 64 << 20;
+    /// Of `max_image_pixels`: from there on PIL warns of a decompression bomb.
+    pub const MAX_IMAGE_PIXELS: u64 = 89_478_485;
+    /// Of `image_timeout_ms`.
+    pub const IMAGE_TIMEOUT_MS: u64 = 30_000;
+    /// Of `bulk_step_ms`.
+    pub const BULK_STEP_MS: u32 = 100;
+    /// Of `max_queue_bytes`.
+    pub const MAX_QUEUE_BYTES: u64 = 256 << 20;
+    /// Of `max_connections`.
+    pub const MAX_CONNECTIONS: u32 = 1000;
+    /// Of `text_cache_bytes`.
+    pub const TEXT_CACHE_BYTES: u64 = 32 << 20;
 }
 
 impl Default for Config {
@@ -164,23 +197,23 @@ impl Default for Config {
             device: "auto".to_owned(),
             precision: "auto".to_owned(),
             threads: 0,
-            max_batch: 32,
+            max_batch: Self::MAX_BATCH,
             on_long_text: OnLongText::Truncate,
             transparency: Transparency::Drop,
             apply_orientation: true,
             gray16: Gray16::Scale,
             on_truncated: OnTruncated::Error,
-            max_image_bytes: 64 << 20,
-            max_image_pixels: 89_478_485,
-            image_timeout_ms: 30_000,
+            max_image_bytes: Self::MAX_IMAGE_BYTES,
+            max_image_pixels: Self::MAX_IMAGE_PIXELS,
+            image_timeout_ms: Self::IMAGE_TIMEOUT_MS,
             sandbox: true,
             idle_timeout_s: 0,
-            bulk_step_ms: 100,
-            max_queue_bytes: 256 << 20,
+            bulk_step_ms: Self::BULK_STEP_MS,
+            max_queue_bytes: Self::MAX_QUEUE_BYTES,
             max_server_memory: 0,
             max_gpu_memory: 0,
-            max_connections: 1000,
-            text_cache_bytes: 32 << 20,
+            max_connections: Self::MAX_CONNECTIONS,
+            text_cache_bytes: Self::TEXT_CACHE_BYTES,
             log_min_duration_ms: None,
             restarts: 0,
             fetch: FetchConfig::default(),

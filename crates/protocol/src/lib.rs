@@ -16,11 +16,11 @@
 //! ```
 //! use protocol::{HEADER_LEN, Header, Kind, Request, decode, encode};
 //!
-//! let frame = encode(Kind::Request, &Request::Status)?;
+//! let frame = encode(Kind::Request, &Request::Statistics)?;
 //! let (head, payload) = frame.split_first_chunk::<HEADER_LEN>().expect("a frame has a header");
 //! let header = Header::parse(head)?.expect(Kind::Request)?;
 //! assert_eq!(header.len, payload.len());
-//! assert_eq!(decode::<Request>(payload)?, Request::Status);
+//! assert_eq!(decode::<Request>(payload)?, Request::Statistics);
 //! # Ok::<(), protocol::FrameError>(())
 //! ```
 //!
@@ -38,7 +38,7 @@ pub use config::{Config, FetchConfig, Gray16, OnLongText, OnTruncated, SocketPat
 pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
 pub use message::{
     EmbedRequest, Embedding, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items, Logits, ModelInfo, Request,
-    Response, Scope, ServerStatus, Thumbnail, ThumbnailRequest,
+    Response, Scope, Thumbnail, ThumbnailRequest,
 };
 pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
 pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics, Value};

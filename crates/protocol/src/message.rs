@@ -37,8 +37,6 @@ pub enum Request {
     Fetch(FetchRequest),
     /// List the installed models.
     Models,
-    /// Describe the server process.
-    Status,
     /// What the server has done, how long it took, and what waits.
     Statistics,
     /// Forget what [`Request::Statistics`] tells, but for what is there now.
@@ -190,8 +188,6 @@ pub enum Response {
     Fetched(Fetched),
     /// The answer to [`Request::Models`].
     Models(Vec<ModelInfo>),
-    /// The answer to [`Request::Status`].
-    Status(Box<ServerStatus>),
     /// The answer to [`Request::Statistics`] and [`Request::ResetStatistics`].
     Statistics(Box<Statistics>),
     /// The request failed as a whole.
@@ -234,31 +230,4 @@ pub struct ModelInfo {
     pub fingerprint: Option<String>,
     /// Why the model cannot be used, where it cannot.
     pub error: Option<String>,
-}
-
-/// The row of `clip_server_status()`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ServerStatus {
-    /// Process id of the server.
-    pub pid: u32,
-    /// Seconds since the server started.
-    pub uptime_s: f64,
-    /// [`crate::RELEASE`] of the server.
-    pub release: String,
-    /// Version of the ONNX Runtime library, once it is loaded.
-    pub onnxruntime_version: Option<String>,
-    /// Resident memory in bytes.
-    pub resident_bytes: u64,
-    /// Embed requests answered since the start, failed ones included.
-    pub requests: u64,
-    /// Texts embedded since the start.
-    pub texts: u64,
-    /// Images embedded since the start.
-    pub images: u64,
-    /// Runs of a model since the start; one run embeds a batch.
-    pub batches: u64,
-    /// Failed requests and failed items since the start.
-    pub errors: u64,
-    /// Connections open now.
-    pub connections: u32,
 }

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 pub struct Statistics {
     /// Process id of the server.
     pub pid: u32,
+    /// [`crate::RELEASE`] of the server.
+    pub release: String,
+    /// Version of the ONNX Runtime library, once it is loaded.
+    pub onnxruntime_version: Option<String>,
     /// Seconds since the server started.
     pub uptime_s: f64,
     /// Seconds since the latest reset, or the start.
@@ -27,10 +31,16 @@ pub struct Statistics {
     pub waiting: u32,
     /// Requests under way now.
     pub in_flight: u32,
+    /// Embed requests, failed ones included.
+    pub requests: u64,
     /// Embed requests of few items.
     pub interactive: u64,
     /// Embed requests of many items.
     pub bulk: u64,
+    /// Texts that were embedded.
+    pub texts: u64,
+    /// Images that were embedded.
+    pub images: u64,
     /// Runs of a model.
     pub batches: u64,
     /// Items of those runs.
@@ -54,8 +64,10 @@ pub struct Statistics {
 }
 
 /// A value of a row of statistics.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
+    /// A text; `None` is NULL.
+    Text(Option<String>),
     /// A bigint.
     Count(u64),
     /// A double precision; `None` is NULL.
@@ -67,9 +79,12 @@ impl Statistics {
     pub fn row(&self) -> Vec<(String, Value)> {
         let count = |name: &str, value: u64| (name.to_owned(), Value::Count(value));
         let real = |name: &str, value: Option<f64>| (name.to_owned(), Value::Real(value));
+        let text = |name: &str, value: Option<&String>| (name.to_owned(), Value::Text(value.cloned()));
         let mean = (self.batches > 0).then(|| self.batch_items as f64 / self.batches as f64);
         let mut row = vec![
             count("pid", self.pid.into()),
+            text("version", Some(&self.release)),
+            text("onnxruntime_version", self.onnxruntime_version.as_ref()),
             real("uptime", Some(self.uptime_s)),
             real("since_reset", Some(self.since_reset_s)),
             count("restarts", self.restarts.into()),
@@ -80,8 +95,11 @@ impl Statistics {
             count("queue_bytes", self.queue_bytes),
             count("waiting", self.waiting.into()),
             count("in_flight", self.in_flight.into()),
+            count("requests", self.requests),
             count("interactive", self.interactive),
             count("bulk", self.bulk),
+            count("texts", self.texts),
+            count("images", self.images),
             count("batches", self.batches),
             real("mean_batch_size", mean),
             count("cache_hits", self.cache_hits),

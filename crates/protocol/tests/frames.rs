@@ -12,7 +12,7 @@ fn split(frame: &[u8]) -> (Header, &[u8]) {
 }
 
 fn with_header(edit: impl FnOnce(&mut [u8])) -> Result<Header, FrameError> {
-    let mut frame = encode(Kind::Request, &Request::Status).unwrap();
+    let mut frame = encode(Kind::Request, &Request::Statistics).unwrap();
     edit(&mut frame);
     Header::parse(frame.first_chunk().unwrap())
 }

@@ -263,7 +263,7 @@ fn describe(request: &Request) -> String {
         Request::ImageInfo(_) => "describe an image".to_owned(),
         Request::Fetch(request) => format!("fetch {}", count(request.urls.len(), "URL")),
         Request::Logits(_) | Request::Models => "describe models".to_owned(),
-        Request::Status | Request::Statistics | Request::ResetStatistics => "statistics".to_owned(),
+        Request::Statistics | Request::ResetStatistics => "statistics".to_owned(),
     }
 }
 

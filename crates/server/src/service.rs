@@ -11,7 +11,7 @@ use crate::scheduler::Scheduler;
 use crate::stats::Stats;
 use crate::{failure, log_info, log_warning, process};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use protocol::{Config, Failure, Logits, Request, Response, ServerStatus, Statistics, Thumbnail, ThumbnailRequest};
+use protocol::{Config, Failure, Logits, Request, Response, Statistics, Thumbnail, ThumbnailRequest};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -165,7 +165,6 @@ impl Service {
             }
             Request::Logits(model) => self.logits(&model).await,
             Request::Models => self.list_models().await,
-            Request::Status => Ok(Response::Status(Box::new(self.status()))),
             Request::Statistics => Ok(Response::Statistics(Box::new(self.statistics()))),
             Request::ResetStatistics => {
                 self.stats.forget();
@@ -206,23 +205,6 @@ impl Service {
         match tokio::task::spawn_blocking(move || models.list(&config)).await {
             Ok(list) => Ok(Response::Models(list)),
             Err(panic) => Err(failure::Error::ListFailed { reason: panic.to_string() }.into()),
-        }
-    }
-
-    fn status(&self) -> ServerStatus {
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
-        ServerStatus {
-            pid: std::process::id(),
-            uptime_s: self.stats.uptime().as_secs_f64(),
-            release: protocol::RELEASE.to_owned(),
-            onnxruntime_version: clip::Runtime::current().map(|runtime| runtime.version().to_owned()),
-            resident_bytes: process::resident_bytes(),
-            requests: count(&self.stats.requests),
-            texts: count(&self.stats.texts),
-            images: count(&self.stats.images),
-            batches: count(&self.stats.batches),
-            errors: count(&self.stats.errors),
-            connections: self.stats.connections.load(Relaxed),
         }
     }
 

@@ -89,8 +89,8 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// What `clip_server_status()` counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What `clip_stat_server` counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Process id of the server.
     pub pid: i32,
@@ -101,14 +101,15 @@ pub struct Counters {
     /// Requests answered.
     pub requests: i64,
     /// Connections open.
-    pub connections: i32,
+    pub connections: i64,
 }
 
-/// The server's counters.
+/// The server's counters; zeros where there is none.
 pub fn counters(client: &mut Client) -> Counters {
     let row = client
-        .query_one("SELECT pid, texts, images, requests, connections FROM clip_server_status()", &[])
-        .expect("clip_server_status");
+        .query_opt("SELECT pid, texts, images, requests, connections FROM clip_stat_server", &[])
+        .expect("clip_stat_server");
+    let Some(row) = row else { return Counters::default() };
     Counters {
         pid: row.get("pid"),
         texts: row.get("texts"),

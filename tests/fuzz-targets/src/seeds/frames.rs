@@ -2,7 +2,7 @@
 
 use protocol::{
     EmbedRequest, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, Items, Kind, Logits, ModelInfo,
-    Request, Response, ServerStatus, Thumbnail, ThumbnailRequest, encode,
+    Request, Response, Statistics, Thumbnail, ThumbnailRequest, encode,
 };
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -55,7 +55,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("thumbnails", Request::Thumbnails(ThumbnailRequest { images: images(), max_side: 128 })),
         ("fetch", Request::Fetch(FetchRequest { urls: vec!["https://example.org/a.jpg".to_owned()], in_order: true })),
         ("models", Request::Models),
-        ("status", Request::Status),
+        ("statistics", Request::Statistics),
     ]
 }
 
@@ -81,7 +81,7 @@ fn responses() -> Vec<(&'static str, Response)> {
         ("fetched", Response::Fetched(Fetched { index: 3, result: Ok(image) })),
         ("not-fetched", Response::Fetched(Fetched { index: 0, result: Err(failure()) })),
         ("model-list", Response::Models(vec![info(), ModelInfo { error: Some("why".to_owned()), ..info() }])),
-        ("server", Response::Status(Box::new(status()))),
+        ("server", Response::Statistics(Box::new(statistics()))),
         ("failed", Response::Failed(failure())),
     ]
 }
@@ -103,18 +103,6 @@ fn info() -> ModelInfo {
     }
 }
 
-fn status() -> ServerStatus {
-    ServerStatus {
-        pid: 1,
-        uptime_s: 1.5,
-        release: protocol::RELEASE.to_owned(),
-        onnxruntime_version: None,
-        resident_bytes: 1 << 30,
-        requests: 1,
-        texts: 2,
-        images: 3,
-        batches: 4,
-        errors: 5,
-        connections: 6,
-    }
+fn statistics() -> Statistics {
+    Statistics { pid: 1, uptime_s: 1.5, release: protocol::RELEASE.to_owned(), texts: 2, ..Statistics::default() }
 }

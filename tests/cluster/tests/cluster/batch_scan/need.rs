@@ -197,7 +197,7 @@ fn batches_grow_again() {
     }
     client.batch_execute("ANALYZE mixed; SELECT clip_embed_image(image) FROM mixed LIMIT 1").unwrap();
     let status = |what: &str| -> i64 {
-        cluster.connect().query_one(&format!("SELECT {what} FROM clip_server_status()"), &[]).unwrap().get(0)
+        cluster.connect().query_one(&format!("SELECT {what} FROM clip_stat_server"), &[]).unwrap().get(0)
     };
     let resident = status("resident_bytes");
     cluster.reconfigure(&[("clip_search.max_server_memory", &format!("{}MB", (resident >> 20) + 100))]);
