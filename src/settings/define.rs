@@ -33,7 +33,15 @@ macro_rules! define {
         // SAFETY: the hook is guarded.
         unsafe {
             GucRegistry::define_string_guc_with_hooks(
-                $name, $short, $long, &$setting, GucContext::$context, $flags, $check, None, None,
+                $name,
+                $short,
+                $long,
+                &$setting,
+                GucContext::$context,
+                $flags,
+                $check,
+                None,
+                None,
             );
         }
     };

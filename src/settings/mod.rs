@@ -24,7 +24,6 @@ use table::*;
 /// a restored cluster or a new standby answers depends on these very files.
 const DEFAULT_MODEL_DIR: &str = "clip_search_models";
 
-
 /// Defines all settings and reserves their prefix.
 pub fn register() {
     define_all();

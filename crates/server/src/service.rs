@@ -9,7 +9,7 @@ use crate::models::Models;
 use crate::prepare::Pool;
 use crate::scheduler::Scheduler;
 use crate::stats::Stats;
-use crate::{failure, log_info, log_warning, process};
+use crate::{failure, log_info, log_warning};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use protocol::{Config, Failure, Logits, Request, Response, Statistics, Thumbnail, ThumbnailRequest};
 use std::sync::atomic::Ordering::Relaxed;
