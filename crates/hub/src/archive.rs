@@ -22,7 +22,7 @@ impl Archive {
         let mut archive = Self { path: path.to_owned(), listing: Listing::default(), prefix: String::new() };
         let mut files = Vec::new();
         archive.each(|path, entry| {
-            files.push(RemoteFile { path, size: Some(entry.size()), id: None });
+            files.push(RemoteFile::new(path, Some(entry.size()), None));
             Ok(files.len() <= MAX_FILES)
         })?;
         archive.prefix = common_folder(&files);
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_folder_that_all_files_are_in() {
         let common = |paths: &[&str]| {
-            let file = |path: &&str| RemoteFile { path: (*path).to_owned(), size: None, id: None };
+            let file = |path: &&str| RemoteFile::new((*path).to_owned(), None, None);
             common_folder(&paths.iter().map(file).collect::<Vec<_>>())
         };
         assert_eq!(common(&[]), "");

@@ -83,7 +83,7 @@ impl Download<'_> {
     }
 
     async fn attempt(&self, part: &mut Part, wanted: &mut RemoteFile) -> Result<(), Failure> {
-        let url = self.client.file_url(self.name, self.commit, &wanted.path);
+        let url = self.client.file_url(self.name, self.commit, wanted.source_path());
         let what = format!("\"{}\"", wanted.path);
         let question = Question { url, name: self.name, revision: self.commit, what: &what };
         let from = Some(part.len()).filter(|from| *from > 0);

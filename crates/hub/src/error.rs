@@ -118,9 +118,11 @@ errors::error_table! {
             hint: "Name a repository with text_model.onnx and vision_model.onnx, or another layout of docs/models.md.",
         }
         SeveralModels { source_name: String, folders: Vec<String> } => Unusable {
+            let first = folders.first().cloned().unwrap_or_default();
             let folders = folders.join(", ");
             message: "\"{source_name}\" has several models: {folders}",
-            hint: "Copy one of these folders, with the tokenizer and preprocessor files, and install from there.",
+            hint: "Name one of a hub's with its folder, such as \"{source_name}/{first}\". Of a local source, install a folder \
+                   with the tokenizer and preprocessor files beside its graphs.",
         }
         WeightsOnly { source_name: String, file: String } => Unusable {
             message: "\"{source_name}\" has PyTorch weights only ({file})",

@@ -61,7 +61,7 @@ impl Folder {
             if about.is_dir() && depth > 0 && !entry.path().is_symlink() {
                 self.walk(&format!("{path}/"), depth - 1)?;
             } else if about.is_file() {
-                self.listing.files.push(RemoteFile { path, size: Some(about.len()), id: self.blob_of(&entry.path()) });
+                self.listing.files.push(RemoteFile::new(path, Some(about.len()), self.blob_of(&entry.path())));
             }
         }
         Ok(())

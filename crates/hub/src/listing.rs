@@ -37,12 +37,26 @@ impl FileId {
 /// A file of a source. What the source does not tell is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
-    /// Relative to the source.
+    /// Relative to the model's folder.
     pub path: String,
+    /// Relative to the source, where that is another path.
+    pub moved_from: Option<String>,
     /// In bytes.
     pub size: Option<u64>,
     /// What the content has to hash to.
     pub id: Option<FileId>,
+}
+
+impl RemoteFile {
+    /// A file that lies at the same path in source and model.
+    pub fn new(path: String, size: Option<u64>, id: Option<FileId>) -> Self {
+        Self { path, moved_from: None, size, id }
+    }
+
+    /// The path relative to the source.
+    pub(crate) fn source_path(&self) -> &str {
+        self.moved_from.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// The files of a source at one revision.
@@ -55,6 +69,32 @@ pub(crate) struct Listing {
     pub license: Option<String>,
     /// The name that the source gives the model.
     pub name: Option<Name>,
+}
+
+impl Listing {
+    /// The files of one of several models: those of `folder/` and `onnx/folder/` as if they lay one folder higher, and
+    /// the settings at the root that it does not have itself. `None` where there is no such folder.
+    pub(crate) fn of_folder(mut self, folder: &str) -> Option<Self> {
+        let inner = format!("{folder}/");
+        let onnx = format!("onnx/{folder}/");
+        let lift = |file: &RemoteFile| {
+            let path = match file.path.strip_prefix(&onnx) {
+                Some(rest) => format!("onnx/{rest}"),
+                None => file.path.strip_prefix(&inner)?.to_owned(),
+            };
+            Some(RemoteFile { moved_from: Some(file.path.clone()), path, ..file.clone() })
+        };
+        let mut files: Vec<RemoteFile> = self.files.iter().filter_map(lift).collect();
+        if files.is_empty() {
+            return None;
+        }
+        let shared = self.files.iter().filter(|file| !file.path.contains('/'));
+        let shared: Vec<RemoteFile> =
+            shared.filter(|file| files.iter().all(|own| own.path != file.path)).cloned().collect();
+        files.extend(shared);
+        self.files = files;
+        Some(self)
+    }
 }
 
 /// The answer of `/api/models/{owner}/{name}/revision/{revision}?blobs=true`.
@@ -116,9 +156,9 @@ impl Sibling {
             // The blob of such a file is its pointer.
             Some(Lfs { sha256, size: real }) => {
                 let id = sha256.as_deref().and_then(FileId::from_hex);
-                RemoteFile { path, size: real.or(size), id: id.filter(|id| matches!(id, FileId::Sha256(_))) }
+                RemoteFile::new(path, real.or(size), id.filter(|id| matches!(id, FileId::Sha256(_))))
             }
-            None => RemoteFile { path, size, id: blob_id.as_deref().and_then(FileId::from_hex) },
+            None => RemoteFile::new(path, size, blob_id.as_deref().and_then(FileId::from_hex)),
         }
     }
 }
@@ -140,7 +180,7 @@ mod tests {
         );
         let listing = Listing::parse(json.as_bytes()).unwrap();
         assert_eq!((listing.commit.as_deref(), listing.license.as_deref()), (Some(COMMIT), Some("mit")));
-        let file = |path: &str, size, id| RemoteFile { path: path.to_owned(), size, id };
+        let file = |path: &str, size, id| RemoteFile::new(path.to_owned(), size, id);
         let expected = [
             file("config.json", Some(12), Some(FileId::GitBlob(COMMIT.to_owned()))),
             file("a.onnx", Some(99), Some(FileId::Sha256(sha256))),

@@ -47,7 +47,7 @@ impl fmt::Display for Name {
     }
 }
 
-fn is_part(part: &str) -> bool {
+pub(crate) fn is_part(part: &str) -> bool {
     part.starts_with(|first: char| first.is_ascii_alphanumeric())
         && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         && !part.contains("..")

@@ -178,7 +178,7 @@ mod tests {
     fn gits_hash_of_a_blob() {
         // What `printf hello | git hash-object --stdin` says.
         let id = FileId::from_hex("b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0");
-        let wanted = RemoteFile { path: "a".to_owned(), size: Some(5), id };
+        let wanted = RemoteFile::new("a".to_owned(), Some(5), id);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, "hello").unwrap();

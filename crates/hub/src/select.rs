@@ -263,10 +263,10 @@ impl<'a> Chooser<'a> {
 
     fn nothing(&self) -> Error {
         let source_name = self.source_name.to_owned();
-        let folders: BTreeSet<String> =
-            self.files.keys().filter_map(|path| path.strip_suffix("/text_model.onnx")).map(str::to_owned).collect();
+        let folder = |path: &&'a str| path.strip_suffix("/text_model.onnx").map(|folder| folder.trim_start_matches("onnx/"));
+        let folders: BTreeSet<&str> = self.files.keys().filter_map(folder).collect();
         if !folders.is_empty() {
-            return Error::SeveralModels { source_name, folders: folders.into_iter().collect() };
+            return Error::SeveralModels { source_name, folders: folders.into_iter().map(str::to_owned).collect() };
         }
         let onnx: Vec<&str> = self.files.keys().copied().filter(|path| path.ends_with(".onnx")).take(3).collect();
         let reason = match (self.files.is_empty(), onnx.is_empty()) {
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     fn try_chosen(paths: &[&str], precision: Option<&str>) -> Result<(Layout, Option<String>, Vec<String>)> {
-        let file = |path: &&str| RemoteFile { path: (*path).to_owned(), size: Some(1), id: None };
+        let file = |path: &&str| RemoteFile::new((*path).to_owned(), Some(1), None);
         let files: Vec<RemoteFile> = paths.iter().map(file).collect();
         let Selection { layout, precision, files } = select(&files, precision, "a/b")?;
         Ok((layout, precision, files.into_iter().map(|file| file.path).collect()))

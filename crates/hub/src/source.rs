@@ -1,14 +1,14 @@
 //! Where a model comes from.
 
 use crate::error::{Error, Result, show};
-use crate::name::Name;
+use crate::name::{Name, is_part};
 use std::path::{Path, PathBuf};
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A repository of a hub.
-    Hub(Name),
+    /// A repository of a hub, or one of its models, by the folder that has its graphs.
+    Hub(Name, Option<String>),
     /// A folder: of a model, or of a repository in a Hugging Face cache (`models--owner--name`), or one of its snapshots.
     Folder(PathBuf),
     /// A tar archive, not compressed.
@@ -16,7 +16,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads `owner/name`, or the path of a folder or of a `.tar` file, which begins with `/`, `./` or `../`.
+    /// Reads `owner/name`, `owner/name/folder`, or the path of a folder or of a `.tar` file, which begins with `/`, `./` or `../`.
     ///
     /// # Errors
     /// [`Error::InvalidSource`]; whether there is such a repository is found out later.
@@ -40,13 +40,22 @@ impl Source {
                 Err(error) => Err(bad(&error.to_string())),
             };
         }
-        Name::parse(text).map(Self::Hub).map_err(|_| bad("it is neither owner/name nor an absolute path"))
+        // A name has one slash; a folder of graphs is called as a name's part may be.
+        let (name, folder) = match text.match_indices('/').nth(1) {
+            Some((at, _)) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        match Name::parse(name) {
+            Ok(name) if folder.is_none_or(is_part) => Ok(Self::Hub(name, folder.map(str::to_owned))),
+            _ => Err(bad("it is neither owner/name nor an absolute path")),
+        }
     }
 
     /// For messages, and what a manifest has.
     pub fn describe(&self) -> String {
         match self {
-            Self::Hub(name) => name.to_string(),
+            Self::Hub(name, None) => name.to_string(),
+            Self::Hub(name, Some(folder)) => format!("{name}/{folder}"),
             Self::Folder(path) | Self::Archive(path) => path.display().to_string(),
         }
     }
@@ -54,7 +63,8 @@ impl Source {
     /// The name that a model has by its source: that of the repository, or of the cache's folder.
     pub(crate) fn name(&self) -> Option<Name> {
         match self {
-            Self::Hub(name) => Some(name.clone()),
+            Self::Hub(name, None) => Some(name.clone()),
+            Self::Hub(name, Some(folder)) => Name::parse(&format!("{name}-{folder}")).ok(),
             Self::Folder(path) => name_in_cache(path),
             Self::Archive(_) => None,
         }

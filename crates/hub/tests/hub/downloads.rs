@@ -147,3 +147,43 @@ fn progress_adds_up() {
     .unwrap();
     assert_eq!(*total.lock().unwrap(), *received.lock().unwrap());
 }
+
+/// Models of several sizes in one repository, with settings that they share.
+#[test]
+fn one_of_several_models_by_its_folder() {
+    let (hub, models) = (Hub::start(), Models::new());
+    hub.publish(
+        NAME,
+        vec![
+            File::small("config.json", "{}"),
+            File::small("tokenizer.json", "{}"),
+            File::small("preprocessor_config.json", "{\"size\": 256}"),
+            File::large("onnx/s0/text_model.onnx", weights(1)),
+            File::large("onnx/s0/vision_model.onnx", weights(2)),
+            File::large("onnx/s2/text_model.onnx", weights(3)),
+            File::large("onnx/s2/vision_model.onnx", weights(4)),
+            File::small("s2/preprocessor_config.json", "{\"size\": 224}"),
+        ],
+    );
+    let error = install(&models.request(&hub)).unwrap_err();
+    assert_eq!(error.to_string(), "\"owner/model\" has several models: s0, s2");
+    assert!(error.hint().unwrap().contains("\"owner/model/s0\""), "{error:?}");
+
+    let request = |source: &str| Request { endpoint: hub.endpoint(), ..models.local(source) };
+    let (new, manifest) = install(&request("owner/model/s2")).unwrap();
+    assert!(new);
+    assert_eq!((manifest.name.as_str(), manifest.source.as_str()), ("owner/model-s2", "owner/model/s2"));
+    let folder = models.path().join("owner/model-s2");
+    let wanted =
+        ["config.json", "onnx/text_model.onnx", "onnx/vision_model.onnx", "preprocessor_config.json", "tokenizer.json"];
+    assert_eq!(tree(&folder), [&["clip_search.json"], &wanted[..]].concat());
+    assert_eq!(std::fs::read(folder.join("onnx/text_model.onnx")).unwrap(), weights(3));
+    assert_eq!(std::fs::read_to_string(folder.join("preprocessor_config.json")).unwrap(), "{\"size\": 224}");
+    assert!(!install(&request("owner/model/s2")).unwrap().0);
+
+    let error = install(&request("owner/model/s9")).unwrap_err();
+    assert!(matches!(&error, Error::NoModel { reason, .. } if reason.contains("\"s9\"")), "{error:?}");
+    for wrong in ["owner/model/", "owner/model/../s2", "owner/model/s2/more", "owner/model/.s2"] {
+        assert!(matches!(Source::parse(wrong), Err(Error::InvalidSource { .. })), "{wrong}");
+    }
+}
