@@ -865,7 +865,7 @@ CREATE FUNCTION @extschema@.clip_stat_get_server(
         OUT prepare_p50 double precision, OUT prepare_p95 double precision, OUT prepare_p99 double precision,
         OUT prepare_count_minute bigint,
         OUT prepare_p50_minute double precision, OUT prepare_p95_minute double precision, OUT prepare_p99_minute double precision,
-        -- a run of a model, milliseconds: since the reset, and in the last minute
+        -- a batch, milliseconds: since the reset, and in the last minute
         OUT inference_count bigint,
         OUT inference_p50 double precision, OUT inference_p95 double precision, OUT inference_p99 double precision,
         OUT inference_count_minute bigint,
@@ -886,10 +886,10 @@ CREATE FUNCTION @extschema@.clip_stat_get_models(
         OUT loads bigint,
         OUT items bigint,
         OUT batches bigint,
-        OUT inference_time double precision,        -- milliseconds, of all runs
+        OUT inference_time double precision,        -- milliseconds, of all batches
         OUT inference_p50 double precision, OUT inference_p95 double precision, OUT inference_p99 double precision,
         OUT errors bigint,
-        OUT idle double precision)                  -- seconds since the latest run
+        OUT idle double precision)                  -- seconds since the latest batch
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_stat_get_models'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 10;
@@ -912,7 +912,7 @@ CREATE VIEW @extschema@.clip_stat_server AS
            s.requests,                              -- embed requests, failed ones included
            s.interactive, s.bulk,                   -- those of few and of many items
            s.texts, s.images,                       -- that were embedded
-           s.batches, s.mean_batch_size,            -- runs of a model, and items in one
+           s.batches, s.mean_batch_size,            -- runs of an encoder, and items in one
            s.cache_hits,                            -- texts answered from memory
            s.shared,                                -- items answered with the run of an equal one
            s.cache_bytes, s.errors,

@@ -86,7 +86,7 @@ pub fn known(same: impl Fn(&RawArguments) -> bool) -> Option<Rc<LabelSet>> {
 pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>> {
     check_size(&question)?;
     let Question { model, labels, templates } = question;
-    let (loaded_at, is_lasting) = (settings::loaded_at(), !settings::may_be_on_its_way());
+    let (loaded_at, is_lasting) = (settings::loaded_at(), !settings::reload_pending());
     let prompts = labels.iter().flat_map(|label| templates.iter().map(move |template| template.replace(PLACE, label)));
     let embeddings = embedding::of_texts(&model, prompts)?;
     let protocol::Logits { scale, bias } = client::logits(&model)?;

@@ -1,7 +1,7 @@
 //! A request under way, while the backend does something else.
 
 use super::connection::Deadline;
-use super::pool::{self, Lent};
+use super::pool::{self, Borrowed};
 use crate::errors::{Error, Raise, Result};
 use crate::scope;
 use protocol::{EmbedRequest, Embedding, Failure, Items, Kind, Request, Response};
@@ -11,7 +11,7 @@ pub struct Pending {
     /// Kept for another attempt.
     frame: Vec<u8>,
     items: usize,
-    connection: Option<Lent>,
+    connection: Option<Borrowed>,
 }
 
 impl Pending {

@@ -19,15 +19,15 @@ thread_local! {
     static SERVER: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// A connection for one request. Dropped without [`Lent::give_back`], as by an ERROR in the middle, it is closed, and
+/// A connection for one request. Dropped without [`Borrowed::give_back`], as by an ERROR in the middle, it is closed, and
 /// the server drops what it still does.
-pub struct Lent {
+pub struct Borrowed {
     /// Until it is given back.
     connection: Option<Connection>,
     descriptor: RawFd,
 }
 
-impl Lent {
+impl Borrowed {
     fn of(connection: Connection) -> Self {
         let server = Some(connection.server());
         // Another server may have other files.
@@ -51,7 +51,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for Borrowed {
     fn drop(&mut self) {
         LENT.with_borrow_mut(|lent| {
             if let Some(index) = lent.iter().position(|descriptor| *descriptor == self.descriptor) {
@@ -61,7 +61,7 @@ impl Drop for Lent {
     }
 }
 
-impl Deref for Lent {
+impl Deref for Borrowed {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -69,7 +69,7 @@ impl Deref for Lent {
     }
 }
 
-impl DerefMut for Lent {
+impl DerefMut for Borrowed {
     fn deref_mut(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("there until it is given back")
     }
@@ -79,10 +79,10 @@ impl DerefMut for Lent {
 ///
 /// # Errors
 /// As [`startup::connect`].
-pub fn take(deadline: &Deadline) -> Result<Lent> {
+pub fn take(deadline: &Deadline) -> Result<Borrowed> {
     match take_idle() {
         Some(connection) => Ok(connection),
-        None => startup::connect(deadline).map(Lent::of),
+        None => startup::connect(deadline).map(Borrowed::of),
     }
 }
 
@@ -90,16 +90,16 @@ pub fn take(deadline: &Deadline) -> Result<Lent> {
 ///
 /// # Errors
 /// As [`Connection::open`].
-pub fn take_without_start(deadline: &Deadline) -> Result<Option<Lent>> {
+pub fn take_without_start(deadline: &Deadline) -> Result<Option<Borrowed>> {
     match take_idle() {
         Some(connection) => Ok(Some(connection)),
-        None => Ok(Connection::open(deadline)?.ok().map(Lent::of)),
+        None => Ok(Connection::open(deadline)?.ok().map(Borrowed::of)),
     }
 }
 
-fn take_idle() -> Option<Lent> {
+fn take_idle() -> Option<Borrowed> {
     keep_alive_ones();
-    IDLE.with_borrow_mut(Vec::pop).map(Lent::of)
+    IDLE.with_borrow_mut(Vec::pop).map(Borrowed::of)
 }
 
 /// Whether a connection is open, and none was closed by the server, so that the one that answered last is there to stay.

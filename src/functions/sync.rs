@@ -264,7 +264,7 @@ fn status(call: Arguments) -> Result<Datum> {
     let mut rows = Rows::begin(call.0);
     let view = "SELECT t.*, $1 FROM clip_search_internal.clip_sync_triggers AS t ORDER BY 1, 2";
     let allowed = internal_tables::view(c"clip_sync_triggers")?;
-    let is_running = [Argument::boolean(sync::Presence::is_held())];
+    let is_running = [Argument::boolean(sync::WorkerLock::is_held())];
     // SAFETY: the view has the columns that the function is declared with.
     unsafe { spi::select_into(&mut rows, &allowed, view, &is_running, 0, |_| true) };
     Ok(Datum::null())

@@ -6,7 +6,7 @@ use super::forget::Forgetting;
 use super::pipeline::{self, Pace, Rows};
 use super::progress::Progress;
 use super::rows::{Found, Hash, Place, Statements, row_hash};
-use super::settle::{Settled, Writer};
+use super::writer::{Outcome, Writer};
 use super::sql;
 use super::target::{Kind, Names, Target};
 use crate::client;
@@ -225,14 +225,14 @@ impl Rows for Transaction<'_, '_> {
         let Backfill { statements, failures, progress, target, passes, seen, is_circular, .. } = &mut *self.backfill;
         let (connection, clears) = (self.connection, target.provenance.is_some());
         let mut writer = Writer { connection, target, statements, failures, clears, is_fatal };
-        for (candidate, settled) in writer.settle(rows)? {
-            match settled {
-                Settled::Embedded => {
+        for (candidate, outcome) in writer.write(rows)? {
+            match outcome {
+                Outcome::Embedded => {
                     progress.done += 1;
                     *is_circular |= *passes > 1 && !seen.insert(row_hash(candidate.row.table(), &candidate.key));
                 }
-                Settled::Failed => progress.failed += 1,
-                Settled::Refused(raised) => {
+                Outcome::Failed => progress.failed += 1,
+                Outcome::Refused(raised) => {
                     let fault = Fault { raised, is_permanent: false };
                     writer.failures.record(connection, &candidate.row, &candidate.key, &candidate.source, &fault);
                     progress.failed += 1;

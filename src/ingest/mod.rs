@@ -3,7 +3,7 @@
 //! ```text
 //! backfill    the whole of it: passes, transactions, notices      → all below
 //! candidate   one row and its source                              → rows
-//! settle      what was answered → rows and failures               → rows, failures
+//! writer      what was answered → rows and failures               → rows, failures
 //! target      table and columns, checked                          → search::Table
 //! rows        reads, locks and writes rows                        → sql
 //! sql         the text of those statements                        → target
@@ -22,7 +22,7 @@ mod owner;
 mod pipeline;
 mod progress;
 mod rows;
-mod settle;
+mod writer;
 mod sql;
 mod target;
 
@@ -32,6 +32,6 @@ pub use failures::{Entry, Failures};
 pub use owner::OwnersRights;
 pub use pipeline::{Pace, Rows, run as embed};
 pub use rows::{Found, Statements};
-pub use settle::{Settled, Writer};
+pub use writer::{Outcome, Writer};
 pub use sql::as_json;
 pub use target::{Kind, Names, Target, check_not_generated};

@@ -119,7 +119,7 @@ pub fn loaded_at() -> i64 {
 
 /// Whether the configuration was read so short a time ago that the server may not know it yet. What is asked for then
 /// must not be remembered as made under these settings, whenever it is answered.
-pub fn may_be_on_its_way() -> bool {
+pub fn reload_pending() -> bool {
     // SAFETY: a number that is set once, before any process of the cluster is started, and the time.
     let (started, now) = unsafe { (pgrx::pg_sys::PgStartTime, pgrx::pg_sys::GetCurrentTimestamp()) };
     // What the postmaster read before it started is what the server was started with.

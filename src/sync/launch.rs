@@ -41,7 +41,7 @@ unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _argu
 
 /// Starts a worker where there is none. An upload does not fail for want of one: the entries wait for the next.
 fn launch() {
-    if is_coming() || Presence::is_held() {
+    if is_coming() || WorkerLock::is_held() {
         return;
     }
     // SAFETY: the database of this process.
@@ -116,7 +116,7 @@ pub fn succeed() {
 /// Starts a worker where there is none; whether there is one now.
 pub fn start() -> bool {
     launch();
-    is_coming() || Presence::is_held()
+    is_coming() || WorkerLock::is_held()
 }
 
 /// Whether somebody has locked this database, to drop it perhaps, and waits for its sessions to end.
@@ -148,12 +148,12 @@ fn is_free(tag: &pg_sys::LOCKTAG, mode: u32) -> bool {
 
 /// The lock that says that a worker of this database lives. Of the kind of advisory locks, which an error does not end;
 /// their functions cannot name it.
-pub struct Presence;
+pub struct WorkerLock;
 
 /// What is locked, in the place of an object's number: "clip".
 const NUMBER: u32 = u32::from_be_bytes(*b"clip");
 
-impl Presence {
+impl WorkerLock {
     fn tag() -> pg_sys::LOCKTAG {
         // SAFETY: the database of this process.
         let database = unsafe { pg_sys::MyDatabaseId };

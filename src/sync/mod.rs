@@ -24,5 +24,5 @@ mod timeout;
 mod turns;
 mod worker;
 
-pub use launch::{Presence, start, work_at_commit};
+pub use launch::{WorkerLock, start, work_at_commit};
 pub use launcher::register;

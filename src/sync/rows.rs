@@ -5,7 +5,7 @@ use super::queue::Queued;
 use super::timeout;
 use crate::embedding::Input;
 use crate::errors::{Raised, Result};
-use crate::ingest::{Candidate, Failures, Found, Kind, REQUEST_BYTES, Rows, Settled, Statements, Target, Writer};
+use crate::ingest::{Candidate, Failures, Found, Kind, REQUEST_BYTES, Rows, Outcome, Statements, Target, Writer};
 use crate::spi::Connection;
 use crate::subtransaction::attempt;
 use protocol::Embedding;
@@ -59,7 +59,7 @@ impl QueuedRows<'_> {
         self.results.again.extend(group.iter().map(|entry| entry.id.clone()));
     }
 
-    fn settled(&mut self, group: Group, outcome: Result<(), Raised>) {
+    fn finish(&mut self, group: Group, outcome: Result<(), Raised>) {
         match outcome {
             Ok(()) => self.results.written += 1,
             Err(raised) => self.results.refused.push((group, raised)),
@@ -86,7 +86,7 @@ impl QueuedRows<'_> {
                     failures.forget(connection, row.table(), &row.key());
                 },
             );
-            self.settled(group, cleared);
+            self.finish(group, cleared);
         }
         Ok(())
     }
@@ -134,9 +134,9 @@ impl Rows for QueuedRows<'_> {
             // A row's trigger may raise what it likes; others go on.
             is_fatal: |_| false,
         };
-        for (group, (_, settled)) in groups.into_iter().zip(writer.settle(ready)?) {
-            let outcome = if let Settled::Refused(raised) = settled { Err(raised) } else { Ok(()) };
-            self.settled(group, outcome);
+        for (group, (_, outcome)) in groups.into_iter().zip(writer.write(ready)?) {
+            let outcome = if let Outcome::Refused(raised) = outcome { Err(raised) } else { Ok(()) };
+            self.finish(group, outcome);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The background worker's loop.
 
 use super::drain::{self, Batch, Buffered, Choice, FailureCause};
-use super::launch::{self, Presence, Reason};
+use super::launch::{self, WorkerLock, Reason};
 use super::timeout;
 use super::turns::Turns;
 use crate::errors::{Raised, Watch};
@@ -40,10 +40,10 @@ pub extern "C-unwind" fn clip_search_worker_main(argument: pg_sys::Datum) {
 
 fn run(reason: Reason) {
     let began = Instant::now();
-    while !transaction(None, Presence::hold).unwrap_or(false) {
+    while !transaction(None, WorkerLock::hold).unwrap_or(false) {
         // Somebody who looks holds it for a moment, too; another worker holds it for good.
         let is_successor = reason == Reason::Succession;
-        let is_another = !is_successor && transaction(None, Presence::is_held).unwrap_or(true);
+        let is_another = !is_successor && transaction(None, WorkerLock::is_held).unwrap_or(true);
         let patience = if is_successor { SUCCESSORS_PATIENCE } else { PATIENCE };
         if is_another || began.elapsed() > patience {
             return;
@@ -99,7 +99,7 @@ fn run(reason: Reason) {
         }
         take_settings();
         let (is_database_locked, is_held) =
-            transaction(None, || (launch::is_database_locked(), Presence::hold())).unwrap_or((false, true));
+            transaction(None, || (launch::is_database_locked(), WorkerLock::hold())).unwrap_or((false, true));
         // Who drops the database waits for five seconds. Where it is not dropped after all, the successor goes on.
         if is_database_locked {
             launch::succeed();
@@ -150,7 +150,7 @@ fn step(
 /// Whether nobody is writing to the queue, and nothing is in it; then the lock is given back.
 fn may_end() -> bool {
     drain::is_quiet() && {
-        Presence::let_go();
+        WorkerLock::let_go();
         true
     }
 }

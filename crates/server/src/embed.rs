@@ -66,7 +66,7 @@ impl Embedder<'_> {
         let scope = request.scope;
         for items in split(request.items, self.config.max_batch as usize) {
             if steps.len() == STEPS_AHEAD {
-                self.settle(steps.pop_front().expect("not empty"), &mut results).await;
+                self.finish(steps.pop_front().expect("not empty"), &mut results).await;
             }
             let count = items.len();
             let (ticket, to_remember) = (self.scheduler.ticket(class), HashMap::new());
@@ -77,7 +77,7 @@ impl Embedder<'_> {
             first += count;
         }
         for step in steps {
-            self.settle(step, &mut results).await;
+            self.finish(step, &mut results).await;
         }
         let missing = || Err(failure::Error::LostItem.into());
         let Results { items, damaged } = results;
@@ -166,7 +166,7 @@ impl Embedder<'_> {
         Some(vector.to_vec())
     }
 
-    async fn settle(&self, mut step: Step, results: &mut Results) {
+    async fn finish(&self, mut step: Step, results: &mut Results) {
         while let Some((place, outcome)) = step.ticket.next().await {
             let result = &mut results.items[step.first + place];
             match outcome {

@@ -55,7 +55,7 @@ fn main() {
 }
 
 fn serve(socket: &Path) -> ! {
-    process::settle();
+    process::prepare();
     let mut lines = std::io::stdin().lock().lines();
     let Some(Ok(first)) = lines.next() else { process::leave(process::STATUS_DONE) };
     let config = match parse(&first) {

@@ -15,7 +15,7 @@ pub const STATUS_IDLE: i32 = 3;
 /// Undoes what was inherited from Postgres: signal dispositions, blocked signals, open files, file mode mask, and the
 /// soft limit on open files. Asks the
 /// kernel to end this process first where memory runs out, not the postmaster, which protects itself.
-pub fn settle() {
+pub fn prepare() {
     reset_signals();
     // SAFETY: called first in main, while there is one thread; the descriptors above 2 belong to nobody in this program yet.
     unsafe {
@@ -55,10 +55,10 @@ fn reset_signals() {
     }
 }
 
-/// What a decoder has to put right about itself: signals and descriptors as with [`settle`]; and it ends with the server,
+/// What a decoder has to put right about itself: signals and descriptors as with [`prepare`]; and it ends with the server,
 /// whatever it is doing, with status 0. (Where the postmaster is process 1, it inherits decoders whose server was killed, and
 /// takes one that dies of a signal for a crash of its own.)
-pub(crate) fn settle_decoder() {
+pub(crate) fn prepare_decoder_process() {
     extern "C" fn leave_on_signal(_: i32) {
         leave(STATUS_DONE);
     }

@@ -101,7 +101,7 @@ impl Common {
 /// Runs a command to its end; returns the exit status.
 pub fn run(models: &Models) -> i32 {
     if models.common.supervised {
-        process::settle();
+        process::prepare();
         leave_with_standard_input();
     }
     let report = Report::new(models.common.json);

@@ -59,7 +59,7 @@ unsafe impl GlobalAlloc for Allocator {
 
 /// Decodes what comes on standard input, a socket, until its end.
 pub fn run() -> ! {
-    process::settle_decoder();
+    process::prepare_decoder_process();
     // What a panic says is caught, and its place in the code helps nobody here; a backtrace would open files.
     std::panic::set_hook(Box::new(|_| {}));
     // SAFETY: standard input is open, and used by nobody else in this process.

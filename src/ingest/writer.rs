@@ -10,7 +10,7 @@ use crate::subtransaction::attempt;
 use protocol::Embedding;
 
 /// What became of a row.
-pub enum Settled {
+pub enum Outcome {
     /// It has its embedding.
     Embedded,
     /// There is none; `clip_embed_errors` says why.
@@ -40,7 +40,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// What is not the fault of a row.
-    pub fn settle(&mut self, rows: Vec<(Candidate, Result<Embedding>)>) -> Result<Vec<(Candidate, Settled)>> {
+    pub fn write(&mut self, rows: Vec<(Candidate, Result<Embedding>)>) -> Result<Vec<(Candidate, Outcome)>> {
         let mut answers = Vec::with_capacity(rows.len());
         for (candidate, result) in rows {
             let answer = match result {
@@ -52,19 +52,19 @@ impl Writer<'_> {
         }
         let is_fatal = self.is_fatal;
         let put_all = |writer: &mut Self| answers.iter().map(|(row, answer)| writer.put(row, answer)).collect();
-        if let Ok(settled) = attempt(is_fatal, || put_all(self)) {
-            let settled: Vec<Settled> = settled;
-            return Ok(answers.into_iter().map(|(row, _)| row).zip(settled).collect());
+        if let Ok(outcomes) = attempt(is_fatal, || put_all(self)) {
+            let outcomes: Vec<Outcome> = outcomes;
+            return Ok(answers.into_iter().map(|(row, _)| row).zip(outcomes).collect());
         }
         let put_one = |(row, answer): (Candidate, Result<Embedding, Fault>)| {
-            let settled = attempt(is_fatal, || self.put(&row, &answer)).unwrap_or_else(Settled::Refused);
-            (row, settled)
+            let outcome = attempt(is_fatal, || self.put(&row, &answer)).unwrap_or_else(Outcome::Refused);
+            (row, outcome)
         };
         Ok(answers.into_iter().map(put_one).collect())
     }
 
     /// Raises where it cannot.
-    fn put(&mut self, row: &Candidate, answer: &Result<Embedding, Fault>) -> Settled {
+    fn put(&mut self, row: &Candidate, answer: &Result<Embedding, Fault>) -> Outcome {
         let Self { connection, target, statements, failures, .. } = self;
         let fault = match answer {
             Ok(embedding) => {
@@ -72,7 +72,7 @@ impl Writer<'_> {
                 let written = statements.write(connection, target, &row.row, embedding, &provenance, image);
                 if or_raise(written) {
                     failures.forget(connection, row.row.table(), &row.key);
-                    return Settled::Embedded;
+                    return Outcome::Embedded;
                 }
                 // Not for this source and for ever: somebody may mend the trigger.
                 &Fault { is_permanent: false, ..Fault::of(TableError::NotStored.into()) }
@@ -83,6 +83,6 @@ impl Writer<'_> {
             or_raise(statements.clear(connection, target, &row.row));
         }
         failures.record(connection, &row.row, &row.key, &row.source, fault);
-        Settled::Failed
+        Outcome::Failed
     }
 }
