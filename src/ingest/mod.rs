@@ -22,9 +22,9 @@ mod owner;
 mod pipeline;
 mod progress;
 mod rows;
-mod writer;
 mod sql;
 mod target;
+mod writer;
 
 pub use backfill::{Options, run};
 pub use candidate::{Candidate, REQUEST_BYTES};
@@ -32,6 +32,6 @@ pub use failures::{Entry, Failures};
 pub use owner::OwnersRights;
 pub use pipeline::{Pace, Rows, run as embed};
 pub use rows::{Found, Statements};
-pub use writer::{Outcome, Writer};
 pub use sql::as_json;
 pub use target::{Kind, Names, Target, check_not_generated};
+pub use writer::{Outcome, Writer};

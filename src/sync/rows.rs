@@ -5,7 +5,7 @@ use super::queue::Queued;
 use super::timeout;
 use crate::embedding::Input;
 use crate::errors::{Raised, Result};
-use crate::ingest::{Candidate, Failures, Found, Kind, REQUEST_BYTES, Rows, Outcome, Statements, Target, Writer};
+use crate::ingest::{Candidate, Failures, Found, Kind, Outcome, REQUEST_BYTES, Rows, Statements, Target, Writer};
 use crate::spi::Connection;
 use crate::subtransaction::attempt;
 use protocol::Embedding;

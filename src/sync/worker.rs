@@ -1,7 +1,7 @@
 //! The background worker's loop.
 
 use super::drain::{self, Batch, Buffered, Choice, FailureCause};
-use super::launch::{self, WorkerLock, Reason};
+use super::launch::{self, Reason, WorkerLock};
 use super::timeout;
 use super::turns::Turns;
 use crate::errors::{Raised, Watch};
