@@ -39,18 +39,13 @@ $(EXTENSION_LIBRARY): $(RUST_FILES) target/make/postgres
 	    -p clip_search --no-default-features --features pg$(PG_MAJOR)
 	@touch $@
 
-# HEIF=1 builds in HEIC and AVIF; the system's libheif-dev has to be there.
-$(SERVER): $(RUST_FILES) target/make/heif
-	$(CARGO) build --release --locked --target-dir target -p clip-search-server $(if $(HEIF),--features heif)
+$(SERVER): $(RUST_FILES)
+	$(CARGO) build --release --locked --target-dir target -p clip-search-server
 	@touch $@
 
 $(DEMO): Cargo.toml Cargo.lock $(shell find demo crates/gallery -type f)
 	$(CARGO) build --release --locked --target-dir target -p clip-search-demo
 	@touch $@
-
-target/make/heif: FORCE
-	@mkdir -p $(@D)
-	@[ "$$(cat $@ 2>/dev/null)" = "HEIF=$(HEIF)" ] || echo "HEIF=$(HEIF)" >$@
 
 # Changes when PG_CONFIG means another PostgreSQL than the one that was built for.
 target/make/postgres: FORCE

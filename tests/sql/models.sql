@@ -3,7 +3,7 @@ SELECT clip_install_model(NULL);
 SELECT clip_install_model('');
 SELECT clip_install_model('small');
 SELECT clip_install_model('~/models/small');
-SELECT clip_install_model('a/b/c');
+SELECT clip_install_model('a/b/c/d');
 SELECT clip_install_model('https://hub.example/owner/name');
 SELECT clip_install_model('/no/such/folder');
 SELECT clip_install_model('--version');

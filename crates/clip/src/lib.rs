@@ -44,7 +44,7 @@ mod text;
 
 pub use self::image::{
     FORMATS, Gray16, ImageInfo, Limits, OTHER_FORMATS, OnTruncated, Preprocessor, Reading, RgbImage, Thumbnail,
-    Transparency, decode, image_info, media_type, prepare_decoders, thumbnail,
+    Transparency, decode, decodes_heif, image_info, media_type, prepare_decoders, thumbnail,
 };
 pub use cancel::Cancel;
 pub use device::{Device, Devices, Precision, Precisions, Provider};

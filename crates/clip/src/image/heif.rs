@@ -1,62 +1,53 @@
-//! HEIC and AVIF, which telephones write, with the system's libheif: only in builds with the feature `heif`.
+//! HEIC and AVIF, which phones write, with the system's libheif where it is there.
 
-use super::limits::{Limits, unsupported};
-#[cfg(feature = "heif")]
-use super::limits::{check_size, corrupt};
-use crate::error::Result;
-use image::DynamicImage;
+use super::limits::{Limits, check_size, corrupt, unsupported};
+use crate::error::{Error, Result};
 use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage, RgbaImage};
+
+/// An error on its way through libheif's calls.
+enum Failure {
+    Heif(heif::Error),
+    Other(Error),
+}
+
+impl From<heif::Error> for Failure {
+    fn from(error: heif::Error) -> Self {
+        Self::Heif(error)
+    }
+}
 
 /// Decodes an image. The turns and mirrors that the file states are applied, as every viewer does: they are part of
 /// the format, not of its metadata.
 ///
 /// # Errors
-/// [`crate::Error::UnsupportedImage`] in a build without libheif, or where libheif has no decoder for it;
-/// [`crate::Error::CorruptImage`], [`crate::Error::TooManyPixels`].
-#[cfg(feature = "heif")]
+/// [`Error::UnsupportedImage`] without libheif, or where libheif has no decoder for it; [`Error::CorruptImage`],
+/// [`Error::TooManyPixels`].
 pub(super) fn open(bytes: &[u8], name: &'static str, limits: &Limits) -> Result<(DynamicImage, Orientation)> {
-    use image::{RgbImage, RgbaImage};
-    use libheif_rs::{ColorSpace, HeifContext, HeifErrorCode, RgbChroma};
-
-    let failed = |error: libheif_rs::HeifError| match error.code {
-        HeifErrorCode::UnsupportedFileType | HeifErrorCode::UnsupportedFeature => unsupported(name, &error.message),
-        _ => corrupt(name, &error.message),
-    };
-    let context = HeifContext::read_from_bytes(bytes).map_err(failed)?;
-    let handle = context.primary_image_handle().map_err(failed)?;
-    check_size(name, handle.width(), handle.height(), limits)?;
-    let (chroma, channels) = if handle.has_alpha_channel() { (RgbChroma::Rgba, 4) } else { (RgbChroma::Rgb, 3) };
-    let decoded = handle.decode(ColorSpace::Rgb(chroma), false).map_err(failed)?;
-    let plane = decoded.planes().interleaved.ok_or_else(|| corrupt(name, "it has no colours"))?;
-    // Rows are padded.
-    let length = plane.width as usize * channels;
-    let rows = plane.data.chunks_exact(plane.stride.max(1)).take(plane.height as usize);
-    let pixels: Vec<u8> = rows.flat_map(|row| &row[..length.min(row.len())]).copied().collect();
+    let accept = |width, height| check_size(name, width, height, limits).map(|_| ()).map_err(Failure::Other);
+    let decoded = heif::decode(bytes, accept).map_err(|failure| match failure {
+        Failure::Heif(heif::Error::Library(reason) | heif::Error::Unsupported(reason)) => unsupported(name, &reason),
+        Failure::Heif(heif::Error::Corrupt(reason)) => corrupt(name, &reason),
+        Failure::Other(error) => error,
+    })?;
+    let heif::Image { width, height, channels, samples } = decoded;
     let image = match channels {
-        4 => RgbaImage::from_raw(plane.width, plane.height, pixels).map(DynamicImage::from),
-        _ => RgbImage::from_raw(plane.width, plane.height, pixels).map(DynamicImage::from),
+        4 => RgbaImage::from_raw(width, height, samples).map(DynamicImage::from),
+        _ => RgbImage::from_raw(width, height, samples).map(DynamicImage::from),
     };
     let image = image.ok_or_else(|| corrupt(name, "it has fewer pixels than it says"))?;
     Ok((image, Orientation::NoTransforms))
 }
 
-/// Says which feature is missing.
-#[cfg(not(feature = "heif"))]
-pub(super) fn open(_: &[u8], name: &'static str, _: &Limits) -> Result<(DynamicImage, Orientation)> {
-    Err(unsupported(name, "clip-search-server was built without the feature heif (libheif)"))
+/// Whether libheif is there.
+pub fn decodes_heif() -> bool {
+    heif::open().is_ok()
 }
 
-/// Has libheif load its decoders, which may be libraries of their own.
-#[cfg(feature = "heif")]
-#[expect(unsafe_code, reason = "libheif-rs does not offer it")]
+/// Opens libheif and its decoders, where they are there. The first image tells where they are not.
 pub fn prepare() {
-    // SAFETY: may be called at any time; a null pointer asks for the defaults. What fails is told by the first image.
-    unsafe { libheif_sys::heif_init(std::ptr::null_mut()) };
+    let _ = heif::open();
 }
-
-/// Nothing to prepare without libheif.
-#[cfg(not(feature = "heif"))]
-pub fn prepare() {}
 
 /// `HEIC` or `AVIF`, by the brand of the file.
 pub(super) fn name_of(bytes: &[u8]) -> Option<&'static str> {

@@ -139,8 +139,8 @@ fn enter_decoder() -> Result<()> {
     }
     // A process that aborts sends the signal to itself.
     calls.insert(libc::SYS_tgkill, vec![when(0, SeccompCmpOp::Eq, std::process::id().into())?]);
-    if cfg!(feature = "heif") {
-        // Its libraries start threads; the C library then goes on without clone3, whose flags a filter cannot see.
+    if clip::decodes_heif() {
+        // The libraries of libheif start threads; the C library then goes on without clone3, whose flags a filter cannot see.
         let thread = libc::CLONE_THREAD as u64;
         calls.insert(libc::SYS_clone, vec![when(0, SeccompCmpOp::MaskedEq(thread), thread)?]);
         calls.insert(libc::SYS_clone3, Vec::new());

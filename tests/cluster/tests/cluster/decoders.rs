@@ -249,3 +249,25 @@ fn models_in_other_places() {
     assert_eq!(embed_text(&mut client, "after").unwrap().len(), DIMENSION);
     cluster.assert_sessions_survived();
 }
+
+/// libheif and its decoders are opened before the sandbox is shut, and start threads within it.
+#[test]
+fn heic_and_avif_in_the_sandbox() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let original = embed_image(&mut client, &image("exact.png")).unwrap();
+    for file in ["../heif/exact.heic", "../heif/exact.avif"] {
+        match embed_image(&mut client, &image(file)) {
+            Ok(found) => {
+                let cosine = cluster_tests::cosine(&found, &original);
+                assert!(cosine > 0.99, "{file}: {cosine}");
+            }
+            Err(error) => {
+                let said = report(Err::<(), _>(error));
+                assert!(said.contains("libheif (libheif.so.1) is not installed"), "{file}: {said}");
+                assert!(std::env::var_os("CI").is_none(), "make setup-tests installs libheif");
+            }
+        }
+    }
+    cluster.assert_sessions_survived();
+}
