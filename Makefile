@@ -27,7 +27,7 @@ RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
 
-.PHONY: all install install-files uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-gpu load demo demo-program clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-gpu load demo demo-program clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -59,12 +59,23 @@ install: all                                        ## install into the PostgreS
 	@$(MAKE) --no-print-directory install-files
 
 # What `install` copies, without looking whether it is up to date.
-install-files:
-	@test -f $(RUNTIME)/libonnxruntime.so || \
-	    { echo "make: there is no $(RUNTIME)/libonnxruntime.so. Run \"make setup\" first." >&2; exit 1; }
-	$(INSTALL) -d '$(EXTENSION_DIR)' '$(SERVER_DIR)' '$(MODEL_ROOT)'
+install-files: install-extension-files install-server-files
+
+install-extension: $(EXTENSION_LIBRARY)
+	@$(MAKE) --no-print-directory install-extension-files
+
+install-server: $(SERVER)
+	@$(MAKE) --no-print-directory install-server-files
+
+install-extension-files:
+	$(INSTALL) -d '$(EXTENSION_DIR)' '$(DESTDIR)$(pkglibdir)'
 	$(INSTALL) -m 755 $(EXTENSION_LIBRARY) '$(DESTDIR)$(pkglibdir)/clip_search.so'
 	$(INSTALL) -m 644 clip_search.control $(wildcard sql/clip_search--*.sql) '$(EXTENSION_DIR)'
+
+install-server-files:
+	@test -f $(RUNTIME)/libonnxruntime.so || \
+	    { echo "make: there is no $(RUNTIME)/libonnxruntime.so. Run \"make setup\" first." >&2; exit 1; }
+	$(INSTALL) -d '$(SERVER_DIR)' '$(MODEL_ROOT)'
 	$(INSTALL) -m 755 $(SERVER) $(wildcard $(RUNTIME)/libonnxruntime*.so) '$(SERVER_DIR)'
 	$(INSTALL) -m 644 $(RUNTIME)/LICENSE '$(SERVER_DIR)/onnxruntime-LICENSE'
 	$(INSTALL) -m 644 $(RUNTIME)/ThirdPartyNotices.txt '$(SERVER_DIR)/onnxruntime-ThirdPartyNotices.txt'
@@ -72,6 +83,9 @@ install-files:
 
 # The last line above runs in models/; a relative DESTDIR has to mean the same there.
 abspath_models = $(abspath $(MODEL_ROOT))
+
+deb: setup                                          ## Debian packages, in target/deb
+	@scripts/deb
 
 uninstall:                                          ## remove what install put there
 	rm -f '$(DESTDIR)$(pkglibdir)/clip_search.so'

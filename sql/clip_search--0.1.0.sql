@@ -32,7 +32,7 @@ CREATE FUNCTION @extschema@.clip_embed_support(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'clip_embed_support'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.clip_embed_support(internal) IS
-    'planner support function: has the library loaded before a plan is executed, so that it can batch';
+    'planner support function: loads the library before a plan is executed, so that the plan can embed in batches';
 
 CREATE FUNCTION @extschema@.clip_embed_text(text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_text'
@@ -89,25 +89,25 @@ CREATE FUNCTION @extschema@.clip_try_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT @extschema@.clip_embed_support;
 COMMENT ON FUNCTION @extschema@.clip_try_embed_image(bytea) IS
-    'embedding of an image, or NULL and a WARNING where it is none, with the model that clip_search.model names';
+    'embedding of an image, or NULL and a WARNING if it cannot be decoded, with the model that clip_search.model names';
 
 CREATE FUNCTION @extschema@.clip_try_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT @extschema@.clip_embed_support;
 COMMENT ON FUNCTION @extschema@.clip_try_embed_image(bytea, text) IS
-    'embedding of an image, or NULL and a WARNING where it is none, with a model';
+    'embedding of an image, or NULL and a WARNING if it cannot be decoded, with a model';
 
 CREATE FUNCTION @extschema@.clip_try_embed_images(bytea[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_try_embed_images'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION @extschema@.clip_try_embed_images(bytea[]) IS
-    'embeddings of many images in one request; NULL for an element that is NULL or, with a WARNING, no image';
+    'embeddings of many images in one request; NULL for an element that is NULL or, with a WARNING, cannot be decoded';
 
 CREATE FUNCTION @extschema@.clip_try_embed_images(bytea[], model text) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_try_embed_images'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION @extschema@.clip_try_embed_images(bytea[], text) IS
-    'embeddings of many images in one request with a model; NULL for an element that is NULL or, with a WARNING, no image';
+    'embeddings of many images in one request with a model; NULL for an element that is NULL or, with a WARNING, cannot be decoded';
 
 CREATE FUNCTION @extschema@.clip_image_info(
         image bytea,
@@ -123,7 +123,7 @@ CREATE FUNCTION @extschema@.clip_image_info(
     AS 'MODULE_PATHNAME', 'clip_image_info'
     LANGUAGE C STABLE PARALLEL SAFE COST 20000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_image_info(bytea) IS
-    'what an image is like; never an error, whatever the bytes. Decodes it, and needs no model';
+    'format, size and other properties of an image, or why it cannot be decoded; never raises an error, needs no model';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Arithmetic on embeddings
@@ -139,13 +139,13 @@ CREATE FUNCTION @extschema@.clip_combine(vectors vector[]) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_combine'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.clip_combine(vector[]) IS
-    'direction in the middle of several embeddings, of length 1';
+    'mean of several embeddings, scaled to length 1';
 
 CREATE FUNCTION @extschema@.clip_combine(vectors vector[], weights double precision[]) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_combine'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.clip_combine(vector[], double precision[]) IS
-    'weighted sum of embeddings, of length 1: "like this one, but red"; a negative weight is "not"';
+    'weighted sum of embeddings, scaled to length 1: "like this one, but red"; a negative weight is "not"';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Zero-shot classification
@@ -389,7 +389,7 @@ CREATE FUNCTION @extschema@.clip_suggest_threshold(
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, integer, double precision, text[], name, text) IS
-    'the least similarity that is worth showing in a search by any text';
+    'similarity below which results of a search by any text are not worth showing';
 
 CREATE FUNCTION @extschema@.clip_suggest_threshold(
         tbl regclass,
@@ -403,7 +403,7 @@ CREATE FUNCTION @extschema@.clip_suggest_threshold(
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold_text'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, text, integer, double precision, name, text) IS
-    'the least similarity that is worth showing in a search by this text';
+    'similarity below which results of a search by this text are not worth showing';
 
 CREATE FUNCTION @extschema@.clip_suggest_threshold(
         tbl regclass,
@@ -416,7 +416,7 @@ CREATE FUNCTION @extschema@.clip_suggest_threshold(
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold_vector'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, vector, integer, double precision, name) IS
-    'the least similarity that is worth showing in a search by this embedding';
+    'similarity below which results of a search by this embedding are not worth showing';
 
 -- How good a model is for a table: for each query, the rows that it should find. NULL where there are no queries.
 CREATE FUNCTION @extschema@.clip_evaluate(
@@ -460,7 +460,7 @@ CREATE FUNCTION @extschema@.clip_thumbnail(image bytea, max_side bigint DEFAULT 
     AS 'MODULE_PATHNAME', 'clip_thumbnail'
     LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION @extschema@.clip_thumbnail(bytea, bigint) IS
-    'the image made small, upright: JPEG, or PNG where it has transparent parts';
+    'a small upright copy of the image: JPEG, or PNG if it has transparent parts';
 
 CREATE FUNCTION @extschema@.clip_gallery_add(internal, image bytea, caption text, similarity real) RETURNS internal
     AS 'MODULE_PATHNAME', 'clip_gallery_add'
@@ -515,7 +515,7 @@ CREATE FUNCTION @extschema@.clip_fetch_images(
     AS 'MODULE_PATHNAME', 'clip_fetch_images'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 100;
 COMMENT ON FUNCTION @extschema@.clip_fetch_images(text[], boolean) IS
-    'the images at many URLs, fetched side by side; one row for each, with the image or the reason why there is none';
+    'the images at many URLs, fetched in parallel; one row for each, with the image or the error';
 -- They make the database server send requests into the network, and its memory holds what comes back.
 REVOKE ALL ON FUNCTION @extschema@.clip_fetch_image(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION @extschema@.clip_fetch_images(text[], boolean) FROM PUBLIC;
@@ -583,7 +583,7 @@ CREATE VIEW @extschema@.clip_embed_errors WITH (security_barrier) AS
      WHERE pg_catalog.has_table_privilege(CAST(e.relid AS pg_catalog.oid), 'SELECT')
        AND NOT pg_catalog.row_security_active(CAST(e.relid AS pg_catalog.oid));
 COMMENT ON VIEW @extschema@.clip_embed_errors IS
-    'rows that could not be embedded, and why; of the tables of which one may read every row';
+    'rows that could not be embedded, and why; shows tables whose rows the user may all read';
 GRANT SELECT ON @extschema@.clip_embed_errors TO PUBLIC;
 
 -- Of no worth after a crash, but an unlogged table could not be read on a standby.
@@ -638,7 +638,7 @@ CREATE FUNCTION @extschema@.clip_enqueue_trigger() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_enqueue_trigger'
     LANGUAGE C;
 COMMENT ON FUNCTION @extschema@.clip_enqueue_trigger() IS
-    'has an image or a text embedded soon after it is inserted or changed: source column, embedding column, model';
+    'queues an image or a text when it is inserted or changed, to be embedded by a background worker: source column, embedding column, model';
 
 -- Filled by the trigger, emptied by the worker.
 CREATE TABLE clip_search_internal.clip_embed_queue (
@@ -673,7 +673,7 @@ CREATE FUNCTION clip_search_internal.clip_skip_replicated() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_skip_replicated'
     LANGUAGE C;
 COMMENT ON FUNCTION clip_search_internal.clip_skip_replicated() IS
-    'of the extension''s own tables: passes over what logical replication brings';
+    'of the extension''s own tables: skips changes that logical replication applies';
 REVOKE ALL ON FUNCTION clip_search_internal.clip_skip_replicated() FROM PUBLIC;
 CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_search_internal.clip_embed_queue
     FOR EACH ROW EXECUTE FUNCTION clip_search_internal.clip_skip_replicated();
@@ -705,13 +705,13 @@ CREATE FUNCTION @extschema@.clip_sync(
     AS 'MODULE_PATHNAME', 'clip_sync'
     LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION @extschema@.clip_sync(regclass, name, name, text, text, text, boolean) IS
-    'keeps embeddings in step with a column of images or texts, by a trigger whose name is returned';
+    'creates a trigger that keeps embeddings up to date with a column of images or texts; returns its name';
 
 CREATE FUNCTION @extschema@.clip_unsync(tbl regclass, embedding_column name DEFAULT 'embedding') RETURNS integer
     AS 'MODULE_PATHNAME', 'clip_unsync'
     LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION @extschema@.clip_unsync(regclass, name) IS
-    'drops the triggers that clip_sync or CREATE TRIGGER made, and what they have queued; how many triggers there were';
+    'drops the triggers that clip_sync or CREATE TRIGGER made, and their queued rows; returns the number of triggers';
 
 CREATE VIEW clip_search_internal.clip_sync_triggers WITH (security_barrier) AS
     SELECT t.tgrelid::regclass AS "table", t.tgname AS trigger,
@@ -759,13 +759,13 @@ CREATE FUNCTION @extschema@.clip_sync_status(
     AS 'MODULE_PATHNAME', 'clip_sync_status'
     LANGUAGE C VOLATILE ROWS 10;
 COMMENT ON FUNCTION @extschema@.clip_sync_status() IS
-    'the triggers that keep embeddings in step, of tables that one may read, and what waits in the queue';
+    'the triggers that keep embeddings up to date, of tables that the user may read, and the state of their queues';
 
 CREATE FUNCTION @extschema@.clip_start_worker() RETURNS boolean
     AS 'MODULE_PATHNAME', 'clip_start_worker'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.clip_start_worker() IS
-    'starts the background worker of this database''s queue, as after a restore or a promotion; false where no slot is free';
+    'starts the background worker of this database''s queue, for example after a restore or a promotion; returns false if no slot is free';
 -- It takes one of max_worker_processes.
 REVOKE ALL ON FUNCTION @extschema@.clip_start_worker() FROM PUBLIC;
 
@@ -938,7 +938,7 @@ CREATE FUNCTION @extschema@.clip_stat_reset() RETURNS void
     AS 'MODULE_PATHNAME', 'clip_stat_reset'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.clip_stat_reset() IS
-    'has the inference server count anew';
+    'resets the counters of the inference server';
 
 -- Counters tell what other users do; a reset takes them from everybody.
 REVOKE ALL ON FUNCTION @extschema@.clip_stat_get_server(), @extschema@.clip_stat_get_models(), @extschema@.clip_stat_reset() FROM PUBLIC;
@@ -950,6 +950,6 @@ CREATE FUNCTION @extschema@.clip_restart_server() RETURNS boolean
     AS 'MODULE_PATHNAME', 'clip_restart_server'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.clip_restart_server() IS
-    'ends the inference server and starts it again, as after an upgrade; requests under way are sent again';
+    'ends the inference server and starts it again, for example after an upgrade; requests under way are sent again';
 -- It interrupts everybody's requests.
 REVOKE ALL ON FUNCTION @extschema@.clip_restart_server() FROM PUBLIC;
