@@ -1,12 +1,12 @@
--- clip_search 0.1.0: what SQL sees, in reading order.
+-- clip_search 0.1.0: the SQL API, in reading order.
 
 \echo Use "CREATE EXTENSION clip_search CASCADE" to load this file. \quit
 
--- Names are looked up in pg_catalog first. Anybody may have put operators, functions and types into the schema of this
--- extension, or into pgvector's, that would fit better than PostgreSQL's own.
+-- Look up names in pg_catalog first: others may have created operators, functions and types in the schema of this
+-- extension, or in pgvector's, that would match better than PostgreSQL's own.
 SET LOCAL search_path = pg_catalog, pg_temp;
--- The declarations of functions also name pgvector's type: a schema has one type of a name, and it is the one that
--- pgvector's library reads. Where there is none, CREATE FUNCTION says so. (@extschema:vector@ needs PostgreSQL 16.)
+-- The declarations of functions also need pgvector's type. Find its schema by the input function of pgvector's library;
+-- a schema has only one type of a name. If there is none, CREATE FUNCTION fails. (@extschema:vector@ needs PostgreSQL 16.)
 SELECT set_config('search_path', format('pg_catalog, %I, pg_temp', n.nspname), true)
   FROM pg_type AS t
   JOIN pg_namespace AS n ON n.oid = t.typnamespace
@@ -18,11 +18,11 @@ SELECT set_config('search_path', format('pg_catalog, %I, pg_temp', n.nspname), t
 -- Embeddings
 --
 -- All are STRICT (NULL in, NULL out) and L2-normalised. COST is per call: a call costs milliseconds, so the planner should
--- filter by everything else first, and take an index where there is one. A text is usually the same for all rows of a
--- query and then embedded once, which the planner cannot know: its COST is kept low enough that a search of some ten
--- thousand rows is not compiled (jit_above_cost).
+-- filter by everything else first, and use an index if there is one. A text is usually the same for all rows of a
+-- query and then embedded once, which the planner cannot know: its COST is low enough that a search of some ten
+-- thousand rows does not use JIT (jit_above_cost).
 --
--- The forms without a model use the setting clip_search.model and are STABLE. The forms with a model are IMMUTABLE, so
+-- Without a model argument, the functions use the setting clip_search.model and are STABLE. With one they are IMMUTABLE, so
 -- that generated columns and expression indexes can use them: the same bytes and the same model directory give the same
 -- vector. Replacing a model's files, or changing clip_search.precision, is like changing an immutable function: embed
 -- again.
@@ -32,7 +32,7 @@ CREATE FUNCTION @extschema@.clip_embed_support(internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'clip_embed_support'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.clip_embed_support(internal) IS
-    'planner support function: loads the library before a plan is executed, so that the plan can embed in batches';
+    'planner support function: loads the library before a plan is executed, so that it can embed in batches';
 
 CREATE FUNCTION @extschema@.clip_embed_text(text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_embed_text'
@@ -82,37 +82,37 @@ CREATE FUNCTION @extschema@.clip_embed_images(bytea[], model text) RETURNS vecto
 COMMENT ON FUNCTION @extschema@.clip_embed_images(bytea[], text) IS
     'embeddings of many images in one request with a model; a NULL element gives NULL';
 
--- Where an image cannot be embedded, NULL and a WARNING that says why. What is not the image's fault (no such model, no
--- server, no memory) is an error all the same: trying again may help.
+-- If an image cannot be embedded, these return NULL and raise a WARNING that says why. Other errors (no such model, no
+-- server, no memory) are still raised: trying again may help.
 
 CREATE FUNCTION @extschema@.clip_try_embed_image(bytea) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 50000 SUPPORT @extschema@.clip_embed_support;
 COMMENT ON FUNCTION @extschema@.clip_try_embed_image(bytea) IS
-    'embedding of an image, or NULL and a WARNING if it cannot be decoded, with the model that clip_search.model names';
+    'embedding of an image with the model that clip_search.model names; NULL and a WARNING if it cannot be embedded';
 
 CREATE FUNCTION @extschema@.clip_try_embed_image(bytea, model text) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_try_embed_image'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50000 SUPPORT @extschema@.clip_embed_support;
 COMMENT ON FUNCTION @extschema@.clip_try_embed_image(bytea, text) IS
-    'embedding of an image, or NULL and a WARNING if it cannot be decoded, with a model';
+    'embedding of an image with a model; NULL and a WARNING if it cannot be embedded';
 
 CREATE FUNCTION @extschema@.clip_try_embed_images(bytea[]) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_try_embed_images'
     LANGUAGE C STABLE STRICT PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION @extschema@.clip_try_embed_images(bytea[]) IS
-    'embeddings of many images in one request; NULL for an element that is NULL or, with a WARNING, cannot be decoded';
+    'embeddings of many images in one request; NULL for an element that is NULL or, with a WARNING, cannot be embedded';
 
 CREATE FUNCTION @extschema@.clip_try_embed_images(bytea[], model text) RETURNS vector[]
     AS 'MODULE_PATHNAME', 'clip_try_embed_images'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION @extschema@.clip_try_embed_images(bytea[], text) IS
-    'embeddings of many images in one request with a model; NULL for an element that is NULL or, with a WARNING, cannot be decoded';
+    'embeddings of many images in one request with a model; NULL for an element that is NULL or, with a WARNING, cannot be embedded';
 
 CREATE FUNCTION @extschema@.clip_image_info(
         image bytea,
         OUT format text,                -- media type, also of formats that are not decoded
-        OUT width integer,              -- as stored, before it is turned
+        OUT width integer,              -- as stored, before rotation
         OUT height integer,
         OUT orientation integer,        -- EXIF, 1 (upright) to 8
         OUT frames integer,             -- of an animation, or pages; the first is embedded
@@ -123,7 +123,7 @@ CREATE FUNCTION @extschema@.clip_image_info(
     AS 'MODULE_PATHNAME', 'clip_image_info'
     LANGUAGE C STABLE PARALLEL SAFE COST 20000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_image_info(bytea) IS
-    'format, size and other properties of an image, or why it cannot be decoded; never raises an error, needs no model';
+    'format, size and other properties of an image; never fails, whatever the bytes. Decodes the image, and needs no model';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Arithmetic on embeddings
@@ -139,7 +139,7 @@ CREATE FUNCTION @extschema@.clip_combine(vectors vector[]) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_combine'
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.clip_combine(vector[]) IS
-    'mean of several embeddings, scaled to length 1';
+    'mean of several embeddings, normalised to length 1';
 
 CREATE FUNCTION @extschema@.clip_combine(vectors vector[], weights double precision[]) RETURNS vector
     AS 'MODULE_PATHNAME', 'clip_combine'
@@ -150,11 +150,11 @@ COMMENT ON FUNCTION @extschema@.clip_combine(vector[], double precision[]) IS
 ------------------------------------------------------------------------------------------------------------------------
 -- Zero-shot classification
 --
--- {} in a template is the place of the label. With templates, a label's embedding is the mean of those of all its
--- prompts, and template is not used. probability is the softmax of similarity times the model's logit scale (100 where
--- the model does not state it): it says which of the labels fits best, not whether any does. Where the model states a
+-- {} in a template is replaced by the label. With templates, a label's embedding is the mean of those of all its
+-- prompts, and template is not used. probability is the softmax of similarity times the model's logit scale (100 if
+-- the model does not state it): it says which of the labels fits best, not whether any does. If the model states a
 -- logit bias (SigLIP), it is the sigmoid of the similarity times the scale plus the bias, for each label alone. The labels
--- are embedded once for all rows of a query. No row for a subject that is NULL.
+-- are embedded once for all rows of a query. A NULL image or embedding gives no row.
 ------------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.clip_classify(
@@ -173,7 +173,7 @@ CREATE FUNCTION @extschema@.clip_classify(
         embedding vector,
         labels text[],
         template text DEFAULT 'a photo of a {}',
-        model text DEFAULT NULL,        -- the one that the embedding is from; clip_search.model
+        model text DEFAULT NULL,        -- the model of the embedding; default clip_search.model
         templates text[] DEFAULT NULL)
     RETURNS TABLE (label text, probability real, similarity real)
     AS 'MODULE_PATHNAME', 'clip_classify_vector'
@@ -208,11 +208,11 @@ COMMENT ON FUNCTION @extschema@.clip_best_label(vector, text[], text, text, text
 ------------------------------------------------------------------------------------------------------------------------
 -- Search
 --
--- Of a table, partitioned table, view, materialized view or foreign table, with the privileges and the row security of
--- whoever calls. id is the primary key, an object where it has several columns; metadata has the columns that the caller
--- may read, without the key, vectors and bytea, or those that are listed. filter is an object of columns and values:
--- equal to a value, one of a list, null. exclude is the id of a row to leave out. Numbers are double precision and bigint:
--- a driver sends its own as that, and PostgreSQL makes neither smaller by itself.
+-- Searches a table, partitioned table, view, materialized view or foreign table, with the privileges and the row security
+-- of the caller. id is the primary key, an object if it has several columns. metadata has the listed columns; by default
+-- those that the caller may read, without the key, vectors and bytea. filter is an object of columns and values: equal to
+-- a value, one of a list, null. exclude is the id of a row to leave out. Numbers are double precision and bigint, since
+-- drivers may send these types and PostgreSQL does not implicitly cast them to smaller ones.
 ------------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.clip_search(
@@ -321,7 +321,7 @@ CREATE FUNCTION @extschema@.clip_search_json(
 COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
     'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
 
--- The same for a halfvec, which pgvector has since 0.7. Its type is told from one that has only the name as above.
+-- The same for halfvec, which pgvector has since 0.7. As above, its input function identifies the type, not just its name.
 DO $do$ BEGIN
     IF EXISTS (SELECT FROM pg_type AS t
                  JOIN pg_proc AS i ON i.oid = t.typinput
@@ -366,22 +366,22 @@ END $do$;
 CREATE FUNCTION @extschema@.clip_index_stats(
         tbl regclass,
         embedding_column name DEFAULT NULL,
-        exact boolean DEFAULT true)     -- false: what VACUUM and ANALYZE have counted, without reading the table
+        exact boolean DEFAULT true)     -- false: the statistics of VACUUM and ANALYZE, without reading the table
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_index_stats'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
 COMMENT ON FUNCTION @extschema@.clip_index_stats(regclass, name, boolean) IS
     'a table''s embeddings and their indexes: dimension, counts, metric, sizes, state';
 
--- The similarity that a random row of the table exceeds with the probability false_positive_rate, if similarities to rows
--- that do not match are distributed normally around center (median) with this deviation (1.4826 times the median absolute
--- deviation), on average over the queries. observed_rate is the share of the sample that does exceed it, rows that match
--- among them. VOLATILE: the sample is another one each time.
+-- threshold is the similarity that a random row of the table exceeds with the probability false_positive_rate, on average
+-- over the queries. This assumes that the similarities of rows that do not match are normally distributed around center
+-- (median) with this deviation (1.4826 times the median absolute deviation). observed_rate is the share of the sample that
+-- exceeds threshold, matching rows included. VOLATILE: each call takes another sample.
 CREATE FUNCTION @extschema@.clip_suggest_threshold(
         tbl regclass,
         sample integer DEFAULT 1000,
         false_positive_rate double precision DEFAULT 0.001,
-        queries text[] DEFAULT NULL,    -- texts that are searched for; 64 everyday ones
+        queries text[] DEFAULT NULL,    -- texts that are searched for; default: 64 everyday ones
         embedding_column name DEFAULT NULL,
         model text DEFAULT NULL)
     RETURNS TABLE (threshold real, sampled integer, queries_used integer, center real, deviation real,
@@ -389,7 +389,7 @@ CREATE FUNCTION @extschema@.clip_suggest_threshold(
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, integer, double precision, text[], name, text) IS
-    'similarity below which results of a search by any text are not worth showing';
+    'the minimum similarity of a match in a search by any text';
 
 CREATE FUNCTION @extschema@.clip_suggest_threshold(
         tbl regclass,
@@ -403,7 +403,7 @@ CREATE FUNCTION @extschema@.clip_suggest_threshold(
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold_text'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, text, integer, double precision, name, text) IS
-    'similarity below which results of a search by this text are not worth showing';
+    'the minimum similarity of a match in a search by this text';
 
 CREATE FUNCTION @extschema@.clip_suggest_threshold(
         tbl regclass,
@@ -416,18 +416,18 @@ CREATE FUNCTION @extschema@.clip_suggest_threshold(
     AS 'MODULE_PATHNAME', 'clip_suggest_threshold_vector'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, vector, integer, double precision, name) IS
-    'similarity below which results of a search by this embedding are not worth showing';
+    'the minimum similarity of a match in a search by this embedding';
 
--- How good a model is for a table: for each query, the rows that it should find. NULL where there are no queries.
+-- Evaluates a model on a table, given the rows that each query should find. NULL if there are no queries.
 CREATE FUNCTION @extschema@.clip_evaluate(
         tbl regclass,
         queries text[],
-        ids jsonb[],                            -- as many: the id of a row that the query should find
+        ids jsonb[],                            -- for each query, the id of a row that it should find
         k bigint DEFAULT 10,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
         model text DEFAULT NULL,                -- clip_search.model
-        OUT pairs bigint,                       -- different pairs of query and id
+        OUT pairs bigint,                       -- distinct pairs of query and id
         OUT recall double precision,            -- share of the pairs whose row is among the first k
         OUT mean_reciprocal_rank double precision)  -- mean over the queries of 1 / rank of the first row, 0 beyond k
     LANGUAGE sql STABLE PARALLEL RESTRICTED COST 1000000
@@ -441,7 +441,7 @@ SELECT COALESCE(pg_catalog.sum(pg_catalog.cardinality(r.wanted)), 0)::pg_catalog
                        pg_catalog.bool_and(p.id IS NOT NULL) AS is_whole
                   FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS p(query, id)
                  GROUP BY p.query) AS q
-         -- What lacks its query or its id is an error of clip_search.
+         -- A NULL query or id makes clip_search raise an error.
          CROSS JOIN LATERAL (
                SELECT pg_catalog.count(*) AS found, pg_catalog.min(f.place) AS rank
                  FROM @extschema@.clip_search($1, CASE WHEN q.is_whole THEN q.query END, $4,
@@ -453,14 +453,14 @@ COMMENT ON FUNCTION @extschema@.clip_evaluate(regclass, text[], jsonb[], bigint,
     'recall and mean reciprocal rank of searches whose results are known: to compare models, precisions and indexes';
 
 ------------------------------------------------------------------------------------------------------------------------
--- To look at
+-- Thumbnails and galleries
 ------------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.clip_thumbnail(image bytea, max_side bigint DEFAULT 256) RETURNS bytea
     AS 'MODULE_PATHNAME', 'clip_thumbnail'
     LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION @extschema@.clip_thumbnail(bytea, bigint) IS
-    'a small upright copy of the image: JPEG, or PNG if it has transparent parts';
+    'a small upright copy of an image: JPEG, or PNG if it has transparent parts';
 
 CREATE FUNCTION @extschema@.clip_gallery_add(internal, image bytea, caption text, similarity real) RETURNS internal
     AS 'MODULE_PATHNAME', 'clip_gallery_add'
@@ -493,8 +493,8 @@ COMMENT ON AGGREGATE @extschema@.clip_gallery(bytea, text, real, text) IS
 ------------------------------------------------------------------------------------------------------------------------
 -- Images by URL
 --
--- Off unless clip_search.url_fetch is on. Only public addresses are connected to, unless clip_search.url_allow lists
--- others.
+-- Off unless clip_search.url_fetch is on. The inference server connects only to public addresses, unless
+-- clip_search.url_allow lists others.
 ------------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.clip_fetch_image(url text) RETURNS bytea
@@ -505,8 +505,8 @@ COMMENT ON FUNCTION @extschema@.clip_fetch_image(text) IS
 
 CREATE FUNCTION @extschema@.clip_fetch_images(
         urls text[],
-        in_order boolean DEFAULT true,  -- false: as they come
-        OUT ordinal integer,            -- place in urls, from 1
+        in_order boolean DEFAULT true,  -- false: as they arrive
+        OUT ordinal integer,            -- position in urls, from 1
         OUT url text,
         OUT image bytea,
         OUT content_type text,          -- as the web server says
@@ -515,20 +515,20 @@ CREATE FUNCTION @extschema@.clip_fetch_images(
     AS 'MODULE_PATHNAME', 'clip_fetch_images'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 100;
 COMMENT ON FUNCTION @extschema@.clip_fetch_images(text[], boolean) IS
-    'the images at many URLs, fetched in parallel; one row for each, with the image or the error';
--- They make the database server send requests into the network, and its memory holds what comes back.
+    'the images at many URLs, fetched in parallel; one row for each, with the image or the reason why there is none';
+-- They make the database server send requests into the network, and hold the responses in its memory.
 REVOKE ALL ON FUNCTION @extschema@.clip_fetch_image(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION @extschema@.clip_fetch_images(text[], boolean) FROM PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- The extension's own tables
 --
--- They have a schema of their own, which belongs to the superuser who creates the extension: the owner of the database,
--- or of the schema that the functions are in, cannot rename it, move the tables, or put triggers on them. They are read
--- and written by the library alone, which refuses where any of this is otherwise; see src/internal_tables.rs.
+-- They are in a separate schema, which belongs to the superuser who creates the extension: the owner of the database,
+-- or of the schema of the functions, cannot rename it, move the tables, or put triggers on them. Only the library reads
+-- and writes them, and it raises an error if any of this does not hold; see src/internal_tables.rs.
 ------------------------------------------------------------------------------------------------------------------------
 
--- No expression below has any use for pgvector's schema.
+-- Nothing below needs pgvector's schema.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 CREATE SCHEMA clip_search_internal;
@@ -537,7 +537,7 @@ COMMENT ON SCHEMA clip_search_internal IS
 GRANT USAGE ON SCHEMA clip_search_internal TO PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
--- Filling a table
+-- Embedding a whole table
 ------------------------------------------------------------------------------------------------------------------------
 
 -- Commits batch by batch; may be interrupted and called again, and called in several sessions at once.
@@ -547,26 +547,26 @@ CREATE PROCEDURE @extschema@.clip_embed_table(
         embedding_column name DEFAULT 'embedding',
         model text DEFAULT NULL,                    -- clip_search.model
         source_kind text DEFAULT NULL,              -- image, text or url; NULL: by the column's type
-        image_column name DEFAULT NULL,           -- where images fetched by URL are kept
+        image_column name DEFAULT NULL,             -- stores the images fetched by URL
         provenance_column name DEFAULT NULL,        -- text; rows whose image or model has changed are embedded again
-        batch_size integer DEFAULT 1000,            -- most rows of a transaction
-        retry_errors boolean DEFAULT false)         -- also those that failed before with the same source and model
+        batch_size integer DEFAULT 1000,            -- maximum rows of a transaction
+        retry_errors boolean DEFAULT false)         -- also rows that failed before with the same source and model
     LANGUAGE C
     AS 'MODULE_PATHNAME', 'clip_embed_table';
 COMMENT ON PROCEDURE @extschema@.clip_embed_table(regclass, name, name, text, text, name, name, integer, boolean) IS
     'embeds the rows that have no embedding, in batches that are committed one by one; see clip_stat_progress_embed and clip_embed_errors';
 
--- Who may see what of the two tables is up to the views.
+-- The views decide which rows of these two tables a role can see.
 CREATE TABLE clip_search_internal.clip_embed_errors_data (
-    relid regclass NOT NULL,                        -- the table, or the partition that the row lies in
+    relid regclass NOT NULL,                        -- the table, or the partition that has the row
     embedding_column name NOT NULL,
-    key_hash bytea NOT NULL,                        -- sha256 of key: a key may be longer than an index takes
+    key_hash bytea NOT NULL,                        -- sha256 of key: a key may be too long for an index
     key jsonb NOT NULL,
     source_column name NOT NULL,
     sqlstate text NOT NULL,
     message text NOT NULL,
     hint text,
-    source_hash bytea NOT NULL,                     -- sha256 of what was to be embedded, with column, kind and model
+    source_hash bytea NOT NULL,                     -- sha256 of the source value, with column, kind and model
     is_permanent boolean NOT NULL,                  -- the same bytes will fail in the same way
     occurred_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     attempts integer NOT NULL DEFAULT 1,
@@ -583,10 +583,10 @@ CREATE VIEW @extschema@.clip_embed_errors WITH (security_barrier) AS
      WHERE pg_catalog.has_table_privilege(CAST(e.relid AS pg_catalog.oid), 'SELECT')
        AND NOT pg_catalog.row_security_active(CAST(e.relid AS pg_catalog.oid));
 COMMENT ON VIEW @extschema@.clip_embed_errors IS
-    'rows that could not be embedded, and why; shows tables whose rows the user may all read';
+    'rows that could not be embedded, and why; only of tables of which the current role may read every row';
 GRANT SELECT ON @extschema@.clip_embed_errors TO PUBLIC;
 
--- Of no worth after a crash, but an unlogged table could not be read on a standby.
+-- Logged, although it is useless after a crash: an unlogged table could not be read on a standby.
 CREATE TABLE clip_search_internal.clip_embed_progress_data (
     pid integer PRIMARY KEY,
     backend_start timestamptz,
@@ -603,7 +603,8 @@ CREATE TABLE clip_search_internal.clip_embed_progress_data (
 COMMENT ON TABLE clip_search_internal.clip_embed_progress_data IS
     'see the view clip_stat_progress_embed';
 
--- As in pg_stat_activity, one sees one's own, and as pg_read_all_stats those of all. A row that outlived its CALL is none.
+-- As in pg_stat_activity, a role sees its own rows, and members of pg_read_all_stats see all. Leaves out rows whose CALL
+-- has ended.
 CREATE VIEW @extschema@.clip_stat_progress_embed WITH (security_barrier) AS
     SELECT p.pid, a.datid, a.datname, a.usename, p.relid, p.embedding_column, p.phase,
            p.rows_total,                            -- as counted at the start
@@ -619,7 +620,7 @@ COMMENT ON VIEW @extschema@.clip_stat_progress_embed IS
 GRANT SELECT ON @extschema@.clip_stat_progress_embed TO PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
--- Embeddings in step with their images
+-- Keeping embeddings up to date
 ------------------------------------------------------------------------------------------------------------------------
 
 -- CREATE TRIGGER t BEFORE INSERT OR UPDATE OF image ON images FOR EACH ROW
@@ -630,50 +631,50 @@ CREATE FUNCTION @extschema@.clip_embed_trigger() RETURNS trigger
 COMMENT ON FUNCTION @extschema@.clip_embed_trigger() IS
     'embeds an image or a text when it is inserted or changed: source column, embedding column, model, on_error=null';
 
--- For uploads that must not wait: the key goes into a queue, in the transaction of the upload, and a background worker
--- embeds the row, as the table's owner. The table needs a primary key.
+-- For uploads that must not wait: the trigger puts the key into a queue, in the transaction of the upload, and a background
+-- worker embeds the row, as the table's owner. The table needs a primary key.
 -- CREATE TRIGGER t AFTER INSERT OR UPDATE OF image ON images FOR EACH ROW
 --     EXECUTE FUNCTION clip_enqueue_trigger('image', 'embedding' [, 'owner/name']);
 CREATE FUNCTION @extschema@.clip_enqueue_trigger() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_enqueue_trigger'
     LANGUAGE C;
 COMMENT ON FUNCTION @extschema@.clip_enqueue_trigger() IS
-    'queues an image or a text when it is inserted or changed, to be embedded by a background worker: source column, embedding column, model';
+    'queues an inserted or changed image or text, which is embedded soon after the commit: source column, embedding column, model';
 
 -- Filled by the trigger, emptied by the worker.
 CREATE TABLE clip_search_internal.clip_embed_queue (
-    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),   -- unlike a number, new also where others are restored
-    relid regclass NOT NULL,                        -- the table, or the partition that the row lies in
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),   -- unlike a sequence number, unique after a restore
+    relid regclass NOT NULL,                        -- the table, or the partition that has the row
     key jsonb NOT NULL,                             -- of the row: columns and values
     source_column name NOT NULL,
     embedding_column name NOT NULL,
     model text NOT NULL,
     enqueued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    attempts integer NOT NULL DEFAULT 0,            -- that failed for reasons of its own
-    deferrals integer NOT NULL DEFAULT 0,           -- for reasons of others
-    last_error text,                                -- what was in the way
-    owner oid NOT NULL DEFAULT 0);                  -- of the table, then: owners take turns; of no worth where it is restored
+    attempts integer NOT NULL DEFAULT 0,            -- failures that the row caused
+    deferrals integer NOT NULL DEFAULT 0,           -- failures with another cause
+    last_error text,                                -- why it was not embedded yet
+    owner oid NOT NULL DEFAULT 0);                  -- of the table, when queued: owners take turns; invalid after a restore
 CREATE INDEX clip_embed_queue_turn ON clip_search_internal.clip_embed_queue (owner, relid, due_at);
 COMMENT ON TABLE clip_search_internal.clip_embed_queue IS
     'rows that a background worker will embed; see clip_sync_status()';
--- Those of tables that are gone could not be restored.
+-- Rows of dropped tables could not be restored.
 SELECT pg_catalog.pg_extension_config_dump('clip_search_internal.clip_embed_queue',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relid)');
 
--- What the worker is trying, noted before it does. A note that is left says that the attempt has ended the worker.
+-- The worker records an attempt here before it begins. A row that remains means that the attempt has ended the worker.
 CREATE TABLE clip_search_internal.clip_embed_attempts (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    entries uuid[] NOT NULL);                       -- of clip_embed_queue
+    entries uuid[] NOT NULL);                       -- ids in clip_embed_queue
 COMMENT ON TABLE clip_search_internal.clip_embed_attempts IS
-    'entries of the queue that a background worker is working on';
+    'rows of the queue that a background worker is working on';
 
--- Each server has its own queue and its own failures: what a publication FOR ALL TABLES brings is passed over.
+-- Each cluster has its own queue and its own failures: rows that a publication FOR ALL TABLES brings are skipped.
 CREATE FUNCTION clip_search_internal.clip_skip_replicated() RETURNS trigger
     AS 'MODULE_PATHNAME', 'clip_skip_replicated'
     LANGUAGE C;
 COMMENT ON FUNCTION clip_search_internal.clip_skip_replicated() IS
-    'of the extension''s own tables: skips changes that logical replication applies';
+    'trigger on the extension''s own tables: skips rows from logical replication';
 REVOKE ALL ON FUNCTION clip_search_internal.clip_skip_replicated() FROM PUBLIC;
 CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_search_internal.clip_embed_queue
     FOR EACH ROW EXECUTE FUNCTION clip_search_internal.clip_skip_replicated();
@@ -685,7 +686,7 @@ CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_search_
     FOR EACH ROW EXECUTE FUNCTION clip_search_internal.clip_skip_replicated();
 ALTER TABLE clip_search_internal.clip_embed_attempts ENABLE REPLICA TRIGGER skip_replicated;
 
--- pg_dump reads both. PostgreSQL 13 has no such role.
+-- For pg_dump, which reads both tables. PostgreSQL 13 does not have this role.
 DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_database_owner') THEN
         GRANT SELECT ON clip_search_internal.clip_embed_queue, clip_search_internal.clip_embed_errors_data
@@ -698,20 +699,20 @@ CREATE FUNCTION @extschema@.clip_sync(
         source_column name,
         embedding_column name DEFAULT 'embedding',
         mode text DEFAULT 'immediate',              -- immediate or queued
-        model text DEFAULT NULL,                    -- clip_search.model, as it is now
+        model text DEFAULT NULL,                    -- default: the current value of clip_search.model
         on_error text DEFAULT 'error',              -- immediate: error, or null for a NULL and a WARNING
-        always boolean DEFAULT false)               -- also for rows that logical replication brings
+        always boolean DEFAULT false)               -- also for rows from logical replication
     RETURNS text
     AS 'MODULE_PATHNAME', 'clip_sync'
     LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION @extschema@.clip_sync(regclass, name, name, text, text, text, boolean) IS
-    'creates a trigger that keeps embeddings up to date with a column of images or texts; returns its name';
+    'creates a trigger that keeps embeddings up to date with a column of images or texts, and returns its name';
 
 CREATE FUNCTION @extschema@.clip_unsync(tbl regclass, embedding_column name DEFAULT 'embedding') RETURNS integer
     AS 'MODULE_PATHNAME', 'clip_unsync'
     LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION @extschema@.clip_unsync(regclass, name) IS
-    'drops the triggers that clip_sync or CREATE TRIGGER made, and their queued rows; returns the number of triggers';
+    'drops the triggers that clip_sync or CREATE TRIGGER created, and their queued rows; returns the number of triggers';
 
 CREATE VIEW clip_search_internal.clip_sync_triggers WITH (security_barrier) AS
     SELECT t.tgrelid::regclass AS "table", t.tgname AS trigger,
@@ -728,7 +729,7 @@ CREATE VIEW clip_search_internal.clip_sync_triggers WITH (security_barrier) AS
            LATERAL (SELECT pg_catalog.array_agg(pg_catalog.convert_from(pg_catalog.decode(x.argument, 'escape'),
                                                                         pg_catalog.getdatabaseencoding())
                                                 ORDER BY x.place) AS arguments
-                        -- Arguments end with a zero byte; a backslash of theirs is doubled, and must not look like one.
+                        -- Arguments end with a zero byte; a backslash in them is doubled, and must not look like one.
                       FROM pg_catalog.regexp_split_to_table(
                                pg_catalog.replace(pg_catalog.encode(t.tgargs, 'escape'), '\\', '\134'), '\\000')
                            WITH ORDINALITY AS x(argument, place)) AS a,
@@ -750,42 +751,42 @@ CREATE FUNCTION @extschema@.clip_sync_status(
         OUT source_column text,
         OUT embedding_column text,
         OUT mode text,
-        OUT enabled text,                           -- origin, always, replica or disabled, as ALTER TABLE has it
-        OUT queued bigint,                          -- entries that wait
-        OUT oldest timestamptz,                     -- when the oldest of them was made
-        OUT last_error text,                        -- what was in the way of one of them
+        OUT enabled text,                           -- origin, always, replica or disabled, as in ALTER TABLE
+        OUT queued bigint,                          -- queued rows
+        OUT oldest timestamptz,                     -- when the oldest of them was queued
+        OUT last_error text,                        -- why one of them was not embedded yet
         OUT worker boolean)                         -- whether a background worker runs in this database
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_sync_status'
     LANGUAGE C VOLATILE ROWS 10;
 COMMENT ON FUNCTION @extschema@.clip_sync_status() IS
-    'the triggers that keep embeddings up to date, of tables that the user may read, and the state of their queues';
+    'the triggers that keep embeddings up to date, of tables that the current role may read, and their queued rows';
 
 CREATE FUNCTION @extschema@.clip_start_worker() RETURNS boolean
     AS 'MODULE_PATHNAME', 'clip_start_worker'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.clip_start_worker() IS
-    'starts the background worker of this database''s queue, for example after a restore or a promotion; returns false if no slot is free';
+    'starts the background worker of this database''s queue, as after a restore or a promotion; false if no slot is free';
 -- It takes one of max_worker_processes.
 REVOKE ALL ON FUNCTION @extschema@.clip_start_worker() FROM PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
--- What answers
+-- Models and the inference server
 ------------------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.clip_models(
         OUT name text,
         OUT is_default boolean,         -- clip_search.model names it
         OUT dimension integer,
-        OUT image_size text,            -- width x height that the image encoder sees, in pixels
+        OUT image_size text,            -- input of the image encoder, width x height in pixels
         OUT context_length integer,     -- tokens, start and end included
-        OUT logit_scale real,           -- factor on similarities in clip_classify; NULL: not stated, 100 is taken
+        OUT logit_scale real,           -- factor on similarities in clip_classify; NULL: not stated, 100 is used
         OUT "precision" text,
         OUT device text,                -- as configured
-        OUT execution_provider text,    -- as obtained: cpu or cuda:N; NULL before the model is loaded
+        OUT execution_provider text,    -- in use: cpu or cuda:N; NULL before the model is loaded
         OUT loaded text[],              -- encoders in memory
         OUT size_bytes bigint,          -- on disk
-        OUT fingerprint text,           -- of the files that determine the vectors
+        OUT fingerprint text,           -- hash of the files that determine the vectors
         OUT error text)                 -- why it cannot be used
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_models_wrapper'
@@ -793,39 +794,39 @@ CREATE FUNCTION @extschema@.clip_models(
 COMMENT ON FUNCTION @extschema@.clip_models() IS
     'the installed models';
 
--- These download, write to the server's disk and load a model beside the server: for superusers, and whom they grant it to.
--- The work is done by a process of its own, which ends with the statement. Nothing is rolled back with the transaction.
+-- These download, write to the database server's disk and load a model beside the inference server: for superusers, unless
+-- granted. A child process does the work and ends with the statement. Nothing is rolled back with the transaction.
 CREATE FUNCTION @extschema@.clip_install_model(
-        source text,                    -- owner/name at the hub, or the path of a folder, Hugging Face cache or .tar file
-        revision text DEFAULT NULL,     -- branch, tag or commit; main
-        in_precision text DEFAULT NULL, -- fp32, fp16, ...; the most exact that there is
-        as_name text DEFAULT NULL)      -- owner/name; that of the repository
+        source text,                    -- owner/name on the hub, or the path of a folder, Hugging Face cache or .tar file
+        revision text DEFAULT NULL,     -- branch, tag or commit; default main
+        in_precision text DEFAULT NULL, -- fp32, fp16, ...; default: the highest available
+        as_name text DEFAULT NULL)      -- owner/name; default: that of the repository
     RETURNS text                        -- the name of the model
     AS 'MODULE_PATHNAME', 'clip_install_model'
     LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000000;
 COMMENT ON FUNCTION @extschema@.clip_install_model(text, text, text, text) IS
-    'installs a model into clip_search.model_dir and proves that it works; for superusers only';
+    'installs a model into clip_search.model_dir and tests it; for superusers, unless granted';
 
 CREATE FUNCTION @extschema@.clip_verify_model(
         name text,
         OUT ok boolean,
         OUT files integer,                      -- compared; 0: it was not installed by clip_install_model
         OUT damaged text[],                     -- files that are missing or different
-        OUT text_cosine double precision,       -- least cosine of a vector of then and of now
+        OUT text_cosine double precision,       -- lowest cosine between a stored and a new vector
         OUT image_cosine double precision,
         OUT identical boolean,                  -- whether all vectors are equal in every bit
-        OUT error text)                         -- why there are no vectors of now
+        OUT error text)                         -- why there are no new vectors
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_verify_model'
     LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_verify_model(text) IS
-    'whether a model''s files and vectors are what they were when it was installed; for superusers only';
+    'compares a model''s files and vectors with those of its installation; for superusers, unless granted';
 
 CREATE FUNCTION @extschema@.clip_remove_model(name text) RETURNS void
     AS 'MODULE_PATHNAME', 'clip_remove_model'
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.clip_remove_model(text) IS
-    'deletes a model from clip_search.model_dir; for superusers only';
+    'deletes a model from clip_search.model_dir; for superusers, unless granted';
 REVOKE ALL ON FUNCTION @extschema@.clip_install_model(text, text, text, text), @extschema@.clip_verify_model(text),
     @extschema@.clip_remove_model(text) FROM PUBLIC;
 
@@ -865,7 +866,7 @@ CREATE FUNCTION @extschema@.clip_stat_get_server(
         OUT prepare_p50 double precision, OUT prepare_p95 double precision, OUT prepare_p99 double precision,
         OUT prepare_count_minute bigint,
         OUT prepare_p50_minute double precision, OUT prepare_p95_minute double precision, OUT prepare_p99_minute double precision,
-        -- a batch, milliseconds: since the reset, and in the last minute
+        -- inference of a batch, milliseconds: since the reset, and in the last minute
         OUT inference_count bigint,
         OUT inference_p50 double precision, OUT inference_p95 double precision, OUT inference_p99 double precision,
         OUT inference_count_minute bigint,
@@ -901,7 +902,7 @@ CREATE VIEW @extschema@.clip_stat_server AS
            s.version, s.onnxruntime_version,
            pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => s.uptime) AS started_at,
            pg_catalog.make_interval(secs => s.uptime) AS uptime,
-           s.restarts,                              -- by the supervisor, since it runs
+           s.restarts,                              -- by the supervisor, since its start
            pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => s.since_reset) AS stats_reset,
            s.resident_bytes,
            s.connections, s.connections_refused,
@@ -909,12 +910,10 @@ CREATE VIEW @extschema@.clip_stat_server AS
            s.queue_bytes,                           -- of requests accepted and not answered
            s.waiting,                               -- requests not accepted yet
            s.in_flight,                             -- requests under way
-           s.requests,                              -- embed requests, failed ones included
-           s.interactive, s.bulk,                   -- those of few and of many items
-           s.texts, s.images,                       -- that were embedded
-           s.batches, s.mean_batch_size,            -- runs of an encoder, and items in one
-           s.cache_hits,                            -- texts answered from memory
-           s.shared,                                -- items answered with the run of an equal one
+           s.interactive, s.bulk,                   -- embed requests of few and of many items
+           s.batches, s.mean_batch_size,            -- batches, and items in one
+           s.cache_hits,                            -- texts answered from the cache
+           s.shared,                                -- items answered with the result of an equal one
            s.cache_bytes, s.errors,
            s.queue_p50, s.queue_p95, s.queue_p99,   -- waiting for the device
            s.prepare_p50, s.prepare_p95, s.prepare_p99,
@@ -924,7 +923,7 @@ CREATE VIEW @extschema@.clip_stat_server AS
            s.inference_p50_minute, s.inference_p95_minute, s.inference_p99_minute
       FROM @extschema@.clip_stat_get_server() AS s;
 COMMENT ON VIEW @extschema@.clip_stat_server IS
-    'the inference server''s work since its start or clip_stat_reset(); times in milliseconds, those of the last minute end in _minute';
+    'counters and latencies of the inference server since its start or clip_stat_reset(); milliseconds, _minute for the last minute';
 
 CREATE VIEW @extschema@.clip_stat_models AS
     SELECT m.model, m.encoder, m.provider, m.loaded, m.memory_bytes, m.load_time, m.loads, m.items, m.batches, m.inference_time, m.inference_p50, m.inference_p95, m.inference_p99,
@@ -932,7 +931,7 @@ CREATE VIEW @extschema@.clip_stat_models AS
            pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => m.idle) AS last_use
       FROM @extschema@.clip_stat_get_models() AS m;
 COMMENT ON VIEW @extschema@.clip_stat_models IS
-    'what each encoder of each model has done, since the server''s start or clip_stat_reset(); times in milliseconds';
+    'counters and latencies of each encoder of each model since the server''s start or clip_stat_reset(); milliseconds';
 
 CREATE FUNCTION @extschema@.clip_stat_reset() RETURNS void
     AS 'MODULE_PATHNAME', 'clip_stat_reset'
@@ -940,7 +939,7 @@ CREATE FUNCTION @extschema@.clip_stat_reset() RETURNS void
 COMMENT ON FUNCTION @extschema@.clip_stat_reset() IS
     'resets the counters of the inference server';
 
--- Counters tell what other users do; a reset takes them from everybody.
+-- Counters reveal what other users do; a reset affects everybody.
 REVOKE ALL ON FUNCTION @extschema@.clip_stat_get_server(), @extschema@.clip_stat_get_models(), @extschema@.clip_stat_reset() FROM PUBLIC;
 REVOKE ALL ON @extschema@.clip_stat_server, @extschema@.clip_stat_models FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.clip_stat_get_server(), @extschema@.clip_stat_get_models() TO pg_monitor;
@@ -950,6 +949,6 @@ CREATE FUNCTION @extschema@.clip_restart_server() RETURNS boolean
     AS 'MODULE_PATHNAME', 'clip_restart_server'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.clip_restart_server() IS
-    'ends the inference server and starts it again, for example after an upgrade; requests under way are sent again';
--- It interrupts everybody's requests.
+    'ends the inference server and starts it again, as after an upgrade; requests under way are sent again';
+-- It interrupts the requests of all users.
 REVOKE ALL ON FUNCTION @extschema@.clip_restart_server() FROM PUBLIC;
