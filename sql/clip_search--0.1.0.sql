@@ -910,7 +910,9 @@ CREATE VIEW @extschema@.clip_stat_server AS
            s.queue_bytes,                           -- of requests accepted and not answered
            s.waiting,                               -- requests not accepted yet
            s.in_flight,                             -- requests under way
-           s.interactive, s.bulk,                   -- embed requests of few and of many items
+           s.requests,                              -- embed requests, failed ones included
+           s.interactive, s.bulk,                   -- those of few and of many items
+           s.texts, s.images,                       -- that were embedded
            s.batches, s.mean_batch_size,            -- batches, and items in one
            s.cache_hits,                            -- texts answered from the cache
            s.shared,                                -- items answered with the result of an equal one
