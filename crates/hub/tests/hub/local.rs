@@ -193,7 +193,7 @@ fn archives_that_are_none() {
 #[test]
 fn sources_that_are_none() {
     for bad in
-        ["", "model", "~/model", "a/b/c", "https://hub.example/a/b", "/no/such/folder", "/dev/null", "a\0b", "a b/c"]
+        ["", "model", "~/model", "a/b/c/d", "https://hub.example/a/b", "/no/such/folder", "/dev/null", "a\0b", "a b/c"]
     {
         let error = Source::parse(bad).unwrap_err();
         assert!(matches!(error, Error::InvalidSource { .. }) && error.hint().is_some(), "{bad}: {error:?}");

@@ -28,6 +28,7 @@ fn everybody_embeds() {
 fn status_is_for_pg_monitor() {
     let cluster = cluster_with_roles();
     let mut ordinary = cluster.connect_to("postgres", "ordinary");
+    embed_text(&mut ordinary, "starts the server").unwrap();
     assert_eq!(refusal(ordinary.query("SELECT * FROM clip_stat_server", &[])).code().code(), "42501");
     let mut monitor = cluster.connect_to("postgres", "monitor");
     assert_eq!(counters(&mut monitor).pid, cluster.server().0);

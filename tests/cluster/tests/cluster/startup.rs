@@ -57,8 +57,8 @@ fn two_databases_share_one_server() {
     cluster.connect().batch_execute("CREATE DATABASE other").unwrap();
     let mut clients = ["postgres", "other"].map(|database| cluster.connect_to(database, "postgres"));
     clients[1].batch_execute("CREATE EXTENSION clip_search CASCADE").unwrap();
-    let pids: BTreeSet<i32> = clients.iter_mut().map(|client| counters(client).pid).collect();
     let vectors = clients.each_mut().map(|client| embed_text(client, "a red apple").unwrap());
+    let pids: BTreeSet<i32> = clients.iter_mut().map(|client| counters(client).pid).collect();
     assert_eq!(pids, BTreeSet::from([cluster.server().0]));
     assert_eq!(vectors[0], vectors[1]);
     assert_one_of_each(&cluster);

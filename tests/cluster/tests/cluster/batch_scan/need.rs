@@ -1,7 +1,8 @@
 //! How much is read, asked for and kept.
 
 use super::fuzz::fill;
-use cluster_tests::{Cluster, Process, backend_pid, bits, counters, explain, refusal};
+use cluster_tests::{Cluster, Process, backend_pid, bits, counters, explain, refusal, wait_until};
+use std::time::Duration;
 
 fn cluster_with_images() -> Cluster {
     let cluster = Cluster::on_demand();
@@ -202,8 +203,10 @@ fn batches_grow_again() {
     let resident = status("resident_bytes");
     cluster.reconfigure(&[("clip_search.max_server_memory", &format!("{}MB", (resident >> 20) + 100))]);
     // For a second after a backend has read new settings, it embeds rows one by one.
-    client.batch_execute("SELECT 1").unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    wait_until("the backend has read the settings", Duration::from_secs(10), || {
+        client.query_one("SELECT pg_settings.setting <> '0' FROM pg_settings WHERE name = 'clip_search.max_server_memory'", &[]).unwrap().get(0)
+    });
+    std::thread::sleep(Duration::from_millis(1100));
     let (requests, errors) = (status("requests"), status("errors"));
     client
         .batch_execute("SET clip_search.batch_memory = '256MB'; CREATE TABLE made AS SELECT id, clip_embed_image(image) AS e FROM mixed")
