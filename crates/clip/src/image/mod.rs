@@ -31,9 +31,9 @@ mod webp;
 mod with_image;
 
 pub use decode::{FORMATS, OTHER_FORMATS, decode, media_type};
+pub use heif::decodes_heif;
 /// Loads what decoders are made of and opens files for, so that they can be called in a sandbox.
 pub use heif::prepare as prepare_decoders;
-pub use heif::decodes_heif;
 /// 8-bit RGB image, row by row from the top left.
 pub use image::RgbImage;
 pub use info::{ImageInfo, image_info};

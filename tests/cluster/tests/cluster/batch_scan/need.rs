@@ -204,7 +204,13 @@ fn batches_grow_again() {
     cluster.reconfigure(&[("clip_search.max_server_memory", &format!("{}MB", (resident >> 20) + 100))]);
     // For a second after a backend has read new settings, it embeds rows one by one.
     wait_until("the backend has read the settings", Duration::from_secs(10), || {
-        client.query_one("SELECT pg_settings.setting <> '0' FROM pg_settings WHERE name = 'clip_search.max_server_memory'", &[]).unwrap().get(0)
+        client
+            .query_one(
+                "SELECT pg_settings.setting <> '0' FROM pg_settings WHERE name = 'clip_search.max_server_memory'",
+                &[],
+            )
+            .unwrap()
+            .get(0)
     });
     std::thread::sleep(Duration::from_millis(1100));
     let (requests, errors) = (status("requests"), status("errors"));
