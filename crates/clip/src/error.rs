@@ -312,7 +312,11 @@ impl Error {
 
 /// Text for messages: at most `max` characters, control characters escaped.
 pub(crate) fn shorten(text: &str, max: usize) -> String {
-    let mut shown: String = text.chars().take(max).flat_map(char::escape_debug).collect();
+    let show = |character: char| match character {
+        '\'' | '"' => character.to_string(),
+        _ => character.escape_debug().collect(),
+    };
+    let mut shown: String = text.chars().take(max).map(show).collect();
     if text.chars().nth(max).is_some() {
         shown.push('…');
     }
