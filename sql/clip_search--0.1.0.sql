@@ -797,10 +797,10 @@ COMMENT ON FUNCTION @extschema@.clip_models() IS
 -- These download, write to the database server's disk and load a model beside the inference server: for superusers, unless
 -- granted. A child process does the work and ends with the statement. Nothing is rolled back with the transaction.
 CREATE FUNCTION @extschema@.clip_install_model(
-        source text,                    -- owner/name on the hub, or the path of a folder, Hugging Face cache or .tar file
+        source text,                    -- owner/name or owner/name/folder on the hub, or the path of a folder, Hugging Face cache or .tar file
         revision text DEFAULT NULL,     -- branch, tag or commit; default main
         in_precision text DEFAULT NULL, -- fp32, fp16, ...; default: the highest available
-        as_name text DEFAULT NULL)      -- owner/name; default: that of the repository
+        as_name text DEFAULT NULL)      -- owner/name; default: that of the repository, and -folder
     RETURNS text                        -- the name of the model
     AS 'MODULE_PATHNAME', 'clip_install_model'
     LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000000;

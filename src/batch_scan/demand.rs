@@ -114,12 +114,14 @@ unsafe fn number(node: *mut Node) -> Option<u64> {
 }
 
 /// Whether the query that starts is that of a portal with a name: a cursor, which may go back, be updated at its row or
-/// be left, or what a driver fetches in parts. Any other SELECT of a client is in a portal without a name.
+/// be left, or what a driver fetches in parts. Any other SELECT of a client is in a portal without a name, and one of
+/// EXECUTE in a portal that nobody can see.
 pub fn is_cursor() -> bool {
     // SAFETY: the portal that is being started, if any, has a name.
     unsafe {
         pg_sys::ActivePortal.as_ref().is_some_and(|portal| {
             portal.status == pg_sys::PortalStatus::PORTAL_DEFINED
+                && portal.visible
                 && portal.name.as_ref().is_some_and(|first| *first != 0)
         })
     }

@@ -18,7 +18,8 @@
 //! The node only warms the backend's memo: a batch asks the inference server for the vectors of its rows, and each call
 //! in the target list then finds its vector there (`crate::memo`). What a batch did not give – NULL, a damaged image, a
 //! server that is gone, a model that the row itself changed – the call finds out by itself, with the same error, at its
-//! row.
+//! row. The argument of a call is evaluated when its row is read, which may be before a volatile function beside the call
+//! of an earlier row: a STABLE function promises the same result for all rows.
 //!
 //! Rows are read before they are asked for only where nothing below is volatile. An error of a row that is read so may
 //! then end a statement whose LIMIT would not have reached that row: PostgreSQL promises nobody how many rows below a

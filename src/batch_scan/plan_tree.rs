@@ -74,6 +74,8 @@ pub unsafe fn children(plan: *mut Plan) -> Vec<*mut *mut Plan> {
         let list = match tag(plan) {
             NodeTag::T_Append => (*plan.cast::<pg_sys::Append>()).appendplans,
             NodeTag::T_MergeAppend => (*plan.cast::<pg_sys::MergeAppend>()).mergeplans,
+            NodeTag::T_BitmapAnd => (*plan.cast::<pg_sys::BitmapAnd>()).bitmapplans,
+            NodeTag::T_BitmapOr => (*plan.cast::<pg_sys::BitmapOr>()).bitmapplans,
             NodeTag::T_CustomScan => (*plan.cast::<pg_sys::CustomScan>()).custom_plans,
             NodeTag::T_ModifyTable => plans_to_modify(plan),
             _ => std::ptr::null_mut(),

@@ -2,7 +2,7 @@
 
 use super::plan_tree::{any, children, tag};
 use crate::list::elements;
-use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, PlannedStmt};
+use pgrx::pg_sys::{self, Expr, Node, NodeTag, Plan, PlannedStmt};
 
 /// Whether rows of this node may be read ahead, leaving aside its own target list.
 ///
@@ -27,23 +27,41 @@ unsafe fn is_stable(plan: *mut Plan, again: bool) -> bool {
     unsafe { !pg_sys::contain_volatile_functions((*plan).targetlist.cast()) && is_stable_node(plan, again) }
 }
 
-/// `again`: the plan is started anew for each row of another.
+/// `again`: the plan does not start once, before anything else.
 unsafe fn is_stable_node(plan: *mut Plan, again: bool) -> bool {
     // SAFETY: casts to the struct that the tag says.
     unsafe {
-        let own: *mut List = match tag(plan) {
+        let null: *mut Node = std::ptr::null_mut();
+        let own: [*mut Node; 2] = match tag(plan) {
             NodeTag::T_ModifyTable | NodeTag::T_LockRows | NodeTag::T_CustomScan => return false,
             // Complete before their first row is there.
-            NodeTag::T_Sort | NodeTag::T_Hash | NodeTag::T_FunctionScan if !again => return true,
-            NodeTag::T_FunctionScan => (*plan.cast::<pg_sys::FunctionScan>()).functions,
-            NodeTag::T_ValuesScan => (*plan.cast::<pg_sys::ValuesScan>()).values_lists,
-            NodeTag::T_NestLoop | NodeTag::T_MergeJoin | NodeTag::T_HashJoin => (*plan.cast::<pg_sys::Join>()).joinqual,
-            _ => std::ptr::null_mut(),
+            NodeTag::T_Sort | NodeTag::T_Hash if !again => return true,
+            NodeTag::T_FunctionScan if !again => [null, null],
+            NodeTag::T_FunctionScan => [(*plan.cast::<pg_sys::FunctionScan>()).functions.cast(), null],
+            NodeTag::T_TableFuncScan => [(*plan.cast::<pg_sys::TableFuncScan>()).tablefunc.cast(), null],
+            NodeTag::T_ValuesScan => [(*plan.cast::<pg_sys::ValuesScan>()).values_lists.cast(), null],
+            NodeTag::T_NestLoop | NodeTag::T_MergeJoin | NodeTag::T_HashJoin => {
+                [(*plan.cast::<pg_sys::Join>()).joinqual.cast(), null]
+            }
+            NodeTag::T_Limit => {
+                let limit = plan.cast::<pg_sys::Limit>();
+                [(*limit).limitCount, (*limit).limitOffset]
+            }
+            NodeTag::T_WindowAgg => {
+                let window = plan.cast::<pg_sys::WindowAgg>();
+                [(*window).startOffset, (*window).endOffset]
+            }
+            _ => [null, null],
         };
-        let inner = if tag(plan) == NodeTag::T_NestLoop { (*plan).righttree } else { std::ptr::null_mut() };
-        !pg_sys::contain_volatile_functions(own.cast())
+        // Children that start when others have ended, or for each row of another.
+        let starts_later = |child: *mut Plan| match tag(plan) {
+            NodeTag::T_Append | NodeTag::T_MergeAppend => true,
+            NodeTag::T_NestLoop => child == (*plan).righttree,
+            _ => false,
+        };
+        !own.into_iter().any(|expression| pg_sys::contain_volatile_functions(expression))
             && !pg_sys::contain_volatile_functions((*plan).qual.cast())
-            && children(plan).into_iter().all(|child| is_stable(*child, again || *child == inner))
+            && children(plan).into_iter().all(|child| is_stable(*child, again || starts_later(*child)))
     }
 }
 

@@ -14,7 +14,7 @@ const REMEMBERED: usize = 1000;
 
 /// The model that the expression of a generated column names, `$1` the table and `$2` the column's name.
 const GENERATED: &str = "SELECT pg_catalog.substring(pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
-    'clip_embed_(?:image|text)\\(.*, ''([^'']+)''::text\\)') \
+    'clip_embed_(?:image|text)[(].*, ''([^'']+)''::text[)]') \
     FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a \
     ON a.attrelid OPERATOR(pg_catalog.=) d.adrelid AND a.attnum OPERATOR(pg_catalog.=) d.adnum \
     WHERE d.adrelid OPERATOR(pg_catalog.=) $1 AND a.attname OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name) \

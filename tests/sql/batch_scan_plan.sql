@@ -41,11 +41,14 @@ SELECT plan('SELECT clip_embed_text(caption) FROM uploads u WHERE id < 5 OR id >
 SELECT plan('SELECT clip_embed_text(caption) FROM (SELECT * FROM uploads FOR UPDATE) s');
 SELECT plan('WITH d AS (DELETE FROM uploads RETURNING caption) SELECT clip_embed_text(caption) FROM d');
 SELECT plan('SELECT clip_embed_text(v.caption) FROM (VALUES (random()::text), (''b''), (''c''), (''d''), (''e'')) v(caption)');
+SELECT plan('SELECT clip_embed_text(w) FROM regexp_split_to_table(''a b'', '' '') w WHERE random() < 2');
+SELECT plan('SELECT clip_embed_text(w) FROM (SELECT * FROM uploads ORDER BY random() OFFSET 0) u, LATERAL (SELECT caption || u.id AS w FROM uploads LIMIT (2 + random())::int) v');
 SELECT plan('SELECT clip_embed_text(u.caption || f.n) FROM uploads u, LATERAL generate_series(1, (u.id * random())::int) f(n)');
 -- What is complete before its first row may have some; and so may what stands beside a call.
 SELECT plan('SELECT clip_embed_text(caption) FROM (SELECT * FROM uploads ORDER BY random() OFFSET 0) s');
 SELECT plan('SELECT clip_embed_text(line) FROM regexp_split_to_table(''a b c'', '' '') line, random() r');
 SELECT plan('SELECT random(), clip_embed_text(caption) FROM uploads');
+SELECT plan('SELECT clip_embed_text(caption) FROM uploads FOR UPDATE');
 -- Somebody else's function of this name
 CREATE SCHEMA other;
 CREATE FUNCTION other.clip_embed_text(text) RETURNS vector LANGUAGE sql STABLE AS $$ SELECT '[1,2]'::vector OFFSET 0 $$;

@@ -21,7 +21,7 @@ errors::error_table! {
         }
         InvalidSource { source_name: String, reason: String } => InvalidArgument {
             message: "\"{source_name}\" is not a source of a model: {reason}",
-            hint: "Pass owner/name of a model repository, or the absolute path of a folder or of a .tar file.",
+            hint: "Pass owner/name of a model repository, owner/name/folder, or the absolute path of a folder or of a .tar file.",
         }
         InvalidRevision { revision: String } => InvalidArgument {
             message: "\"{revision}\" is not a revision",
@@ -121,8 +121,8 @@ errors::error_table! {
             let first = folders.first().cloned().unwrap_or_default();
             let folders = folders.join(", ");
             message: "\"{source_name}\" has several models: {folders}",
-            hint: "Name one of a hub's with its folder, such as \"{source_name}/{first}\". Of a local source, install a folder \
-                   with the tokenizer and preprocessor files beside its graphs.",
+            hint: "Append the folder to the name of a hub's repository, as in owner/name/{first}. Of a local source, install a \
+                   folder with the tokenizer and preprocessor files beside its graphs.",
         }
         WeightsOnly { source_name: String, file: String } => Unusable {
             message: "\"{source_name}\" has PyTorch weights only ({file})",

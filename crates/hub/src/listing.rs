@@ -88,7 +88,10 @@ impl Listing {
         if files.is_empty() {
             return None;
         }
-        let shared = self.files.iter().filter(|file| !file.path.contains('/'));
+        // Graphs and weights of the root are those of another model.
+        const MODELS: [&str; 6] = [".onnx", ".onnx_data", ".onnx.data", ".safetensors", ".bin", ".index.json"];
+        let is_settings = |path: &str| !path.contains('/') && !MODELS.iter().any(|end| path.ends_with(end));
+        let shared = self.files.iter().filter(|file| is_settings(&file.path));
         let shared: Vec<RemoteFile> =
             shared.filter(|file| files.iter().all(|own| own.path != file.path)).cloned().collect();
         files.extend(shared);

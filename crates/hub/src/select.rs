@@ -263,8 +263,10 @@ impl<'a> Chooser<'a> {
 
     fn nothing(&self) -> Error {
         let source_name = self.source_name.to_owned();
-        let folder =
-            |path: &&'a str| path.strip_suffix("/text_model.onnx").map(|folder| folder.trim_start_matches("onnx/"));
+        let folder = |path: &&'a str| {
+            let folder = path.strip_suffix("/text_model.onnx")?;
+            Some(folder.strip_prefix("onnx/").unwrap_or(folder)).filter(|folder| !folder.contains('/'))
+        };
         let folders: BTreeSet<&str> = self.files.keys().filter_map(folder).collect();
         if !folders.is_empty() {
             return Error::SeveralModels { source_name, folders: folders.into_iter().map(str::to_owned).collect() };

@@ -47,7 +47,7 @@ impl Source {
         };
         match Name::parse(name) {
             Ok(name) if folder.is_none_or(is_part) => Ok(Self::Hub(name, folder.map(str::to_owned))),
-            _ => Err(bad("it is neither owner/name nor an absolute path")),
+            _ => Err(bad("it is neither owner/name, owner/name/folder nor an absolute path")),
         }
     }
 

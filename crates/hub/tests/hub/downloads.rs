@@ -163,11 +163,13 @@ fn one_of_several_models_by_its_folder() {
             File::large("onnx/s2/text_model.onnx", weights(3)),
             File::large("onnx/s2/vision_model.onnx", weights(4)),
             File::small("s2/preprocessor_config.json", "{\"size\": 224}"),
+            File::small("assets/picture.txt", "no model"),
+            File::large("model.safetensors", weights(5)),
         ],
     );
     let error = install(&models.request(&hub)).unwrap_err();
     assert_eq!(error.to_string(), "\"owner/model\" has several models: s0, s2");
-    assert!(error.hint().unwrap().contains("\"owner/model/s0\""), "{error:?}");
+    assert!(error.hint().unwrap().contains("owner/name/s0"), "{error:?}");
 
     let request = |source: &str| Request { endpoint: hub.endpoint(), ..models.local(source) };
     let (new, manifest) = install(&request("owner/model/s2")).unwrap();
@@ -181,6 +183,8 @@ fn one_of_several_models_by_its_folder() {
     assert_eq!(std::fs::read_to_string(folder.join("preprocessor_config.json")).unwrap(), "{\"size\": 224}");
     assert!(!install(&request("owner/model/s2")).unwrap().0);
 
+    // Weights of the root are not the folder's.
+    assert!(matches!(install(&request("owner/model/assets")), Err(Error::NoModel { .. })));
     let error = install(&request("owner/model/s9")).unwrap_err();
     assert!(matches!(&error, Error::NoModel { reason, .. } if reason.contains("\"s9\"")), "{error:?}");
     for wrong in ["owner/model/", "owner/model/../s2", "owner/model/s2/more", "owner/model/.s2"] {

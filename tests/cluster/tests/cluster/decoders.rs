@@ -23,7 +23,15 @@ fn field(process: Process, name: &str) -> String {
     line.unwrap_or_default().trim().to_owned()
 }
 
-/// Sends a signal to each decoder that it finds, until it is dropped.
+/// Whether a decoder has begun an image: opening its libraries takes it less.
+fn is_at_work(decoder: Process) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", decoder.0)).unwrap_or_default();
+    let times = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    // Hundredths of a second.
+    times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() >= 6
+}
+
+/// Sends a signal to each decoder that is at work, until it is dropped.
 struct Signals(std::sync::Arc<std::sync::atomic::AtomicBool>, Option<std::thread::JoinHandle<()>>);
 
 impl Signals {
@@ -32,7 +40,7 @@ impl Signals {
         let flag = std::sync::Arc::clone(&done);
         let thread = std::thread::spawn(move || {
             while !flag.load(std::sync::atomic::Ordering::Relaxed) {
-                for decoder in Cluster::decoders_of(server) {
+                for decoder in Cluster::decoders_of(server).into_iter().filter(|decoder| is_at_work(*decoder)) {
                     let _ = kill_process(Pid::from_raw(decoder.0).unwrap(), signal);
                 }
                 std::thread::sleep(Duration::from_millis(20));

@@ -39,6 +39,10 @@ fn texts_and_requests_are_few() {
          EXECUTE inner_one(6)",
     );
     assert!((6..=13).contains(&texts), "{texts}");
+    // A prepared statement is in a portal with a name, which nobody sees.
+    let prepared = "PREPARE all_of(text) AS SELECT clip_embed_text(id || $1) FROM images; EXECUTE all_of('execute')";
+    let (texts, requests) = spent(prepared);
+    assert!(texts == 120 && requests < 10, "{texts} {requests}");
     // Also where it is more than one batch
     assert_eq!(
         spent(
