@@ -163,8 +163,6 @@ fn one_of_several_models_by_its_folder() {
             File::large("onnx/s2/text_model.onnx", weights(3)),
             File::large("onnx/s2/vision_model.onnx", weights(4)),
             File::small("s2/preprocessor_config.json", "{\"size\": 224}"),
-            File::small("assets/picture.txt", "no model"),
-            File::large("model.safetensors", weights(5)),
         ],
     );
     let error = install(&models.request(&hub)).unwrap_err();
@@ -184,6 +182,10 @@ fn one_of_several_models_by_its_folder() {
     assert!(!install(&request("owner/model/s2")).unwrap().0);
 
     // Weights of the root are not the folder's.
+    let root = [("config.json", "{}"), ("tokenizer.json", "{}"), ("assets/picture.txt", "no model")];
+    let mut files: Vec<File> = root.map(|(path, content)| File::small(path, content)).into();
+    files.push(File::large("model.safetensors", weights(5)));
+    hub.publish(NAME, files);
     assert!(matches!(install(&request("owner/model/assets")), Err(Error::NoModel { .. })));
     let error = install(&request("owner/model/s9")).unwrap_err();
     assert!(matches!(&error, Error::NoModel { reason, .. } if reason.contains("\"s9\"")), "{error:?}");
