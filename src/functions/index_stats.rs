@@ -6,7 +6,7 @@
 //! ```
 
 use super::arguments::{Arguments, required};
-use super::sql_function;
+use super::{generated_model, sql_function};
 use crate::errors::Result;
 use crate::search::Table;
 use crate::spi::{self, Allowed, Argument, LocalSettings};
@@ -15,13 +15,15 @@ use pgrx::pg_sys::Datum;
 sql_function!(clip_index_stats, pg_finfo_clip_index_stats, index_stats);
 
 /// The catalog's part, `$1` the table and `$2` the column's name. A generated column names its model in its expression.
-const CATALOG: &str = "
+const CATALOG: &str = concat!(
+    "
 SELECT jsonb_build_object(
          'table', $1::oid::regclass::text, 'column', a.attname, 'type', t.typname,
          'dimension', nullif(a.atttypmod, -1),
          'metric', (SELECT i.metric FROM indexes AS i WHERE i.valid ORDER BY i.metric = 'cosine' DESC, i.metric LIMIT 1),
-         'model', substring(pg_get_expr(d.adbin, d.adrelid) FROM
-                            'clip_embed_(?:image|text)\\(.*, ''([^'']+)''::text\\)'),
+         'model', ",
+    generated_model!(),
+    ",
          'table_bytes', pg_total_relation_size($1)
                         + COALESCE((SELECT sum(pg_total_relation_size(p.relid))
                                       FROM pg_partition_tree($1) AS p WHERE p.relid <> $1), 0),
@@ -36,7 +38,8 @@ SELECT jsonb_build_object(
   FROM pg_attribute AS a
   JOIN pg_type AS t ON t.oid = a.atttypid
   LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
- WHERE a.attrelid = $1 AND a.attname = $2";
+ WHERE a.attrelid = $1 AND a.attname = $2"
+);
 
 /// `halfvec` and `vector` have an operator class of each metric, named after it.
 const INDEXES: &str = "

@@ -53,6 +53,16 @@ macro_rules! sql_function {
 }
 pub(crate) use sql_function;
 
+/// SQL for the model that the expression of a generated column names, `d` being its row of pg_attrdef. Without a backslash:
+/// what that means is a setting.
+macro_rules! generated_model {
+    () => {
+        "pg_catalog.substring(pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
+         'clip_embed_(?:image|text)[(].*, ''([^'']+)''::text[)]')"
+    };
+}
+use generated_model;
+
 /// `None` is NULL.
 fn run<R: Into<Option<Datum>>>(call: FunctionCallInfo, body: impl FnOnce(Arguments) -> Result<R>) -> Datum {
     or_raise(body(Arguments(call))).into().unwrap_or_else(|| {

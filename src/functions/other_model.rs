@@ -1,7 +1,7 @@
 //! A search with another model than the one that a trigger or a generated column's expression fills the column with: the
 //! dimensions may agree, and similarities look like similarities, but mean nothing.
 
-use super::sync_triggers;
+use super::{generated_model, sync_triggers};
 use crate::models::notice;
 use crate::search::Table;
 use crate::spi::{Argument, Connection};
@@ -13,12 +13,14 @@ use std::collections::HashMap;
 const REMEMBERED: usize = 1000;
 
 /// The model that the expression of a generated column names, `$1` the table and `$2` the column's name.
-const GENERATED: &str = "SELECT pg_catalog.substring(pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
-    'clip_embed_(?:image|text)[(].*, ''([^'']+)''::text[)]') \
-    FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a \
+const GENERATED: &str = concat!(
+    "SELECT ",
+    generated_model!(),
+    " FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a \
     ON a.attrelid OPERATOR(pg_catalog.=) d.adrelid AND a.attnum OPERATOR(pg_catalog.=) d.adnum \
     WHERE d.adrelid OPERATOR(pg_catalog.=) $1 AND a.attname OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name) \
-    AND a.attgenerated OPERATOR(pg_catalog.<>) ''";
+    AND a.attgenerated OPERATOR(pg_catalog.<>) ''"
+);
 
 /// Table, column and model.
 type Search = (Oid, String, String);
