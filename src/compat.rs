@@ -5,13 +5,6 @@ use crate::list::elements;
 use pgrx::pg_sys::{self, CustomScan, NodeTag, Oid};
 use std::ffi::CStr;
 
-/// How a variable names the node that it is of.
-#[cfg(any(feature = "pg13", feature = "pg14"))]
-pub type Varno = u32;
-/// How a variable names the node that it is of.
-#[cfg(not(any(feature = "pg13", feature = "pg14")))]
-pub type Varno = i32;
-
 /// Settings of timeouts that came after PostgreSQL 13.
 pub const NEW_TIMEOUTS: &[&CStr] = {
     #[cfg(any(feature = "pg13", feature = "pg14", feature = "pg15", feature = "pg16"))]

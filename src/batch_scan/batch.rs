@@ -6,7 +6,6 @@ use crate::compat::copy_minimal_tuple;
 use crate::memo::Key;
 use pgrx::pg_sys::{self, MemoryContext, MinimalTuple, TupleTableSlot};
 use std::collections::HashSet;
-use std::time::Duration;
 
 /// Rows in the order in which they were read, and the requests for their vectors.
 pub struct Batch {
@@ -19,7 +18,8 @@ pub struct Batch {
     items: HashSet<Key>,
     /// Rows that were handed on.
     position: usize,
-    bytes: usize,
+    /// Memory that it takes, its message included.
+    pub bytes: usize,
 }
 
 impl Batch {
@@ -66,11 +66,6 @@ impl Batch {
         self.rows.len()
     }
 
-    /// Memory that it takes, its message included.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Sends what is to be embedded; whether there is anything.
     pub fn send(&mut self) -> bool {
         // Each of them, and not only until the first.
@@ -78,18 +73,9 @@ impl Batch {
         self.requests.iter_mut().map(|request| request.send(&deadline)).filter(|sent| *sent).count() > 0
     }
 
-    /// Whether the server did not even take it in time.
-    pub fn is_late(&self) -> bool {
-        self.requests.iter().any(Request::is_late)
-    }
-
-    /// Waits for the answers, no longer than for one request; the worst of what came of them. Where the server `has_had`
-    /// that time already, not at all.
-    pub fn wait(&mut self, has_had: bool) -> Answer {
-        let mut deadline = match has_had || self.is_late() {
-            true => Deadline::after(Some(Duration::ZERO)),
-            false => Deadline::of_request(),
-        };
+    /// Waits for the answers, no longer than for one request; the worst of what came of them.
+    pub fn wait(&mut self) -> Answer {
+        let mut deadline = Deadline::of_request();
         self.requests.iter_mut().map(|request| request.wait(&mut deadline)).max().unwrap_or(Answer::Unasked)
     }
 

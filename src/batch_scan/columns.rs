@@ -1,60 +1,55 @@
 //! The columns between the custom scan node and the node below it.
 
-use super::plan_tree::{any, append_target, copy, tag, variable};
+use super::calls::Call;
+use super::plan_tree::{any, tag};
 use crate::list::elements;
-use pgrx::pg_sys::{self, Expr, List, NodeTag, TargetEntry, Var};
+use pgrx::pg_sys::{self, Expr, INDEX_VAR, List, NodeTag, OUTER_VAR, TargetEntry, Var, makeVarFromTargetEntry};
 
-/// The target list of the node below, whose columns are those of the node above.
-pub struct Columns {
-    /// The target list.
-    pub list: *mut List,
+/// A target list for the node below, with what the calls embed and the variables of the target list that moves above;
+/// and for each call the column, counted from 1, where it finds what it embeds from now on. `None`, and nothing is
+/// changed, where a row may not have so many columns: what a plan evaluates may be of more, as the two rows of a join are
+/// nowhere one.
+///
+/// # Safety
+/// A target list of our copy of the plan, and the calls in it.
+pub unsafe fn below(above: *mut List, calls: &[Call]) -> Option<(*mut List, Vec<i32>)> {
+    // SAFETY: expressions of our copy; the list has copies of them. The cast is to the struct that the tag says.
+    unsafe {
+        let (mut list, null) = (std::ptr::null_mut(), std::ptr::null_mut::<Expr>());
+        // Their variables need no columns.
+        let arguments: Vec<_> = calls.iter().map(|call| std::mem::replace(&mut *call.argument, null)).collect();
+        for argument in &arguments {
+            list = pg_sys::add_to_flat_tlist(list, pg_sys::lappend(std::ptr::null_mut(), argument.cast()));
+        }
+        list = pg_sys::add_to_flat_tlist(list, pg_sys::pull_var_clause(above.cast(), 0));
+        let fits = (*list).length <= pg_sys::MaxTupleAttributeNumber as i32;
+        any(above.cast(), &mut |node| {
+            if fits && tag(node) == NodeTag::T_Var {
+                let column = pg_sys::tlist_member(node.cast(), list);
+                *node.cast::<Var>() = *makeVarFromTargetEntry(INDEX_VAR, column);
+            }
+            false
+        });
+        let columns = calls.iter().zip(arguments).map(|(call, argument)| {
+            let column = pg_sys::tlist_member(argument, list);
+            *call.argument = if fits { makeVarFromTargetEntry(INDEX_VAR, column).cast() } else { argument };
+            (*column).resno.into()
+        });
+        let columns = columns.collect();
+        fits.then_some((list, columns))
+    }
 }
 
-impl Columns {
-    /// The column of an expression, counted from 0, which is added if it is not there; and the variable that has its value
-    /// in the node above.
-    ///
-    /// # Safety
-    /// An expression of our copy of the plan.
-    pub unsafe fn of(&mut self, expression: *mut Expr) -> (usize, *mut Expr) {
-        // SAFETY: expressions of our copy.
-        unsafe {
-            let mut known = elements::<TargetEntry>(self.list);
-            let number = known.position(|entry| pg_sys::equal((*entry).expr.cast(), expression.cast()));
-            let number = number.unwrap_or_else(|| {
-                self.list = append_target(self.list, copy(expression));
-                (*self.list).length as usize - 1
-            });
-            (number, variable(pg_sys::INDEX_VAR, number + 1, expression))
-        }
-    }
-
-    /// Makes the variables of a target list those of the node above.
-    ///
-    /// # Safety
-    /// A target list of our copy of the plan.
-    pub unsafe fn rename(&mut self, list: *mut List) {
-        // SAFETY: the struct is that of the tag.
-        unsafe {
-            any(list.cast(), &mut |node| {
-                if tag(node) == NodeTag::T_Var {
-                    *node.cast::<Var>() = *self.of(node.cast()).1.cast::<Var>();
-                }
-                false
-            });
-        }
-    }
-
-    /// The node above shows its columns as those of the node below.
-    ///
-    /// # Safety
-    /// While the list is that of the node below.
-    pub unsafe fn shown(&self) -> *mut List {
-        // SAFETY: expressions of our copy.
-        unsafe {
-            elements::<TargetEntry>(self.list).enumerate().fold(std::ptr::null_mut(), |list, (number, entry)| {
-                append_target(list, variable(pg_sys::OUTER_VAR, number + 1, (*entry).expr))
-            })
-        }
+/// The target list of a node that shows the columns of the one below.
+///
+/// # Safety
+/// The target list below.
+pub unsafe fn shown(list: *mut List) -> *mut List {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let columns = elements::<TargetEntry>(list).fold(std::ptr::null_mut(), |columns, column| {
+            pg_sys::lappend(columns, makeVarFromTargetEntry(OUTER_VAR, column).cast())
+        });
+        pg_sys::add_to_flat_tlist(std::ptr::null_mut(), columns)
     }
 }

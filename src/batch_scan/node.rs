@@ -161,12 +161,12 @@ unsafe extern "C-unwind" fn explain(node: *mut CustomScanState, _ancestors: *mut
     // SAFETY: our node, and what EXPLAIN passes.
     unsafe {
         let prefetch = prefetch(node);
-        integer(c"Batch Size", std::ptr::null(), prefetch.max_rows());
-        integer(c"Batch Memory", c"kB".as_ptr(), prefetch.max_bytes() / 1024);
+        integer(c"Batch Size", std::ptr::null(), prefetch.pace.max_rows);
+        integer(c"Batch Memory", c"kB".as_ptr(), prefetch.max_bytes / 1024);
         if (*state).analyze && !(*(*node).ss.ps.state).es_use_parallel_mode {
-            integer(c"Batches", std::ptr::null(), prefetch.batches());
+            integer(c"Batches", std::ptr::null(), prefetch.batches);
             if (*state).timing {
-                let waited = prefetch.waited().as_secs_f64() * 1000.0;
+                let waited = prefetch.waited.as_secs_f64() * 1000.0;
                 pg_sys::ExplainPropertyFloat(c"Server Wait".as_ptr(), c"ms".as_ptr(), waited, 3, state);
             }
         }

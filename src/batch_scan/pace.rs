@@ -13,11 +13,12 @@ pub struct Pace {
     /// Most rows at the moment.
     most: usize,
     /// Most rows at any time.
-    max_rows: usize,
+    pub max_rows: usize,
     answered: u32,
     needed: u32,
-    /// Whether the server has answered at all.
-    is_served: bool,
+    /// Whether the server has answered a batch. As long as it has not, it may be one that answers nothing, which is not to
+    /// be waited for more often than need be.
+    pub is_served: bool,
 }
 
 impl Pace {
@@ -33,22 +34,11 @@ impl Pace {
         self.size = if at_once { self.most } else { 1 };
     }
 
-    /// Most rows of a batch.
-    pub fn max_rows(&self) -> usize {
-        self.max_rows
-    }
-
     /// Rows of the next batch. Who asks for few rows causes few to be read: each batch has twice as many as the one before.
     pub fn step(&mut self) -> usize {
         let size = self.size;
         self.size = (size * 2).min(self.most);
         size
-    }
-
-    /// Whether the server has answered a batch. As long as it has not, it may be one that answers nothing, which is not to
-    /// be waited for more often than need be.
-    pub fn is_served(&self) -> bool {
-        self.is_served
     }
 
     /// Whether the next batch is as large as they become.

@@ -1,8 +1,8 @@
 //! PostgreSQL's plans and expressions.
 
-use crate::compat::{Varno, plans_to_modify};
-use crate::list::{cells, elements};
-use pgrx::pg_sys::{self, Expr, List, Node, NodeTag, Plan, TargetEntry};
+use crate::compat::plans_to_modify;
+use crate::list::cells;
+use pgrx::pg_sys::{self, Node, NodeTag, Plan};
 use std::ffi::c_void;
 
 /// A node's kind.
@@ -33,33 +33,6 @@ pub unsafe fn make<T>(tag: NodeTag) -> *mut T {
         let node = pg_sys::palloc0(size_of::<T>());
         (*node.cast::<Node>()).type_ = tag;
         node.cast()
-    }
-}
-
-/// A variable that has the value of an expression of another node's target list.
-///
-/// # Safety
-/// An expression.
-pub unsafe fn variable(varno: Varno, column: usize, expression: *const Expr) -> *mut Expr {
-    // SAFETY: an expression, whose type PostgreSQL finds out.
-    unsafe {
-        let expression = expression.cast::<Node>();
-        let (type_id, modifier) = (pg_sys::exprType(expression), pg_sys::exprTypmod(expression));
-        let collation = pg_sys::exprCollation(expression);
-        pg_sys::makeVar(varno, column as pg_sys::AttrNumber, type_id, modifier, collation, 0).cast()
-    }
-}
-
-/// Appends an expression to a target list.
-///
-/// # Safety
-/// A target list, and an expression that nobody else changes.
-pub unsafe fn append_target(list: *mut List, expression: *mut Expr) -> *mut List {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let number = elements::<TargetEntry>(list).count() + 1;
-        let target = pg_sys::makeTargetEntry(expression, number as pg_sys::AttrNumber, std::ptr::null_mut(), false);
-        pg_sys::lappend(list, target.cast())
     }
 }
 

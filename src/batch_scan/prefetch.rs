@@ -22,15 +22,19 @@ pub struct Prefetch {
     ahead: Option<Batch>,
     /// Whether the child has said that there are no more rows.
     is_at_end: bool,
-    pace: Pace,
+    /// How many rows a batch has.
+    pub pace: Pace,
     /// Rows that are asked for at most.
     limit: usize,
     /// Whether all of them will be.
     at_once: bool,
     rows_read: usize,
-    max_bytes: usize,
-    batches: usize,
-    waited: Duration,
+    /// Most memory of its batches in bytes, of which there are two at a time.
+    pub max_bytes: usize,
+    /// Batches that were sent.
+    pub batches: usize,
+    /// The time in which nothing was done but to wait for the server.
+    pub waited: Duration,
 }
 
 impl Prefetch {
@@ -63,26 +67,6 @@ impl Prefetch {
             batches: 0,
             waited: Duration::ZERO,
         }
-    }
-
-    /// Most rows in a batch.
-    pub fn max_rows(&self) -> usize {
-        self.pace.max_rows()
-    }
-
-    /// Most memory of its batches in bytes, of which there are two at a time.
-    pub fn max_bytes(&self) -> usize {
-        self.max_bytes
-    }
-
-    /// Batches that were sent.
-    pub fn batches(&self) -> usize {
-        self.batches
-    }
-
-    /// The time in which nothing was done but to wait for the server.
-    pub fn waited(&self) -> Duration {
-        self.waited
     }
 
     /// Fills the node's scan tuple with the next row; whether there is one.
@@ -118,11 +102,11 @@ impl Prefetch {
                 return false;
             }
             // A server that has answered nothing yet may answer nothing at all: that is waited for once.
-            let is_first = !self.pace.is_served();
+            let is_first = !self.pace.is_served;
             if is_first {
                 self.wait();
             }
-            if self.pace.is_served() && self.pace.is_full() && self.rows_read < self.limit {
+            if self.pace.is_served && self.pace.is_full() && self.rows_read < self.limit {
                 self.ahead = self.read(context);
             }
             if !is_first {
@@ -134,10 +118,9 @@ impl Prefetch {
 
     /// Waits for the current batch.
     fn wait(&mut self) {
-        let has_had = self.ahead.as_ref().is_some_and(Batch::is_late);
         let batch = self.current.as_mut().expect("there is one");
         let since = Instant::now();
-        let answer = batch.wait(has_had);
+        let answer = batch.wait();
         self.waited += since.elapsed();
         self.pace.learn(batch.len(), answer);
     }
@@ -183,7 +166,7 @@ impl Prefetch {
             for call in &self.calls {
                 batch.ask(call.request(context));
             }
-            while batch.len() < rows && batch.bytes() < self.max_bytes / 2 {
+            while batch.len() < rows && batch.bytes < self.max_bytes / 2 {
                 let slot = fetch(self.child);
                 if slot.is_null() || (*slot).tts_flags & pg_sys::TTS_FLAG_EMPTY as u16 != 0 {
                     self.is_at_end = true;

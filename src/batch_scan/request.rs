@@ -54,13 +54,8 @@ pub struct Request {
     /// Those of the inputs.
     keys: Vec<Key>,
     inputs: Vec<Vec<u8>>,
-    sent: Option<Sent>,
-}
-
-struct Sent {
-    pending: Result<Pending>,
-    /// The memo's, as of when it was sent.
-    generation: u64,
+    /// What was sent, and the memo's generation then.
+    sent: Option<(Result<Pending>, u64)>,
 }
 
 /// What came of a request, from good to bad.
@@ -102,18 +97,13 @@ impl Request {
         let items = embedding::items(std::mem::take(&mut self.inputs), self.modality);
         // What goes wrong here goes wrong for each row, too, and is raised there.
         let pending = Pending::begin(model, items, deadline);
-        self.sent = Some(Sent { pending, generation: memo::generation() });
+        self.sent = Some((pending, memo::generation()));
         true
-    }
-
-    /// Whether the server did not even take it in time.
-    pub fn is_late(&self) -> bool {
-        matches!(self.sent, Some(Sent { pending: Err(Error::NoAnswer { .. }), .. }))
     }
 
     /// Waits for the answers, and has the memo remember them.
     pub fn wait(&mut self, deadline: &mut Deadline) -> Answer {
-        let Some(Sent { pending, generation }) = self.sent.take() else { return Answer::Unasked };
+        let Some((pending, generation)) = self.sent.take() else { return Answer::Unasked };
         let answers = match pending.and_then(|pending| pending.wait(deadline)) {
             Ok(answers) => answers,
             Err(Error::NoAnswer { .. } | Error::RequestTooLong { .. }) => return Answer::TooMuch,

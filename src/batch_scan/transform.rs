@@ -1,11 +1,11 @@
 //! From a finished plan to one with the custom scan node in it.
 
 use super::calls::{self, Call};
-use super::columns::Columns;
+use super::columns;
 use super::demand::{Demand, Reads};
 use super::node;
-use super::plan_tree::{any, children, copy, make, tag};
-use super::volatile::{has_stable_subplans, may_be_read_ahead};
+use super::plan_tree::{children, copy, make, tag};
+use super::volatile::{has_stable_subplans, is_stable_node};
 use crate::compat::{is_tid_range_scan, set_projecting};
 use crate::list::{cells, elements, integer_list};
 use pgrx::pg_sys::{self, CustomScan, List, MemoryContext, NodeTag, Plan};
@@ -123,50 +123,30 @@ impl Transformer {
                 return;
             }
             let calls = calls::find((*plan).targetlist);
-            if !calls.is_empty() && fits(plan, &calls) && may_be_read_ahead(plan) {
+            if calls.is_empty() || !is_stable_node(plan, false) {
+                return;
+            }
+            if let Some(node) = above(plan, &calls, self.last_id + 1, demand) {
                 self.last_id += 1;
-                *cell = above(plan, &calls, self.last_id, demand);
                 self.changed = true;
+                *cell = node;
             }
         }
     }
 }
 
-/// Whether the node's rows have no more columns than a row may have. What `plan` evaluates may be of more: the two rows of
-/// a join are nowhere one.
-unsafe fn fits(plan: *mut Plan, calls: &[Call]) -> bool {
-    let mut columns = calls.len();
-    // SAFETY: a target list.
-    unsafe {
-        any((*plan).targetlist.cast(), &mut |node| {
-            columns += usize::from(tag(node) == NodeTag::T_Var);
-            false
-        });
-    }
-    columns <= pg_sys::MaxTupleAttributeNumber as usize
-}
-
-/// The node, with `plan` below it.
-unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mut Plan {
+/// The node, with `plan` below it; `None`, and nothing is changed, where its rows would have too many columns.
+unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> Option<*mut Plan> {
     // SAFETY: all of it is our copy, in a context that lives as long as the query.
     unsafe {
+        let (list, arguments) = columns::below((*plan).targetlist, calls)?;
         let scan: *mut CustomScan = make(NodeTag::T_CustomScan);
-        let mut columns = Columns { list: std::ptr::null_mut() };
-        let mut arguments = Vec::with_capacity(calls.len());
-        for call in calls {
-            // An argument is a column of its own: its variables need none.
-            let (column, argument) = columns.of(std::mem::replace(&mut *call.argument, std::ptr::null_mut()));
-            (*scan).custom_private = pg_sys::lappend((*scan).custom_private, request(call, column).cast());
-            arguments.push(argument);
-        }
-        columns.rename((*plan).targetlist);
-        for (call, argument) in calls.iter().zip(arguments) {
-            *call.argument = argument;
-        }
-        (*scan).custom_scan_tlist = columns.shown();
         let limit = demand.limit.and_then(|rows| i32::try_from(rows).ok()).unwrap_or(-1);
         let reading = integer_list(&[limit, i32::from(demand.reads == Reads::AllAtOnce)]);
-        (*scan).custom_private = pg_sys::lappend((*scan).custom_private, reading.cast());
+        let requests = calls.iter().zip(arguments).map(|(call, column)| request(call, column));
+        let private = requests.chain([reading]).fold(std::ptr::null_mut(), |all, one| pg_sys::lappend(all, one.cast()));
+        (*scan).custom_private = private;
+        (*scan).custom_scan_tlist = columns::shown(list);
         (*scan).methods = node::methods();
         set_projecting(scan);
         let own = &raw mut (*scan).scan.plan;
@@ -180,16 +160,16 @@ unsafe fn above(plan: *mut Plan, calls: &[Call], id: i32, demand: Demand) -> *mu
             ..*plan
         };
         (*plan).initPlan = std::ptr::null_mut();
-        (*plan).targetlist = columns.list;
-        own
+        (*plan).targetlist = list;
+        Some(own)
     }
 }
 
 /// What the executor has to know of a call: what is embedded, the column that has it, and the model.
-unsafe fn request(call: &Call, column: usize) -> *mut List {
+unsafe fn request(call: &Call, column: i32) -> *mut List {
     // SAFETY: a call of ours.
     unsafe {
-        let what = integer_list(&[call.modality as i32, column as i32 + 1]);
+        let what = integer_list(&[call.modality as i32, column]);
         pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), what.cast()), copy(call.model).cast())
     }
 }

@@ -4,16 +4,7 @@ use super::plan_tree::{any, children, tag};
 use crate::list::elements;
 use pgrx::pg_sys::{self, Expr, Node, NodeTag, Plan, PlannedStmt};
 
-/// Whether rows of this node may be read ahead, leaving aside its own target list.
-///
-/// # Safety
-/// A node of a finished plan.
-pub unsafe fn may_be_read_ahead(plan: *mut Plan) -> bool {
-    // SAFETY: by the caller's promise.
-    unsafe { is_stable_node(plan, false) }
-}
-
-/// Whether that is so of all subplans, which are evaluated whenever an expression first needs them.
+/// Whether rows of all subplans may be read ahead: they are evaluated whenever an expression first needs them.
 ///
 /// # Safety
 /// A finished plan.
@@ -27,8 +18,12 @@ unsafe fn is_stable(plan: *mut Plan, again: bool) -> bool {
     unsafe { !pg_sys::contain_volatile_functions((*plan).targetlist.cast()) && is_stable_node(plan, again) }
 }
 
-/// `again`: the plan does not start once, before anything else.
-unsafe fn is_stable_node(plan: *mut Plan, again: bool) -> bool {
+/// Whether rows of this node may be read ahead, leaving aside its own target list. `again`: it does not start once, before
+/// anything else.
+///
+/// # Safety
+/// A node of a finished plan.
+pub unsafe fn is_stable_node(plan: *mut Plan, again: bool) -> bool {
     // SAFETY: casts to the struct that the tag says.
     unsafe {
         let null: *mut Node = std::ptr::null_mut();
@@ -78,7 +73,7 @@ pub unsafe fn is_of_row(item: *mut Expr) -> bool {
             NodeTag::T_Param => (*node.cast::<pg_sys::Param>()).paramkind != pg_sys::ParamKind::PARAM_EXTERN,
             _ => false,
         };
-        any(item, &mut |node| tag(node) == NodeTag::T_Var)
+        pg_sys::contain_var_clause(item)
             && !any(item, &mut { is_internal })
             && !pg_sys::contain_volatile_functions(item)
     }
