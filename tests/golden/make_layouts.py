@@ -1,9 +1,10 @@
 """Makes layouts/: models of each family, tiny and with random weights but of the real structure, and what their references answer.
 
-    python -m pip install -r requirements-layouts.txt && python make_layouts.py
+    python -m pip install -r requirements-layouts.txt && python make_layouts.py [FAMILY ...]
 
 The references are the classes of transformers and open_clip. What comes out is committed, so that the tests need no Python.
-Running this again changes the last digits, and the tokenizers, whose training is not the same from run to run.
+Running this again changes the last digits, and the tokenizers, whose training is not the same from run to run; with names of
+functions below, such as `altclip`, only these are made anew.
 
     layouts/models/<family>/<name>/   a model in the layout in which the family is published
     layouts/golden.json               for each model: text -> ids -> embedding; image -> embedding
@@ -33,8 +34,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import (BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel, CLIPConfig, CLIPModel, CLIPTokenizer, MetaClip2Config,
-                          MetaClip2Model, SiglipConfig, SiglipModel, XLMRobertaTokenizer)
+from transformers import (AltCLIPConfig, AltCLIPModel, BertTokenizer, ChineseCLIPConfig, ChineseCLIPModel, CLIPConfig, CLIPModel, CLIPTokenizer,
+                          MetaClip2Config, MetaClip2Model, SiglipConfig, SiglipModel, XLMRobertaConfig, XLMRobertaModel)
 from transformers.models.siglip.tokenization_siglip import SiglipTokenizer
 from transformers.models.siglip2.tokenization_siglip2 import Siglip2Tokenizer
 
@@ -134,19 +135,20 @@ class Both(torch.nn.Module):
 
 
 class Bert(torch.nn.Module):
-    """ChineseCLIPModel.get_text_features, written out: a trace of transformers' own gives other values at other lengths."""
+    """BERT and RoBERTa, written out: a trace of transformers' own gives other values at other lengths. `tail` makes the embedding of
+    the states and the mask; `first` is the number of the first token's position. `whole` has all weights."""
 
-    def __init__(self, model, masked=True):
+    def __init__(self, whole, bert, tail, first=0):
         super().__init__()
-        self.bert, self.projection, self.masked = model.text_model, model.text_projection, masked
+        self.whole, self.bert, self.tail, self.first = whole, bert, tail, first
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None):
         embeddings = self.bert.embeddings
         types = embeddings.token_type_embeddings.weight[0] if token_type_ids is None else embeddings.token_type_embeddings(token_type_ids)
-        x = embeddings.word_embeddings(input_ids) + types + embeddings.position_embeddings.weight[: input_ids.shape[1]]
-        x = embeddings.LayerNorm(x)
+        positions = embeddings.position_embeddings.weight[self.first : self.first + input_ids.shape[1]]
+        x = embeddings.LayerNorm(embeddings.word_embeddings(input_ids) + types + positions)
         bias = 0.0 if attention_mask is None else ((1 - attention_mask) * -1e4)[:, None, None, :].float()
-        for layer in self.bert.encoder.layer:
+        for layer in getattr(self.bert.encoder, "layers", None) or self.bert.encoder.layer:
             attention = layer.attention.self
             split = lambda y: y.unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
             query, key, value = split(attention.query(x)), split(attention.key(x)), split(attention.value(x))
@@ -154,7 +156,20 @@ class Bert(torch.nn.Module):
             context = (weights @ value).transpose(1, 2).flatten(2)
             x = layer.attention.output.LayerNorm(layer.attention.output.dense(context) + x)
             x = layer.output.LayerNorm(layer.output.dense(torch.nn.functional.gelu(layer.intermediate.dense(x))) + x)
-        return self.projection(x[:, 0])
+        return self.tail(x, attention_mask)
+
+
+class Jina(torch.nn.Module):
+    """One graph as jina-clip 2's: both inputs are needed, the mask is made inside, and vectors come with and without normalisation."""
+
+    def __init__(self, text, image, pad):
+        super().__init__()
+        self.text, self.image, self.pad = text, image, pad
+
+    def forward(self, input_ids, pixel_values):
+        unit = lambda x: x / x.norm(dim=-1, keepdim=True)
+        text, image = self.text(input_ids, (input_ids != self.pad).long()), self.image.encode_image(pixel_values)
+        return text, image, unit(text), unit(image)
 
 
 class OpenClipText(torch.nn.Module):
@@ -405,17 +420,18 @@ def chinese_clip():
     processor = processor_of(folder, dict(CLIP_PIXELS, image_processor_type="ChineseCLIPImageProcessor"))
     ids = ids_for_export(9, 3, 0)
     masked = {"input_ids": ids, "attention_mask": (ids != 0).long(), "token_type_ids": torch.zeros_like(ids)}
-    export(Bert(model), masked, ["text_embeds"], folder / "onnx/text_model.onnx", {name: FREE for name in masked} | {"text_embeds": BATCH})
-    export(Bert(model), {"input_ids": ids}, ["text_embeds"], OUT / "chinese_no_mask.onnx", {"input_ids": FREE, "text_embeds": BATCH})
+    bert = Bert(model, model.text_model, lambda states, mask: model.text_projection(states[:, 0]))
+    export(bert, masked, ["text_embeds"], folder / "onnx/text_model.onnx", {name: FREE for name in masked} | {"text_embeds": BATCH})
+    export(bert, {"input_ids": ids}, ["text_embeds"], OUT / "chinese_no_mask.onnx", {"input_ids": FREE, "text_embeds": BATCH})
     full = torch.zeros(2, 52, dtype=torch.long)
-    export(Bert(model), {"input_ids": full}, ["text_embeds"], OUT / "chinese_no_mask_fixed.onnx", {"input_ids": BATCH, "text_embeds": BATCH})
+    export(bert, {"input_ids": full}, ["text_embeds"], OUT / "chinese_no_mask_fixed.onnx", {"input_ids": BATCH, "text_embeds": BATCH})
     export(Vision(model), {"pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, ["image_embeds"], folder / "onnx/vision_model.onnx",
            {"pixel_values": BATCH, "image_embeds": BATCH})
     golden("chinese/clip", "Chinese-CLIP", "two files in onnx/", "transformers ChineseCLIPModel", hf_text(model, tokenizer, 52, False), hf_image(model, processor))
 
 
-def metaclip2():
-    folder = MODELS / "metaclip/worldwide"
+def xlm_roberta(folder: Path, length: int):
+    """A tokenizer as XLM-R's, and how many tokens it has."""
     with tempfile.TemporaryDirectory() as temporary:
         path = sentencepiece_model(Path(temporary), 460, False, unk_id=0, bos_id=1, eos_id=2, pad_id=-1, normalization_rule_name="identity")
         pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)] + spm_pieces(path)[3:]
@@ -423,9 +439,91 @@ def metaclip2():
     fast.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>"])
     fast.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
     write_tokenizer(folder, fast, {"tokenizer_class": "XLMRobertaTokenizer", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
-                                   "cls_token": "<s>", "sep_token": "</s>", "model_max_length": 77})
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=fast, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    config = MetaClip2Config(text_config=dict(TEXT, vocab_size=len(pieces), max_position_embeddings=77, bos_token_id=0, eos_token_id=2, pad_token_id=1),
+                                   "cls_token": "<s>", "sep_token": "</s>", "model_max_length": length})
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=fast, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"), len(pieces)
+
+
+def altclip():
+    """XLM-R, whose positions begin behind the padding's id."""
+    folder = MODELS / "alt/clip"
+    tokenizer, vocabulary = xlm_roberta(folder, 512)
+    text = dict(TEXT, vocab_size=vocabulary, max_position_embeddings=514, bos_token_id=0, eos_token_id=2, pad_token_id=1, project_dim=16)
+    config = AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=DIM)
+    model = randomize(AltCLIPModel._from_config(config, attn_implementation="eager"), 18)
+    save_config(folder, model)
+    processor = processor_of(folder, dict(CLIP_PIXELS, image_processor_type="CLIPImageProcessor"))
+    ids = ids_for_export(9, 2, 1)
+    masked = {"input_ids": ids, "attention_mask": (ids != 1).long()}
+    inner = model.text_model
+    tail = lambda states, mask: model.text_projection(inner.transformation(inner.pre_LN(states))[:, 0])
+    export(Bert(model, inner.roberta, tail, first=2), masked, ["text_embeds"], folder / "onnx/text_model.onnx", {name: FREE for name in masked} | {"text_embeds": BATCH})
+    export(Vision(model), {"pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, ["image_embeds"], folder / "onnx/vision_model.onnx",
+           {"pixel_values": BATCH, "image_embeds": BATCH})
+    golden("alt/clip", "AltCLIP", "two files in onnx/", "transformers AltCLIPModel", hf_text(model, tokenizer, 512, False), hf_image(model, processor))
+
+
+def jina():
+    """jina-clip 2's graph, keys and image processor. Its own code is on no package index: XLM-R with mean pooling and open_clip's image
+    encoder and transform, of which its processor is a copy, stand for it."""
+    folder = MODELS / "jina/two"
+    tokenizer, vocabulary = xlm_roberta(folder, 8192)
+    config = XLMRobertaConfig(**dict(TEXT, vocab_size=vocabulary, max_position_embeddings=514, pad_token_id=1))
+    roberta = randomize(XLMRobertaModel._from_config(config, attn_implementation="eager", add_pooling_layer=False), 19)
+    with torch.no_grad():
+        # Otherwise the mean of a text's states is nearly that of any other's.
+        roberta.embeddings.word_embeddings.weight.mul_(4)
+        for name, weight in roberta.named_parameters():
+            if name.endswith("LayerNorm.bias"):
+                weight.zero_()
+    images = open_clip_model(True, 64, 20)
+    mean = lambda states, mask: (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    write(folder / "config.json", {"model_type": "jina_clip", "projection_dim": DIM, "logit_scale_init_value": 2.6592, "use_text_flash_attn": None,
+                                   "text_config": {"model_type": "jina_clip_text", "embed_dim": DIM, "hf_model_name_or_path": "jinaai/jina-embeddings-v3"},
+                                   "vision_config": {"model_type": "jina_clip_vision", "embed_dim": DIM, "image_size": SIDE, "patch_size": PATCH}})
+    pixels = {"size": [SIDE, SIDE], "mode": "RGB", "mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711],
+              "interpolation": "bicubic", "resize_mode": "shortest", "fill_color": 0}
+    write(folder / "preprocessor_config.json", pixels | {"image_processor_type": "JinaCLIPImageProcessor", "processor_class": "JinaCLIPProcessor",
+                                                         "auto_map": {"AutoProcessor": "jinaai/jina-clip-implementation--processing_clip.JinaCLIPProcessor"}})
+    both = Jina(Bert(roberta, roberta, mean, first=2), images, 1)
+    export(both, {"input_ids": ids_for_export(9, 2, 1), "pixel_values": torch.zeros(2, 3, SIDE, SIDE)},
+           ["text_embeddings", "image_embeddings", "l2norm_text_embeddings", "l2norm_image_embeddings"], folder / "onnx/model.onnx",
+           {"input_ids": {0: "text_batch", 1: "sequence"}, "pixel_values": {0: "image_batch"}, "text_embeddings": {0: "text_batch"},
+            "image_embeddings": {0: "image_batch"}, "l2norm_text_embeddings": {0: "text_batch"}, "l2norm_image_embeddings": {0: "image_batch"}})
+    transform = image_transform_v2(PreprocessCfg(**pixels), is_train=False)
+
+    def text(text):
+        # RoBERTa has no more positions; those of jina-clip are rotary.
+        inputs = tokenizer(text, truncation=True, max_length=512, return_tensors="pt")
+        states = roberta(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+        return inputs["input_ids"][0].tolist(), mean(states, inputs["attention_mask"])[0].numpy()
+
+    golden("jina/two", "jina-clip 2, its graph and processor alone", "one model.onnx in onnx/", "transformers XLMRobertaModel, open_clip CLIP and transform", text,
+           lambda image: images.encode_image(transform(image)[None])[0].numpy())
+
+
+def pair():
+    """Two repositories with one encoder each, as Qdrant's, installed as the folders text/ and vision/ of one model."""
+    folder = MODELS / "qdrant/pair"
+    tokenizer = CLIPTokenizer.from_pretrained(SMALL)
+    tokens = dict(bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    config = CLIPConfig(text_config=dict(TEXT, vocab_size=len(tokenizer), max_position_embeddings=77, **tokens), vision_config=VISION, projection_dim=DIM)
+    model = randomize(CLIPModel._from_config(config, attn_implementation="eager"), 21)
+    for name, part in [("text", model.config.text_config), ("vision", model.config.vision_config)]:
+        write(folder / name / "config.json", json.loads(part.to_json_string(use_diff=False)) | {"projection_dim": DIM})
+    tokenizer.save_pretrained(folder / "text")
+    processor = processor_of(folder / "vision", dict(CLIP_PIXELS, image_processor_type="CLIPImageProcessor"))
+    ids = ids_for_export(9, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    masked = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    export(Text(model), masked, ["text_embeds"], folder / "text/model.onnx", {name: FREE for name in masked} | {"text_embeds": BATCH})
+    export(Vision(model), {"pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, ["image_embeds"], folder / "vision/model.onnx",
+           {"pixel_values": BATCH, "image_embeds": BATCH})
+    golden("qdrant/pair", "CLIP", "a pair of repositories (Qdrant)", "transformers CLIPModel", hf_text(model, tokenizer, 77, False), hf_image(model, processor))
+
+
+def metaclip2():
+    folder = MODELS / "metaclip/worldwide"
+    tokenizer, vocabulary = xlm_roberta(folder, 77)
+    config = MetaClip2Config(text_config=dict(TEXT, vocab_size=vocabulary, max_position_embeddings=77, bos_token_id=0, eos_token_id=2, pad_token_id=1),
                              vision_config=VISION, projection_dim=DIM)
     model = randomize(MetaClip2Model._from_config(config, attn_implementation="eager"), 15)
     save_config(folder, model)
@@ -475,24 +573,37 @@ def mobileclip():
     reference, fast = simple_tokenizer("lower")
     model = open_clip_model(False, reference.vocab_size, 16)
     for name, fixed_inside in [("s0", False), ("s1", True)]:
-        folder = MODELS / "mobileclip" / name
-        tokens = dict(bos_token_id=reference.sot_token_id, eos_token_id=reference.eot_token_id)
+        mobileclip_model(MODELS / "mobileclip" / name, reference, fast, model, fixed_inside)
+
+
+def mobileclip2():
+    """As plhery/mobileclip2-onnx has it: the configuration is that of an image encoder."""
+    reference, fast = simple_tokenizer("lower")
+    mobileclip_model(MODELS / "mobileclip/two", reference, fast, open_clip_model(False, reference.vocab_size, 22), False, alone=True)
+
+
+def mobileclip_model(folder: Path, reference, fast, model, fixed_inside: bool, alone=False):
+    name = folder.name
+    tokens = dict(bos_token_id=reference.sot_token_id, eos_token_id=reference.eot_token_id)
+    if alone:
+        write(folder / "config.json", {"model_type": "clip_vision_model", "architectures": ["CLIPVisionModelWithProjection"], "projection_dim": DIM, "image_size": SIDE})
+    else:
         write(folder / "config.json", {"model_type": "clip", "projection_dim": DIM, "text_config": dict(TEXT, model_type="clip_text_model", **tokens),
                                        "vision_config": {"image_size": SIDE, "model_type": "clip_vision_model"}})
-        fast.save_pretrained(folder)
-        pixels = dict(CLIP_PIXELS, image_processor_type="CLIPImageProcessor", do_normalize=False, resample=2)
-        processor = processor_of(folder, pixels)
-        export(OpenClipText(model, fixed_inside), {"input_ids": ids_for_export(77, reference.eot_token_id, 0)}, ["text_embeds"], folder / "onnx/text_model.onnx",
-               {"input_ids": FREE, "text_embeds": BATCH})
-        if fixed_inside:
-            (folder / "onnx/vision_model.onnx").symlink_to("../../s0/onnx/vision_model.onnx")
-        else:
-            export(OpenClipImage(model), {"pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, ["image_embeds"], folder / "onnx/vision_model.onnx",
-                   {"pixel_values": BATCH, "image_embeds": BATCH})
-        image = lambda image: model.encode_image(processor(image, return_tensors="pt")["pixel_values"])[0].numpy()
-        # The tokenizer of transformers does not clean what open_clip's does.
-        texts = lambda text: open_clip_text(model, lambda batch: padded(fast, batch))(text)
-        golden(f"mobileclip/{name}", "MobileCLIP", "two files in onnx/" + (", positions fixed inside" if fixed_inside else ""), "open_clip CustomTextCLIP, padded with 0", texts, image)
+    fast.save_pretrained(folder)
+    pixels = dict(CLIP_PIXELS, image_processor_type="CLIPImageProcessor", do_normalize=False, resample=2)
+    processor = processor_of(folder, pixels)
+    export(OpenClipText(model, fixed_inside), {"input_ids": ids_for_export(77, reference.eot_token_id, 0)}, ["text_embeds"], folder / "onnx/text_model.onnx",
+           {"input_ids": FREE, "text_embeds": BATCH})
+    if fixed_inside:
+        (folder / "onnx/vision_model.onnx").symlink_to("../../s0/onnx/vision_model.onnx")
+    else:
+        export(OpenClipImage(model), {"pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, ["image_embeds"], folder / "onnx/vision_model.onnx",
+               {"pixel_values": BATCH, "image_embeds": BATCH})
+    image = lambda image: model.encode_image(processor(image, return_tensors="pt")["pixel_values"])[0].numpy()
+    # The tokenizer of transformers does not clean what open_clip's does.
+    texts = lambda text: open_clip_text(model, lambda batch: padded(fast, batch))(text)
+    golden(f"mobileclip/{name}", "MobileCLIP 2" if alone else "MobileCLIP", "two files in onnx/" + (", positions fixed inside" if fixed_inside else ""), "open_clip CustomTextCLIP, padded with 0", texts, image)
 
 
 def padded(tokenizer, batch):
@@ -649,13 +760,18 @@ def preprocessors():
 
 
 def main():
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir()
-    for make in [clip_single_file, siglip, siglip2, chinese_clip, metaclip2, mobileclip, immich, quantized, refused_graphs, preprocessors]:
+    all_ = [clip_single_file, siglip, siglip2, chinese_clip, altclip, jina, pair, metaclip2, mobileclip, mobileclip2, immich, quantized, refused_graphs, preprocessors]
+    asked = [make for make in all_ if make.__name__ in sys.argv[1:]]
+    if asked:
+        GOLDEN.update(json.loads((OUT / "golden.json").read_text()))
+    else:
+        shutil.rmtree(OUT, ignore_errors=True)
+        OUT.mkdir()
+    for make in asked or all_:
         make()
     lines = lambda entries: ",\n".join("    " + json.dumps(entry, ensure_ascii=False) for entry in entries)
     parts = []
-    for name, entry in GOLDEN.items():
+    for name, entry in sorted(GOLDEN.items()):
         head = ", ".join(f'"{key}": {json.dumps(entry[key])}' for key in ["family", "layout", "reference"])
         parts.append(f' "{name}": {{{head},\n  "texts": [\n{lines(entry["texts"])}\n  ],\n  "images": [\n{lines(entry["images"])}\n  ]}}')
     (OUT / "golden.json").write_text("{\n" + ",\n".join(parts) + "\n}\n")

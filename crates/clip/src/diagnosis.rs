@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 /// Where ONNX files of known layouts are.
-const FOLDERS: [&str; 4] = ["", "onnx/", "textual/", "visual/"];
+const FOLDERS: [&str; 6] = ["", "onnx/", "text/", "textual/", "vision/", "visual/"];
 /// Files of which one is in every folder that is, or should have been, a model.
 const SIGNS: [&str; 5] =
     ["config.json", "open_clip_config.json", "modules.json", "model.safetensors", "pytorch_model.bin"];

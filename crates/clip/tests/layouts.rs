@@ -51,6 +51,46 @@ fn metaclip_2_with_files_at_the_root() {
 }
 
 #[test]
+fn altclip_counts_positions_from_behind_the_padding() {
+    check("alt/clip");
+    assert_eq!(layout_spec("alt/clip").unwrap().context_length, 512);
+}
+
+#[test]
+fn jina_clip_is_one_graph_without_a_mask() {
+    check("jina/two");
+}
+
+#[test]
+fn pair_of_repositories() {
+    check("qdrant/pair");
+    let copy = Copy::of_layout("qdrant/pair");
+    let fingerprint = || copy.spec().unwrap().fingerprint(Precision::Fp32).unwrap();
+    let before = fingerprint();
+    for file in ["text/tokenizer_config.json", "vision/preprocessor_config.json"] {
+        let was = std::fs::read_to_string(copy.file(file)).unwrap();
+        std::fs::write(copy.file(file), format!("{was} ")).unwrap();
+        assert_ne!(fingerprint(), before, "{file}");
+        std::fs::write(copy.file(file), was).unwrap();
+    }
+    // Only one of them.
+    std::fs::copy(copy.file("text/config.json"), copy.file("config.json")).unwrap();
+    std::fs::copy(copy.file("text/tokenizer.json"), copy.file("tokenizer.json")).unwrap();
+    std::fs::rename(copy.file("text/model.onnx"), copy.file("model.onnx")).unwrap();
+    std::fs::copy(copy.file("vision/preprocessor_config.json"), copy.file("preprocessor_config.json")).unwrap();
+    match copy.spec() {
+        Err(clip::Error::BadModel { reason, .. }) => assert!(reason.contains("repository of its own"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn mobileclip_2_with_the_configuration_of_an_image_encoder() {
+    check("mobileclip/two");
+    assert_eq!(layout_spec("mobileclip/two").unwrap().tokens.pad, 0);
+}
+
+#[test]
 fn mobileclip_is_padded_with_0_to_the_context() {
     check("mobileclip/s0");
     assert_eq!(layout_spec("mobileclip/s0").unwrap().tokens.pad, 0);

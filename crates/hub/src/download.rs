@@ -83,9 +83,11 @@ impl Download<'_> {
     }
 
     async fn attempt(&self, part: &mut Part, wanted: &mut RemoteFile) -> Result<(), Failure> {
-        let url = self.client.file_url(self.name, self.commit, wanted.source_path());
+        let own = wanted.repository.clone();
+        let (name, commit) = own.as_ref().map_or((self.name, self.commit), |(name, commit)| (name, commit));
+        let url = self.client.file_url(name, commit, wanted.source_path());
         let what = format!("\"{}\"", wanted.path);
-        let question = Question { url, name: self.name, revision: self.commit, what: &what };
+        let question = Question { url, name, revision: commit, what: &what };
         let from = Some(part.len()).filter(|from| *from > 0);
         let reply = self.client.get(&question, from).await?;
         if wanted.id.is_none() {

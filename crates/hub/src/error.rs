@@ -21,7 +21,8 @@ errors::error_table! {
         }
         InvalidSource { source_name: String, reason: String } => InvalidArgument {
             message: "\"{source_name}\" is not a source of a model: {reason}",
-            hint: "Pass owner/name of a model repository, owner/name/folder, or the absolute path of a folder or of a .tar file.",
+            hint: "Pass owner/name of a model repository, owner/name/folder, owner/text+owner/image of two repositories \
+                   with one encoder each, or the absolute path of a folder or of a .tar file.",
         }
         InvalidRevision { revision: String } => InvalidArgument {
             message: "\"{revision}\" is not a revision",
@@ -120,7 +121,7 @@ errors::error_table! {
         SeveralModels { source_name: String, folders: Vec<String> } => Unusable {
             let first = folders.first().cloned().unwrap_or_default();
             let folders = folders.join(", ");
-            message: "\"{source_name}\" has several models: {folders}",
+            message: "\"{source_name}\" has its models in folders: {folders}",
             hint: "Append the folder to the name of a hub's repository, as in owner/name/{first}. Of a local source, install a \
                    folder with the tokenizer and preprocessor files beside its graphs.",
         }

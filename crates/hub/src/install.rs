@@ -290,7 +290,7 @@ enum Origin {
 impl Origin {
     fn open(request: &Request) -> Result<Self> {
         Ok(match &request.source {
-            Source::Hub(name, _) => {
+            Source::Hub(name, _) | Source::Pair(name, _) => {
                 let client = Client::new(&request.endpoint, request.token.clone())?;
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
                 let runtime = runtime.map_err(|error| Error::io("start threads for", &request.model_dir, &error))?;
@@ -317,7 +317,11 @@ impl Origin {
             Self::Hub(name, client, runtime) => {
                 let revision = request.revision.as_deref().unwrap_or(DEFAULT_REVISION);
                 let mut pauses = Pauses::new(request.retries.min(LISTING_RETRIES), request.first_pause);
-                let listing = runtime.block_on(client.listing(name, revision, &mut pauses))?;
+                let mut listing = |name| runtime.block_on(client.listing(name, revision, &mut pauses));
+                if let Source::Pair(text, image) = &request.source {
+                    return Ok(Listing::pair((text, listing(text)?), (image, listing(image)?)));
+                }
+                let listing = listing(name)?;
                 let Source::Hub(_, Some(folder)) = &request.source else { return Ok(listing) };
                 let reason = || format!("there is no folder \"{folder}\" or \"onnx/{folder}\"");
                 let source_name = request.source.describe();

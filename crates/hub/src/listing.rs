@@ -41,6 +41,8 @@ pub struct RemoteFile {
     pub path: String,
     /// Relative to the source, where that is another path.
     pub moved_from: Option<String>,
+    /// The repository and its commit, where the source is more than one.
+    pub(crate) repository: Option<(Name, String)>,
     /// In bytes.
     pub size: Option<u64>,
     /// What the content has to hash to.
@@ -50,7 +52,7 @@ pub struct RemoteFile {
 impl RemoteFile {
     /// A file that lies at the same path in source and model.
     pub fn new(path: String, size: Option<u64>, id: Option<FileId>) -> Self {
-        Self { path, moved_from: None, size, id }
+        Self { path, moved_from: None, repository: None, size, id }
     }
 
     /// The path relative to the source.
@@ -72,6 +74,22 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// The files of two repositories with one encoder each, as the folders `text` and `vision` of one.
+    pub(crate) fn pair(text: (&Name, Self), image: (&Name, Self)) -> Self {
+        let moved = |folder: &str, name: &Name, listing: &Self| -> Vec<RemoteFile> {
+            let move_one = |file: &RemoteFile| RemoteFile {
+                path: format!("{folder}/{}", file.path.strip_prefix("onnx/").unwrap_or(&file.path)),
+                moved_from: Some(file.path.clone()),
+                repository: listing.commit.clone().map(|commit| (name.clone(), commit)),
+                ..file.clone()
+            };
+            listing.files.iter().map(move_one).collect()
+        };
+        let files = [moved("text", text.0, &text.1), moved("vision", image.0, &image.1)].concat();
+        let commit = text.1.commit.zip(image.1.commit).map(|(text, image)| format!("{text}+{image}"));
+        Self { files, commit, license: text.1.license.or(image.1.license), name: None }
+    }
+
     /// The files of one of several models: those of `folder/` and `onnx/folder/` as if they lay one folder higher, and
     /// the settings at the root that it does not have itself. `None` where there is no such folder.
     pub(crate) fn of_folder(mut self, folder: &str) -> Option<Self> {

@@ -38,7 +38,7 @@ const SETTINGS: [&str; 16] = [
 const SENTENCE_PIECES: [&str; 3] = ["sentencepiece.bpe.model", "spiece.model", "tokenizer.model"];
 /// What people have to be able to read later.
 const LEGAL: [&str; 6] = ["LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "NOTICE", "README.md"];
-const FOLDERS: [&str; 4] = ["", "onnx/", "textual/", "visual/"];
+const FOLDERS: [&str; 6] = ["", "onnx/", "text/", "textual/", "vision/", "visual/"];
 
 /// How a source arranges a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ pub enum Layout {
     Immich,
     /// `text.onnx` and `visual.onnx`.
     OpenClipOnnx,
+    /// `text/model.onnx` and `vision/model.onnx`, each with its settings: two repositories.
+    Pair,
     /// No ONNX, but the weights of PyTorch: safetensors or a pickle.
     Weights,
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Layout {
             Self::SingleFile => "single file",
             Self::Immich => "textual and visual",
             Self::OpenClipOnnx => "text and visual",
+            Self::Pair => "text and vision",
             Self::Weights => "PyTorch weights",
         })
     }
@@ -136,10 +139,15 @@ impl<'a> Chooser<'a> {
             let image = self.precisions(folder, "vision_model");
             if !text.is_empty() && !image.is_empty() {
                 let (text, image) = self.pair(&text, &image, asked)?;
-                let precision = if text == image { text.to_owned() } else { format!("{text}, {image}") };
                 let files = [onnx(folder, "text_model", text), onnx(folder, "vision_model", image)];
-                return Ok((Layout::TwoEncoders, Some(precision), self.with_data(&files)));
+                return Ok((Layout::TwoEncoders, Some(both(text, image)), self.with_data(&files)));
             }
+        }
+        let (text, image) = (self.precisions("text/", "model"), self.precisions("vision/", "model"));
+        if !text.is_empty() && !image.is_empty() {
+            let (text, image) = self.pair(&text, &image, asked)?;
+            let files = [onnx("text/", "model", text), onnx("vision/", "model", image)];
+            return Ok((Layout::Pair, Some(both(text, image)), self.with_data(&files)));
         }
         let pairs = [
             (Layout::Immich, ["textual/model.onnx", "visual/model.onnx"]),
@@ -254,7 +262,7 @@ impl<'a> Chooser<'a> {
             let (folder, name) = path.rfind('/').map_or(("", *path), |slash| path.split_at(slash + 1));
             let piece =
                 SENTENCE_PIECES.contains(&name) && !self.files.contains_key(&*format!("{folder}tokenizer.json"));
-            let legal = folder.is_empty() && LEGAL.contains(&name);
+            let legal = ["", "text/", "vision/"].contains(&folder) && LEGAL.contains(&name);
             let small = self.files[path].size.is_none_or(|size| size <= MAX_SETTINGS);
             FOLDERS.contains(&folder) && small && (SETTINGS.contains(&name) || piece || legal)
         };
@@ -267,7 +275,14 @@ impl<'a> Chooser<'a> {
             let folder = path.strip_suffix("/text_model.onnx")?;
             Some(folder.strip_prefix("onnx/").unwrap_or(folder)).filter(|folder| !folder.contains('/'))
         };
-        let folders: BTreeSet<&str> = self.files.keys().filter_map(folder).collect();
+        let with_weights = |path: &&'a str| {
+            let folder =
+                ["/model.safetensors", "/pytorch_model.bin"].iter().find_map(|file| path.strip_suffix(file))?;
+            let is_model = !folder.contains('/') && self.files.contains_key(&*format!("{folder}/config.json"));
+            is_model.then_some(folder)
+        };
+        let folders: BTreeSet<&str> =
+            self.files.keys().filter_map(|path| folder(path).or_else(|| with_weights(path))).collect();
         if !folders.is_empty() {
             return Error::SeveralModels { source_name, folders: folders.into_iter().map(str::to_owned).collect() };
         }
@@ -279,6 +294,11 @@ impl<'a> Chooser<'a> {
         };
         Error::NoModel { source_name, reason }
     }
+}
+
+/// The precision of two encoders.
+fn both(text: &str, image: &str) -> String {
+    if text == image { text.to_owned() } else { format!("{text}, {image}") }
 }
 
 fn onnx(folder: &str, stem: &str, precision: &str) -> String {
@@ -387,6 +407,25 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_with_settings_of_both() {
+        let pair = [
+            "text/README.md",
+            "text/config.json",
+            "text/model.onnx",
+            "text/model.onnx_data",
+            "text/tokenizer.json",
+            "vision/config.json",
+            "vision/model.onnx",
+            "vision/preprocessor_config.json",
+        ];
+        check(&pair, None, Layout::Pair, "fp32", &pair);
+        let other = ["text/model_fp16.onnx", "vision/model.onnx", "vision/model_int8.onnx"];
+        check(&other, None, Layout::Pair, "fp16, fp32", &other[..2]);
+        assert!(matches!(try_chosen(&other, Some("int8")), Err(Error::NoSuchPrecision { .. })));
+        assert!(matches!(try_chosen(&pair[..5], None), Err(Error::NoModel { .. })));
+    }
+
+    #[test]
     fn weights_in_their_best_form() {
         let check = |paths: &[&str], wanted: &[&str]| check(paths, None, Layout::Weights, "", wanted);
         let all = ["config.json", "flax_model.msgpack", "model.safetensors", "pytorch_model.bin", "tf_model.h5"];
@@ -431,5 +470,7 @@ mod tests {
         assert!(message(&["a.txt"]).contains("no ONNX file"));
         assert!(message(&["clip.onnx"]).contains("clip.onnx"));
         assert!(message(&["onnx/s0/text_model.onnx", "onnx/s2/text_model.onnx"]).contains("s0, s2"));
+        // As sentence-transformers has it.
+        assert!(message(&["0_CLIPModel/config.json", "0_CLIPModel/model.safetensors"]).ends_with(": 0_CLIPModel"));
     }
 }

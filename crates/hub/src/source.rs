@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub enum Source {
     /// A repository of a hub, or one of its models, by the folder that has its graphs.
     Hub(Name, Option<String>),
+    /// Two repositories of a hub with one encoder each: that of texts, and that of images.
+    Pair(Name, Name),
     /// A folder: of a model, or of a repository in a Hugging Face cache (`models--owner--name`), or one of its snapshots.
     Folder(PathBuf),
     /// A tar archive, not compressed.
@@ -16,7 +18,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads `owner/name`, `owner/name/folder`, or the path of a folder or of a `.tar` file, which begins with `/`, `./` or `../`.
+    /// Reads `owner/name`, `owner/name/folder`, `owner/text+owner/image`, or the path of a folder or of a `.tar` file, which begins with `/`, `./` or `../`.
     ///
     /// # Errors
     /// [`Error::InvalidSource`]; whether there is such a repository is found out later.
@@ -40,6 +42,11 @@ impl Source {
                 Err(error) => Err(bad(&error.to_string())),
             };
         }
+        let problem = "it is neither owner/name, owner/name/folder, owner/text+owner/image nor an absolute path";
+        if let Some((text, image)) = text.split_once('+') {
+            let names = Name::parse(text).and_then(|text| Ok((text, Name::parse(image)?)));
+            return names.map(|(text, image)| Self::Pair(text, image)).map_err(|_| bad(problem));
+        }
         // A name has one slash; a folder of graphs is called as a name's part may be.
         let (name, folder) = match text.match_indices('/').nth(1) {
             Some((at, _)) => (&text[..at], Some(&text[at + 1..])),
@@ -47,7 +54,7 @@ impl Source {
         };
         match Name::parse(name) {
             Ok(name) if folder.is_none_or(is_part) => Ok(Self::Hub(name, folder.map(str::to_owned))),
-            _ => Err(bad("it is neither owner/name, owner/name/folder nor an absolute path")),
+            _ => Err(bad(problem)),
         }
     }
 
@@ -56,6 +63,7 @@ impl Source {
         match self {
             Self::Hub(name, None) => name.to_string(),
             Self::Hub(name, Some(folder)) => format!("{name}/{folder}"),
+            Self::Pair(text, image) => format!("{text}+{image}"),
             Self::Folder(path) | Self::Archive(path) => path.display().to_string(),
         }
     }
@@ -65,10 +73,18 @@ impl Source {
         match self {
             Self::Hub(name, None) => Some(name.clone()),
             Self::Hub(name, Some(folder)) => Name::parse(&format!("{name}-{folder}")).ok(),
+            Self::Pair(text, image) => name_of_pair(text, image),
             Self::Folder(path) => name_in_cache(path),
             Self::Archive(_) => None,
         }
     }
+}
+
+/// What two names begin with, as `a/clip` of `a/clip-text` and `a/clip-vision`.
+fn name_of_pair(text: &Name, image: &Name) -> Option<Name> {
+    let same = text.name().bytes().zip(image.name().bytes()).take_while(|(text, image)| text == image).count();
+    let name = text.name()[..same].trim_end_matches(['-', '_', '.']);
+    Name::parse(&format!("{}/{name}", text.owner())).ok().filter(|_| text.owner() == image.owner())
 }
 
 /// The repository that a folder of a Hugging Face cache is of: `…/models--owner--name[/snapshots/<commit>]`.

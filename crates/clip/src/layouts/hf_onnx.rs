@@ -10,7 +10,7 @@ pub(super) fn find(dir: &ModelDir) -> Option<Layout> {
         let text = precisions(dir, &format!("{folder}text_model"));
         let image = precisions(dir, &format!("{folder}vision_model"));
         let whole = !text.is_empty() && !image.is_empty();
-        whole.then_some(Layout { text, image, tokenizer: "", settings: Settings::Transformers })
+        whole.then_some(Layout { text, image, text_folder: "", image_folder: "", settings: Settings::Transformers })
     })
 }
 

@@ -4,12 +4,14 @@
 //! hf_onnx      config.json, tokenizer.json, {onnx/,}{text,vision}_model*.onnx         Transformers.js, optimum's split export
 //! open_clip    config.json, textual/model.onnx, visual/model.onnx                       immich
 //!              open_clip_config.json, text.onnx, visual.onnx
+//! pair         {text,vision}/config.json, {text,vision}/model*.onnx                     Qdrant's pairs of repositories
 //! single_file  config.json, tokenizer.json, {onnx/,}model*.onnx with both inputs        optimum's default export
 //! ```
 
 mod graph_file;
 mod hf_onnx;
 mod open_clip;
+mod pair;
 mod single_file;
 
 pub(crate) use graph_file::GraphFile;
@@ -25,7 +27,9 @@ pub(crate) struct Layout {
     pub text: Vec<(Precision, String)>,
     pub image: Vec<(Precision, String)>,
     /// The folder of the tokenizer's files: empty or ending in `/`.
-    pub tokenizer: &'static str,
+    pub text_folder: &'static str,
+    /// The folder of transformers' preprocessor_config.json: empty or ending in `/`.
+    pub image_folder: &'static str,
     pub settings: Settings,
 }
 
@@ -41,7 +45,7 @@ pub(crate) enum Settings {
 }
 
 /// File names of a model that its configuration is read from: a directory that has one may be a model.
-pub(crate) const CONFIGURATIONS: [&str; 2] = ["config.json", "open_clip_config.json"];
+pub(crate) const CONFIGURATIONS: [&str; 3] = ["config.json", "open_clip_config.json", pair::CONFIGURATION];
 
 impl Layout {
     /// Finds the parts of a model.
@@ -49,7 +53,7 @@ impl Layout {
     /// # Errors
     /// [`crate::Error::BadModel`] where no layout is that of the directory.
     pub fn find(dir: &ModelDir) -> Result<Layout> {
-        for layout in [hf_onnx::find, open_clip::find, single_file::find] {
+        for layout in [hf_onnx::find, open_clip::find, pair::find, single_file::find] {
             if let Some(found) = layout(dir) {
                 return Ok(found);
             }
@@ -59,7 +63,8 @@ impl Layout {
 
     /// A model without encoders.
     pub fn none() -> Layout {
-        Layout { text: Vec::new(), image: Vec::new(), tokenizer: "", settings: Settings::Transformers }
+        let (text, image) = (Vec::new(), Vec::new());
+        Layout { text, image, text_folder: "", image_folder: "", settings: Settings::Transformers }
     }
 
     pub fn files(&self, modality: Modality) -> &[(Precision, String)] {
@@ -83,6 +88,8 @@ fn missing(dir: &ModelDir) -> &'static str {
         "it has weights of PyTorch and no ONNX graphs"
     } else if hf_onnx::has_one(dir) {
         "one of text_model.onnx and vision_model.onnx is missing, in any precision"
+    } else if single_file::has_one_encoder(dir) {
+        "model.onnx has one of the two encoders: the other is in a repository of its own (docs/models.md)"
     } else {
         "there are no text_model.onnx and vision_model.onnx, in any precision"
     }

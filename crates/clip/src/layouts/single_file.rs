@@ -9,13 +9,29 @@ pub(super) fn find(dir: &ModelDir) -> Option<Layout> {
     ["onnx/", ""].iter().find_map(|folder| {
         let mut files: Vec<(Precision, String)> = precisions(dir, &format!("{folder}model"));
         files.retain(|(_, file)| has_both_inputs(dir, file));
-        let layout =
-            || Layout { text: files.clone(), image: files.clone(), tokenizer: "", settings: Settings::Transformers };
+        let layout = || Layout {
+            text: files.clone(),
+            image: files.clone(),
+            text_folder: "",
+            image_folder: "",
+            settings: Settings::Transformers,
+        };
         (!files.is_empty()).then(layout)
     })
 }
 
+/// True where there are such graphs, each with the input of one encoder.
+pub(super) fn has_one_encoder(dir: &ModelDir) -> bool {
+    let mut files = ["onnx/", ""].iter().flat_map(|folder| precisions(dir, &format!("{folder}model")));
+    files.any(|(_, file)| inputs(dir, &file) == 1)
+}
+
 fn has_both_inputs(dir: &ModelDir, file: &str) -> bool {
-    let graph = GraphFile::read(&dir.path().join(file));
-    graph.is_ok_and(|graph| ["input_ids", "pixel_values"].iter().all(|input| graph.inputs.contains(*input)))
+    inputs(dir, file) == 2
+}
+
+/// How many of the two encoders' inputs a graph has.
+fn inputs(dir: &ModelDir, file: &str) -> usize {
+    let graph = GraphFile::read(&dir.path().join(file)).unwrap_or_default();
+    ["input_ids", "pixel_values"].iter().filter(|input| graph.inputs.contains(**input)).count()
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::files::ModelDir;
 use crate::error::{Result, shorten};
+use crate::layouts::Layout;
 use crate::text::Cleaning;
 
 const FILE: &str = "config.json";
@@ -37,6 +38,9 @@ struct File {
     projection_dim: Option<u64>,
     logit_scale: Option<f64>,
     logit_bias: Option<f64>,
+    // Of a file that is about one encoder alone.
+    max_position_embeddings: Option<u64>,
+    image_size: Option<Value>,
     text_config: Option<TextConfig>,
     vision_config: Option<VisionConfig>,
     // Written by old versions of transformers, and preferred by all later ones.
@@ -61,26 +65,31 @@ struct VisionConfig {
     image_size: Option<Value>,
 }
 
-pub(super) fn read(dir: &ModelDir) -> Result<Config> {
-    let file: File = dir.parse(FILE)?;
+pub(super) fn read(dir: &ModelDir, layout: &Layout) -> Result<Config> {
+    let name = format!("{}{FILE}", layout.text_folder);
+    let file: File = dir.parse(&name)?;
     let model_type = file.model_type.unwrap_or_else(|| "clip".to_owned());
     let text = file.text_config_dict.or(file.text_config).unwrap_or_default();
     let vision = file.vision_config_dict.or(file.vision_config).unwrap_or_default();
 
     // The defaults of the configuration's class; any other model has to say.
     let dimension = match model_type.as_str() {
-        "clip" | "chinese_clip" | "metaclip_2" => file.projection_dim.or(Some(512)),
+        "clip" | "clip_text_model" | "clip_vision_model" | "chinese_clip" | "metaclip_2" => {
+            file.projection_dim.or(Some(512))
+        }
         "altclip" => file.projection_dim.or(Some(768)),
         "siglip" | "siglip2" => text.projection_size.or(text.hidden_size).or(Some(768)),
         _ => file.projection_dim.or(text.projection_dim),
     };
-    let bad = |reason: String| dir.bad(FILE, reason);
+    let bad = |reason: String| dir.bad(&name, reason);
     let dimension = bounded(dimension, "projection_dim", 1, MAX_DIMENSION).map_err(bad)?;
-    let positions = text.max_position_embeddings.or(match model_type.as_str() {
-        "clip" | "metaclip_2" => Some(77),
+    let positions = text.max_position_embeddings.or(file.max_position_embeddings).or(match model_type.as_str() {
+        "clip" | "clip_text_model" | "clip_vision_model" | "metaclip_2" => Some(77),
         "siglip" | "siglip2" => Some(64),
         "chinese_clip" => Some(512),
         "altclip" => Some(514),
+        // It has rotary positions and no number of them.
+        "jina_clip" => Some(MAX_CONTEXT),
         _ => None,
     });
     // RoBERTa counts positions from behind the padding's number.
@@ -92,7 +101,7 @@ pub(super) fn read(dir: &ModelDir) -> Result<Config> {
         }
         None => None,
     };
-    let image_size = match vision.image_size.filter(|value| !value.is_null()) {
+    let image_size = match vision.image_size.or(file.image_size).filter(|value| !value.is_null()) {
         Some(value) => Some(image_size("vision_config.image_size", &value).map_err(bad)?),
         None => None,
     };

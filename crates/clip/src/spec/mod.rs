@@ -90,13 +90,13 @@ impl ModelSpec {
         let dir = ModelDir::new(directory, name);
         // A configuration that cannot be read is told first: it says most about what went wrong.
         let layout = Layout::find(&dir);
-        let settings = layout.as_ref().map_or(Settings::Transformers, |layout| layout.settings);
+        let files = layout.clone().unwrap_or_else(|_| Layout::none());
+        let settings = files.settings;
         let config = match settings {
-            Settings::Transformers => config::read(&dir)?,
+            Settings::Transformers => config::read(&dir, &files)?,
             Settings::Immich | Settings::OpenClip => open_clip::read(&dir, settings)?,
         };
-        let image = preprocessor::read(&dir, &config, settings)?;
-        let files = layout.clone().unwrap_or_else(|_| Layout::none());
+        let image = preprocessor::read(&dir, &config, &files)?;
         let (tokens, text) = tokens::read(&dir, &config, &files)?;
         let layout = layout?;
         let has = |modality, precision| layout.files(modality).iter().any(|(found, _)| *found == precision);
@@ -168,7 +168,12 @@ impl ModelSpec {
     pub fn fingerprint(&self, precisions: impl Into<Precisions>) -> Result<String> {
         let precisions = precisions.into();
         let dir = ModelDir::new(&self.path, &self.name);
+        let folders = [self.layout.text_folder, self.layout.image_folder];
         let mut files: Vec<String> = files::SETTINGS.map(str::to_owned).into();
+        if self.layout.settings == Settings::Transformers && folders != ["", ""] {
+            let both = folders.iter().flat_map(|folder| files.iter().map(move |file| format!("{folder}{file}")));
+            files = both.collect();
+        }
         files.extend(files::OTHER_SETTINGS.iter().filter(|file| self.reads(file, &dir)).map(|file| (*file).to_owned()));
         for modality in [Modality::Text, Modality::Image] {
             files.extend(dir.with_external_data(&self.onnx_file(modality, precisions.of(modality))?)?);

@@ -8,7 +8,7 @@ use super::files::ModelDir;
 use super::open_clip::PREPROCESS;
 use super::processor_class::{CLIP, Class, Kind, OPEN_CLIP, OPEN_CLIP_KEYS, OTHER_KEYS, SIGLIP};
 use crate::error::{Result, shorten};
-use crate::layouts::Settings;
+use crate::layouts::{Layout, Settings};
 
 const FILE: &str = "preprocessor_config.json";
 /// Newer versions of transformers may write one file for tokenizer and image processor together.
@@ -129,7 +129,9 @@ struct Combined {
     image_processor: Option<Map<String, Value>>,
 }
 
-pub(super) fn read(dir: &ModelDir, config: &Config, settings: Settings) -> Result<ImageSpec> {
+pub(super) fn read(dir: &ModelDir, config: &Config, layout: &Layout) -> Result<ImageSpec> {
+    let settings = layout.settings;
+    let [own, combined] = [FILE, COMBINED].map(|file| format!("{}{file}", layout.image_folder));
     let (name, file) = match settings {
         Settings::Immich | Settings::OpenClip => {
             let name = if settings == Settings::Immich { PREPROCESS } else { "open_clip_config.json" };
@@ -138,17 +140,19 @@ pub(super) fn read(dir: &ModelDir, config: &Config, settings: Settings) -> Resul
                 Value::Object(keys) => keys,
                 _ => return Err(dir.bad(name, "the preprocessing is not an object")),
             };
-            (name, File { keys, class: OPEN_CLIP })
+            (name.to_owned(), File { keys, class: OPEN_CLIP })
         }
         Settings::Transformers => {
-            let (name, keys) = match dir.parse_optional::<Map<String, Value>>(FILE)? {
-                Some(keys) => (FILE, keys),
-                None => match dir.parse_optional::<Combined>(COMBINED)?.and_then(|combined| combined.image_processor) {
-                    Some(keys) => (COMBINED, keys),
-                    None => return Err(dir.bad(FILE, "there is no such file")),
-                },
+            let (name, keys) = match dir.parse_optional::<Map<String, Value>>(&own)? {
+                Some(keys) => (own, keys),
+                None => {
+                    match dir.parse_optional::<Combined>(&combined)?.and_then(|combined| combined.image_processor) {
+                        Some(keys) => (combined, keys),
+                        None => return Err(dir.bad(&own, "there is no such file")),
+                    }
+                }
             };
-            let class = class(&keys, config).map_err(|reason| dir.bad(name, reason))?;
+            let class = class(&keys, config).map_err(|reason| dir.bad(&name, reason))?;
             (name, File { keys, class })
         }
     };
@@ -157,7 +161,7 @@ pub(super) fn read(dir: &ModelDir, config: &Config, settings: Settings) -> Resul
         let spec = if file.class.kind == Kind::OpenClip { file.open_clip(config)? } else { file.transformers()? };
         check(spec, config, settings)
     };
-    read().map_err(|reason| dir.bad(name, reason))
+    read().map_err(|reason| dir.bad(&name, reason))
 }
 
 fn class(keys: &Map<String, Value>, config: &Config) -> Result<Class, String> {

@@ -105,7 +105,7 @@ struct Names {
 }
 
 pub(super) fn read(dir: &ModelDir, config: &Config, layout: &Layout) -> Result<(TokenIds, TextSpec)> {
-    let path = |file: &str| format!("{}{file}", layout.tokenizer);
+    let path = |file: &str| format!("{}{file}", layout.text_folder);
     let names: Names = dir.parse_optional(&path("tokenizer_config.json"))?.unwrap_or_default();
     let more: Names = dir.parse_optional(&path("special_tokens_map.json"))?.unwrap_or_default();
     let is_split =

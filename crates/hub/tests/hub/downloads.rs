@@ -166,7 +166,7 @@ fn one_of_several_models_by_its_folder() {
         ],
     );
     let error = install(&models.request(&hub)).unwrap_err();
-    assert_eq!(error.to_string(), "\"owner/model\" has several models: s0, s2");
+    assert_eq!(error.to_string(), "\"owner/model\" has its models in folders: s0, s2");
     assert!(error.hint().unwrap().contains("owner/name/s0"), "{error:?}");
 
     let request = |source: &str| Request { endpoint: hub.endpoint(), ..models.local(source) };
@@ -190,6 +190,64 @@ fn one_of_several_models_by_its_folder() {
     let error = install(&request("owner/model/s9")).unwrap_err();
     assert!(matches!(&error, Error::NoModel { reason, .. } if reason.contains("\"s9\"")), "{error:?}");
     for wrong in ["owner/model/", "owner/model/../s2", "owner/model/s2/more", "owner/model/.s2"] {
+        assert!(matches!(Source::parse(wrong), Err(Error::InvalidSource { .. })), "{wrong}");
+    }
+}
+
+/// Two repositories with one encoder each are one model.
+#[test]
+fn a_pair_of_repositories() {
+    let (hub, models) = (Hub::start(), Models::new());
+    let request = |source: &str| Request { endpoint: hub.endpoint(), ..models.local(source) };
+    let text = |seed| vec![File::small("config.json", "{\"text\": 1}"), File::large("model.onnx", weights(seed))];
+    let image = vec![
+        File::small("config.json", "{}"),
+        File::small("preprocessor_config.json", "{}"),
+        File::large("onnx/model.onnx", weights(2)),
+    ];
+    let mut commits = vec![hub.publish("owner/clip-b32-text", text(1))];
+    // The other one is missing.
+    let source = "owner/clip-b32-text+owner/clip-b32-vision";
+    let error = install(&request(source)).unwrap_err();
+    let missing = |name: &str| name == "owner/clip-b32-vision";
+    assert!(matches!(&error, Error::NoSuchRepository { repository, .. } if missing(repository)), "{error:?}");
+    commits.push(hub.publish("owner/clip-b32-vision", image));
+
+    let (new, manifest) = install(&request(source)).unwrap();
+    assert!(new);
+    assert_eq!((manifest.name.as_str(), manifest.source.as_str()), ("owner/clip-b32", source));
+    assert_eq!(manifest.commit, Some(commits.join("+")));
+    let folder = models.path().join("owner/clip-b32");
+    let wanted = [
+        "clip_search.json",
+        "text/config.json",
+        "text/model.onnx",
+        "vision/config.json",
+        "vision/model.onnx",
+        "vision/preprocessor_config.json",
+    ];
+    assert_eq!(tree(&folder), wanted);
+    assert_eq!(std::fs::read(folder.join("text/model.onnx")).unwrap(), weights(1));
+    assert_eq!(std::fs::read(folder.join("vision/model.onnx")).unwrap(), weights(2));
+    assert_eq!(std::fs::read_to_string(folder.join("text/config.json")).unwrap(), "{\"text\": 1}");
+    assert_eq!(manifest.differences(&folder).unwrap(), []);
+    assert!(!install(&request(source)).unwrap().0);
+
+    // A new revision of one of them.
+    hub.publish("owner/clip-b32-text", text(3));
+    hub.forget();
+    assert!(install(&request(source)).unwrap().0);
+    assert_eq!(std::fs::read(folder.join("text/model.onnx")).unwrap(), weights(3));
+    let fetched: Vec<String> = hub.seen().into_iter().filter(|seen| seen.to_cdn).map(|seen| seen.path).collect();
+    assert_eq!(fetched.len(), 1, "{fetched:?}");
+    // A commit is one of one of them.
+    let pinned = Request { revision: Some(commits[0].clone()), ..request(source) };
+    let error = install(&pinned).unwrap_err();
+    assert!(matches!(&error, Error::NoSuchRevision { repository, .. } if missing(repository)), "{error:?}");
+
+    let error = install(&request("owner/text+owner/vision")).unwrap_err();
+    assert!(matches!(error, Error::NameNeeded { .. }), "{error:?}");
+    for wrong in ["owner/a+", "+owner/b", "owner/a+b", "owner/a+owner/b+owner/c", "owner/a+../b", "owner/a+/b"] {
         assert!(matches!(Source::parse(wrong), Err(Error::InvalidSource { .. })), "{wrong}");
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// owner/name or owner/name/folder of a repository, or the path (with / or ./) of a folder, a Hugging Face cache or a .tar file
+    /// owner/name or owner/name/folder of a repository, owner/text+owner/image of two, or the path (with / or ./) of a folder, a Hugging Face cache or a .tar file
     source: String,
     /// Branch, tag or commit [default: main]
     #[arg(long)]
