@@ -169,6 +169,18 @@ CREATE FUNCTION @extschema@.clip_classify(
 COMMENT ON FUNCTION @extschema@.clip_classify(bytea, text[], text, text, text[]) IS
     'how well each label fits an image, best first';
 
+CREATE FUNCTION @extschema@.clip_classify_image(
+        image bytea,
+        labels text[],
+        template text DEFAULT 'a photo of a {}',
+        model text DEFAULT NULL,        -- clip_search.model
+        templates text[] DEFAULT NULL)
+    RETURNS TABLE (label text, probability real, similarity real)
+    AS 'MODULE_PATHNAME', 'clip_classify_image'
+    LANGUAGE C STABLE PARALLEL SAFE COST 50000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_classify_image(bytea, text[], text, text, text[]) IS
+    'as clip_classify; a parameter without a type is an image here';
+
 CREATE FUNCTION @extschema@.clip_classify(
         embedding vector,
         labels text[],
@@ -192,6 +204,18 @@ CREATE FUNCTION @extschema@.clip_best_label(
     LANGUAGE C STABLE PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION @extschema@.clip_best_label(bytea, text[], text, text, text[]) IS
     'the label that fits an image best';
+
+CREATE FUNCTION @extschema@.clip_best_label_image(
+        image bytea,
+        labels text[],
+        template text DEFAULT 'a photo of a {}',
+        model text DEFAULT NULL,
+        templates text[] DEFAULT NULL)
+    RETURNS text
+    AS 'MODULE_PATHNAME', 'clip_best_label_image'
+    LANGUAGE C STABLE PARALLEL SAFE COST 50000;
+COMMENT ON FUNCTION @extschema@.clip_best_label_image(bytea, text[], text, text, text[]) IS
+    'as clip_best_label; a parameter without a type is an image here';
 
 CREATE FUNCTION @extschema@.clip_best_label(
         embedding vector,
@@ -224,13 +248,13 @@ CREATE FUNCTION @extschema@.clip_search(
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
-        exclude jsonb DEFAULT NULL,
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
         skip bigint DEFAULT 0,
         model text DEFAULT NULL)                -- clip_search.model
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_text'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, text, bigint, double precision, jsonb, text[], name, name, jsonb, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, text, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
     'the rows of a table that a text describes, most similar first';
 
 CREATE FUNCTION @extschema@.clip_search(
@@ -242,14 +266,32 @@ CREATE FUNCTION @extschema@.clip_search(
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
-        exclude jsonb DEFAULT NULL,
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
         skip bigint DEFAULT 0,
         model text DEFAULT NULL)                -- clip_search.model
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, bytea, bigint, double precision, jsonb, text[], name, name, jsonb, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, bytea, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
     'the rows of a table that look like an image, most similar first';
+
+CREATE FUNCTION @extschema@.clip_search_image(
+        tbl regclass,
+        query bytea,
+        k bigint DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter jsonb DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
+        skip bigint DEFAULT 0,
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_image'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_search_image(regclass, bytea, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
+    'as clip_search; a parameter without a type is an image here';
 
 CREATE FUNCTION @extschema@.clip_search(
         tbl regclass,
@@ -260,12 +302,12 @@ CREATE FUNCTION @extschema@.clip_search(
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
-        exclude jsonb DEFAULT NULL,
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
         skip bigint DEFAULT 0)
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_vector'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint) IS
     'the rows of a table that are close to an embedding, most similar first';
 
 CREATE FUNCTION @extschema@.clip_search_json(
@@ -277,13 +319,13 @@ CREATE FUNCTION @extschema@.clip_search_json(
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
-        exclude jsonb DEFAULT NULL,
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
         skip bigint DEFAULT 0,
         model text DEFAULT NULL)                -- clip_search.model
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_text'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, text, bigint, double precision, jsonb, text[], name, name, jsonb, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, text, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
     'the rows of a table that a text describes, as {"matches": [{"id", "score", "metadata"}]}';
 
 CREATE FUNCTION @extschema@.clip_search_json(
@@ -295,13 +337,13 @@ CREATE FUNCTION @extschema@.clip_search_json(
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
-        exclude jsonb DEFAULT NULL,
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
         skip bigint DEFAULT 0,
         model text DEFAULT NULL)                -- clip_search.model
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, bytea, bigint, double precision, jsonb, text[], name, name, jsonb, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, bytea, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
     'the rows of a table that look like an image, as {"matches": [{"id", "score", "metadata"}]}';
 
 CREATE FUNCTION @extschema@.clip_search_json(
@@ -313,12 +355,12 @@ CREATE FUNCTION @extschema@.clip_search_json(
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
-        exclude jsonb DEFAULT NULL,
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
         skip bigint DEFAULT 0)
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_vector'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint) IS
     'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
 
 -- The same for halfvec, which pgvector has since 0.7. As above, its input function identifies the type, not just its name.
@@ -337,12 +379,12 @@ DO $do$ BEGIN
                 columns text[] DEFAULT NULL,
                 embedding_column name DEFAULT NULL,
                 id_column name DEFAULT NULL,
-                exclude jsonb DEFAULT NULL,
+                exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
                 skip bigint DEFAULT 0)
             RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
             AS 'MODULE_PATHNAME', 'clip_search_halfvec'
             LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-        COMMENT ON FUNCTION @extschema@.clip_search(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
+        COMMENT ON FUNCTION @extschema@.clip_search(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint) IS
             'the rows of a table that are close to an embedding, most similar first';
         CREATE FUNCTION @extschema@.clip_search_json(
                 tbl regclass,
@@ -353,12 +395,12 @@ DO $do$ BEGIN
                 columns text[] DEFAULT NULL,
                 embedding_column name DEFAULT NULL,
                 id_column name DEFAULT NULL,
-                exclude jsonb DEFAULT NULL,
+                exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
                 skip bigint DEFAULT 0)
             RETURNS jsonb
             AS 'MODULE_PATHNAME', 'clip_search_json_halfvec'
             LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-        COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, jsonb, bigint) IS
+        COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint) IS
             'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
     END IF;
 END $do$;
@@ -797,7 +839,7 @@ COMMENT ON FUNCTION @extschema@.clip_models() IS
 -- These download, write to the database server's disk and load a model beside the inference server: for superusers, unless
 -- granted. A child process does the work and ends with the statement. Nothing is rolled back with the transaction.
 CREATE FUNCTION @extschema@.clip_install_model(
-        source text,                    -- owner/name or owner/name/folder on the hub, or the path of a folder, Hugging Face cache or .tar file
+        source text,                    -- owner/name, owner/name/folder or owner/text+owner/image on the hub, or the path of a folder, Hugging Face cache or .tar file
         revision text DEFAULT NULL,     -- branch, tag or commit; default main
         in_precision text DEFAULT NULL, -- fp32, fp16, ...; default: the highest available
         as_name text DEFAULT NULL)      -- owner/name; default: that of the repository, and -folder

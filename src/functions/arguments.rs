@@ -5,6 +5,7 @@
 //! may be toasted, and a wait may end by longjmp.
 
 use crate::errors::{ArgumentError, Error, Result};
+use crate::spi::Argument;
 use crate::{settings, text, vector};
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::{FromDatum, datum::Array};
@@ -30,6 +31,15 @@ impl Arguments {
         }
         // SAFETY: the call at hand has so many arguments.
         unsafe { pgrx::pg_getarg_datum(self.0, index) }
+    }
+
+    /// A value of a polymorphic type, with its type.
+    pub fn argument(self, index: usize) -> Option<Argument> {
+        // SAFETY: the call at hand; the datum is of the type that the call's expression has.
+        self.datum(index).map(|datum| unsafe {
+            let type_id = pg_sys::get_fn_expr_argtype((*self.0).flinfo, index as i32);
+            Argument::of_type(type_id, datum)
+        })
     }
 
     /// An integer.

@@ -84,7 +84,7 @@ fn prepare(call: Arguments) -> Result<Search> {
         columns: call.texts(5, "columns")?,
         embedding_column: call.name(6),
         id_column: call.name(7),
-        exclude: call.datum(8),
+        exclude: call.argument(8),
     };
     options.check()?;
     let table = Table::read(required(call.oid(0), "tbl")?)?;

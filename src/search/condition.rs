@@ -4,7 +4,8 @@ use super::parameters::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
-use pgrx::pg_sys::Datum;
+use pgrx::pg_sys::{self, Datum};
+use serde::de::IgnoredAny;
 
 /// One entry of a JSON object, or a JSON value by itself.
 struct Entry {
@@ -19,15 +20,11 @@ struct Entry {
 const CONTAINS: &str = "OPERATOR(pg_catalog.@>)";
 
 const ENTRIES: &str = "SELECT key, jsonb_typeof(value), value #>> '{}' FROM jsonb_each($1::jsonb)";
-const ELEMENTS: &str = "SELECT '', jsonb_typeof(value), value #>> '{}' FROM jsonb_array_elements($1)";
-const SINGLE: &str = "SELECT '', jsonb_typeof($1), $1 #>> '{}'";
+const ELEMENTS: &str = "SELECT '', jsonb_typeof(value), value #>> '{}' FROM jsonb_array_elements(CAST($1 AS jsonb))";
+const SINGLE: &str = "SELECT '', jsonb_typeof(j), j #>> '{}' FROM to_jsonb($1) AS j";
+const PARSED: &str = "SELECT '', jsonb_typeof(j), j #>> '{}' FROM CAST($1 AS jsonb) AS j";
 
-fn entries(query: &str, json: Datum) -> Result<Vec<Entry>> {
-    // SAFETY: a jsonb, as the functions declare it, that lives as long as the call.
-    entries_of(query, unsafe { Argument::jsonb(json) })
-}
-
-fn entries_of(query: &str, argument: Argument) -> Result<Vec<Entry>> {
+fn entries(query: &str, argument: Argument) -> Result<Vec<Entry>> {
     let _settings = LocalSettings::with_catalog_only();
     spi::select(&Allowed::default(), query, &[argument], |row: &Row| {
         let text = |column| row.text(column).unwrap_or_default();
@@ -35,8 +32,14 @@ fn entries_of(query: &str, argument: Argument) -> Result<Vec<Entry>> {
     })
 }
 
-fn single(json: Datum) -> Result<Entry> {
-    Ok(entries(SINGLE, json)?.pop().expect("one row"))
+fn single(query: &str, argument: Argument) -> Result<Entry> {
+    Ok(entries(query, argument)?.pop().expect("one row"))
+}
+
+/// Whether a text is JSON of an id or of a list of ids, and not an id itself, such as `cat` or `null`.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['[', '{', '"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// The entries of a value, which has to be an object.
@@ -44,7 +47,7 @@ fn object(name: &'static str, whole: Entry) -> Result<Vec<Entry>> {
     if whole.kind != "object" {
         return Err(ArgumentError::NotAnObject { name, found: whole.text }.into());
     }
-    entries_of(ENTRIES, Argument::text(&whole.text))
+    entries(ENTRIES, Argument::text(&whole.text))
 }
 
 /// The conditions of a filter, an object of columns and values: a value is to be equal, of a list one has to be, null
@@ -74,20 +77,29 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
             _ => equal(column, &entry, parameters)?,
         })
     };
-    object("filter", single(json)?)?.into_iter().map(condition).collect()
+    // SAFETY: a jsonb, as the functions declare it, that lives as long as the call.
+    let whole = single(SINGLE, unsafe { Argument::jsonb(json) })?;
+    object("filter", whole)?.into_iter().map(condition).collect()
 }
 
-/// The condition that a row is not one with this id, or one of a list of ids; they are as `clip_search` returns them.
+/// The condition that a row is not one with this id, or one of a list of ids: values of the key's type, or JSON as
+/// `clip_search` returns it, also as text.
 ///
 /// # Errors
 /// [`ArgumentError::NotAnObject`], [`ArgumentError::NoSuchColumn`].
-pub fn exclude(key: &[&Column], table: &Table, json: Datum, parameters: &mut Parameters) -> Result<String> {
-    let whole = single(json)?;
+pub fn exclude(key: &[&Column], table: &Table, id: Argument, parameters: &mut Parameters) -> Result<String> {
+    let mut whole = single(SINGLE, id)?;
+    if whole.kind == "string" && id.type_id() != pg_sys::JSONBOID && is_json(&whole.text) {
+        whole = single(PARSED, Argument::text(&whole.text))?;
+    }
     let condition = match key {
         [column] if whole.kind == "array" && !column.is_array && !column.is_jsonb => any(column, &whole, parameters)?,
         [column] => equal(column, &whole, parameters)?,
         _ => {
-            let ids = if whole.kind == "array" { entries(ELEMENTS, json)? } else { vec![whole] };
+            let ids = match whole.kind.as_str() {
+                "array" => entries(ELEMENTS, Argument::text(&whole.text))?,
+                _ => vec![whole],
+            };
             let ids = ids.into_iter().map(|id| all_equal(table, id, parameters)).collect::<Result<Vec<_>>>()?;
             if ids.is_empty() { "false".to_owned() } else { ids.join(" OR ") }
         }
@@ -126,7 +138,7 @@ fn equal(column: &Column, entry: &Entry, parameters: &mut Parameters) -> Result<
 
 /// A jsonb column is compared with the value as it is, which its text would not tell from a string.
 fn equal_jsonb(column: &Column, json: Datum, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
-    // SAFETY: as in `entries`.
+    // SAFETY: as in `filter`.
     let whole = parameters.add(unsafe { Argument::jsonb(json) });
     let key = parameters.add(Argument::text(&entry.key));
     Ok(format!("t.{} {} ({whole} OPERATOR(pg_catalog.->) {key})", column.quoted, column.equals()?))

@@ -45,8 +45,8 @@ pub struct Options {
     pub embedding_column: Option<String>,
     /// The column of the ids.
     pub id_column: Option<String>,
-    /// The id of a row to leave out, a jsonb.
-    pub exclude: Option<Datum>,
+    /// The id of a row to leave out, or several, of any type.
+    pub exclude: Option<Argument>,
 }
 
 /// Searches and adds what is found to the rows of the call: id, similarity, metadata.

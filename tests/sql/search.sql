@@ -29,6 +29,34 @@ SELECT id FROM clip_search('things', (SELECT embedding FROM things WHERE id = 1)
 SELECT id FROM clip_search('things', (SELECT embedding FROM things WHERE id = 1), 1, exclude => '1');
 SELECT count(*) FROM clip_search('things', 'dog', 1, exclude => (SELECT jsonb_agg(id) FROM clip_search('things', 'dog', 4))) f
  WHERE f.id IN (SELECT id FROM clip_search('things', 'dog', 1, skip => 4));
+-- The id in any form: of the key's type, JSON, text, or a list of these.
+SELECT bool_and(forms = first) AS same, first <> '{}' AS some FROM (
+    SELECT array(SELECT id FROM clip_search('things', 'dog', 100, exclude => 1)) AS first, unnest(ARRAY[
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => 1::bigint))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => 1::smallint))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => '1'))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => '1'::text))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => '1'::varchar))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => '[1]'))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => '1'::json))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => ARRAY[1]))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 100, exclude => '{1}'::bigint[]))::text])::jsonb[] AS forms) x GROUP BY first;
+PREPARE without_types AS SELECT count(*) FROM clip_search('things', $1, k => 100, exclude => $2);
+EXECUTE without_types('dog', 1);
+DEALLOCATE without_types;
+SELECT count(*) FROM clip_search('things', 'dog', 100, exclude => NULL) f, clip_search('things', 'dog', 100, exclude => NULL::bigint) g WHERE f.id = g.id;
+CREATE TABLE words (word text PRIMARY KEY, embedding vector(128));
+INSERT INTO words SELECT word, clip_embed_text('dog') FROM unnest('{cat,null,5,"[1]","\"q\""}'::text[]) word;
+SELECT excluded, array_agg(id ORDER BY id) FROM unnest('{cat,null,5}'::text[]) excluded, clip_search('words', 'dog', exclude => excluded) GROUP BY 1 ORDER BY 1;
+-- Of a text that is JSON, the JSON is meant.
+SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => to_jsonb('[1]'::text));
+SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => '["cat", "[1]", "\"q\""]');
+SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => ARRAY['cat', '[1]']);
+DROP TABLE words;
+-- A parameter without a type is an image for these.
+PREPARE image_search AS SELECT count(*) FROM clip_search_image('things', $1, 2);
+EXECUTE image_search('\x00');
+DEALLOCATE image_search;
 SELECT count(*) FROM clip_search('things', 'dog', 100) f, clip_search('things', 'dog', 100, exclude => '[]') g WHERE f.id = g.id;
 
 -- Filters
