@@ -23,6 +23,10 @@ MODEL_ROOT    = $(DESTDIR)$(sharedir)/clip_search/models
 # Beside the library and not on anybody's PATH: only the supervisor starts the server.
 SERVER_DIR    = $(DESTDIR)$(pkglibdir)/clip_search
 
+# Programs are built as members of the whole, and so with the features that the tests' build has: otherwise their packages
+# would be compiled twice.
+CRATES = --release --locked --target-dir target --workspace --exclude clip_search
+
 RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
@@ -40,11 +44,11 @@ $(EXTENSION_LIBRARY): $(RUST_FILES) target/make/postgres
 	@touch $@
 
 $(SERVER): $(RUST_FILES)
-	$(CARGO) build --release --locked --target-dir target -p clip-search-server
+	$(CARGO) build $(CRATES) --bin clip-search-server
 	@touch $@
 
 $(DEMO): Cargo.toml Cargo.lock $(shell find demo crates/gallery -type f)
-	$(CARGO) build --release --locked --target-dir target -p clip-search-demo
+	$(CARGO) build $(CRATES) --bin clip-search-demo
 	@touch $@
 
 # Changes when PG_CONFIG means another PostgreSQL than the one that was built for.
@@ -150,7 +154,8 @@ tutorial: setup                                     ## the SQL of docs/tutorial.
 	@scripts/tutorial
 
 parity: setup                                       ## compare images with PIL's, format by format: docs/parity.md
-	$(CARGO) run --quiet --locked --target-dir target -p parity
+	$(CARGO) build $(CRATES) --bin parity
+	@target/release/parity
 
 clean:                                              ## remove what was built; keep what setup fetched
 	rm -rf target/debug target/release target/make target/gallery target/regress target/stage
