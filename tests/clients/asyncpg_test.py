@@ -20,7 +20,7 @@ async def main():
     assert {json.loads(row["metadata"])["category"] for row in found} == {"animal"} and len(found) == 4, found
 
     apple = await connection.fetchval("SELECT id FROM photos WHERE caption = $1", "red apple")
-    for exclude, cast in ((str(apple), "$1"), (apple, "to_jsonb($1::bigint)")):
+    for exclude, cast in ((str(apple), "$1"), (apple, "$1::bigint"), ([apple], "$1::bigint[]")):
         found = await connection.fetch(f"SELECT id::bigint FROM clip_search('photos', 'red apple', exclude => {cast})", exclude)
         assert found and apple not in [row["id"] for row in found], found
 
@@ -35,14 +35,16 @@ async def main():
     order_by = "SELECT caption FROM photos ORDER BY embedding <=> clip_embed_text($1) LIMIT $2"
     assert await connection.fetchval(order_by, "bicycle", 1) == "bicycle"
 
-    best = "SELECT label FROM clip_classify($1::bytea, $2) LIMIT 1"
-    assert await connection.fetchval(best, CAT, ["cat face", "automobile"]) == "cat face"
+    for classify in ("clip_classify($1::bytea, $2)", "clip_classify_image($1, $2)"):
+        best = f"SELECT label FROM {classify} LIMIT 1"
+        assert await connection.fetchval(best, CAT, ["cat face", "automobile"]) == "cat face"
+    assert await connection.fetchval("SELECT clip_best_label_image($1, $2)", CAT, ["cat face", "automobile"]) == "cat face"
 
     # With a codec, dicts and numbers are sent as they are.
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
     found = await connection.fetch(SEARCH, "frog", 1, {"category": ["animal", "fruit"]})
     assert found[0]["metadata"]["caption"] == "frog", found
-    found = await connection.fetch("SELECT id FROM clip_search('photos', $1, exclude => $2)", "red apple", apple)
+    found = await connection.fetch("SELECT id FROM clip_search_image('photos', $1, exclude => $2::bigint)", CAT, apple)
     assert found and apple not in [row["id"] for row in found], found
 
     insert = "INSERT INTO photos (caption, category, image) VALUES ($1, $2, $3) RETURNING id"

@@ -71,7 +71,7 @@ for filter in (Jsonb({"category": "animal"}), '{"category": "animal"}'):
     assert {photo.category for photo in found} == {"animal"} and len(found) == 4, found
 
 apple = Photo.objects.only("id").get(caption="red apple").id
-for exclude in (Jsonb(apple), str(apple)):
+for exclude in (apple, [apple], Jsonb(apple), str(apple)):
     found = search("red apple", 10, exclude=exclude)
     assert found and apple not in [photo.id for photo in found], found
 

@@ -29,6 +29,10 @@ async function main() {
     assert.ok(found.length > 0 && found.every((row) => row.id !== Number(apple.id)));
   }
 
+  found = await rows("SELECT metadata ->> 'caption' AS caption FROM clip_search_image('photos', $1, 1)", [CAT]);
+  assert.equal(found[0].caption, 'cat face');
+  found = await rows('SELECT label FROM clip_classify_image($1, $2) LIMIT 1', [CAT, ['cat face', 'automobile']]);
+  assert.equal(found[0].label, 'cat face');
   found = await rows(SEARCH.replace('$1', '$1::bytea'), [CAT, 1, null]);
   assert.equal(found[0].metadata.caption, 'cat face');
 

@@ -27,9 +27,9 @@ for filter in ({"category": "animal"}, '{"category": "animal"}'):
     assert set(found) == {"cat face", "dog face", "rabbit face", "frog"}, found
 
 (apple,) = column("SELECT id FROM photos WHERE caption = :caption", caption="red apple")
-found = column("SELECT id FROM clip_search('photos', 'red apple', exclude => :exclude)", exclude=str(apple))
+found = column("SELECT id FROM clip_search('photos', 'red apple', exclude => :exclude)", exclude=apple)
 assert found and apple not in found, found
-found = column("SELECT id FROM clip_search('photos', 'red apple', exclude => to_jsonb(CAST(:exclude AS bigint)))", exclude=apple)
+found = column("SELECT id FROM clip_search('photos', 'red apple', exclude => :exclude)", exclude=[apple])
 assert found and apple not in found, found
 
 BY_IMAGE = SEARCH.replace(":query", "CAST(:query AS bytea)")

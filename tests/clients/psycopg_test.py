@@ -45,7 +45,7 @@ with psycopg.connect() as connection:
     assert 0 < len(small) < len(CAT), len(small)
 
     (apple,) = column("SELECT id FROM photos WHERE caption = %s", ["red apple"])
-    for exclude in (Jsonb(apple), str(apple)):
+    for exclude in (apple, [apple], Jsonb(apple), str(apple)):
         found = column("SELECT id::bigint FROM clip_search('photos', 'red apple', exclude => %s)", [exclude])
         assert found and apple not in found, found
 
