@@ -467,7 +467,8 @@ def jina():
     encoder and transform, of which its processor is a copy, stand for it."""
     folder = MODELS / "jina/two"
     tokenizer, vocabulary = xlm_roberta(folder, 8192)
-    config = XLMRobertaConfig(**dict(TEXT, vocab_size=vocabulary, max_position_embeddings=514, pad_token_id=1))
+    # Positions for the longest text; those of jina-clip are rotary and have no end.
+    config = XLMRobertaConfig(**dict(TEXT, vocab_size=vocabulary, max_position_embeddings=1026, pad_token_id=1))
     roberta = randomize(XLMRobertaModel._from_config(config, attn_implementation="eager", add_pooling_layer=False), 19)
     with torch.no_grad():
         # Otherwise the mean of a text's states is nearly that of any other's.
@@ -492,8 +493,7 @@ def jina():
     transform = image_transform_v2(PreprocessCfg(**pixels), is_train=False)
 
     def text(text):
-        # RoBERTa has no more positions; those of jina-clip are rotary.
-        inputs = tokenizer(text, truncation=True, max_length=512, return_tensors="pt")
+        inputs = tokenizer(text, return_tensors="pt")
         states = roberta(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
         return inputs["input_ids"][0].tolist(), mean(states, inputs["attention_mask"])[0].numpy()
 

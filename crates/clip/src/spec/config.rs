@@ -88,8 +88,8 @@ pub(super) fn read(dir: &ModelDir, layout: &Layout) -> Result<Config> {
         "siglip" | "siglip2" => Some(64),
         "chinese_clip" => Some(512),
         "altclip" => Some(514),
-        // It has rotary positions and no number of them.
-        "jina_clip" => Some(MAX_CONTEXT),
+        // Its positions are rotary, and its tokenizer says 8,192, which takes gigabytes. Nobody searches for so much.
+        "jina_clip" => Some(512),
         _ => None,
     });
     // RoBERTa counts positions from behind the padding's number.
