@@ -46,8 +46,8 @@ EXECUTE without_types('dog', 1);
 DEALLOCATE without_types;
 SELECT count(*) FROM clip_search('things', 'dog', 100, exclude => NULL) f, clip_search('things', 'dog', 100, exclude => NULL::bigint) g WHERE f.id = g.id;
 CREATE TABLE words (word text PRIMARY KEY, embedding vector(128));
-INSERT INTO words SELECT word, clip_embed_text('dog') FROM unnest('{cat,null,5,"[1]","\"q\""}'::text[]) word;
-SELECT excluded, array_agg(id ORDER BY id) FROM unnest('{cat,null,5}'::text[]) excluded, clip_search('words', 'dog', exclude => excluded) GROUP BY 1 ORDER BY 1;
+INSERT INTO words SELECT word, clip_embed_text('dog') FROM unnest('{cat,"null",5,"[1]","\"q\""}'::text[]) word;
+SELECT excluded, array_agg(id ORDER BY id) FROM unnest('{cat,"null",5}'::text[]) excluded, clip_search('words', 'dog', exclude => excluded) GROUP BY 1 ORDER BY 1;
 -- Of a text that is JSON, the JSON is meant.
 SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => to_jsonb('[1]'::text));
 SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => '["cat", "[1]", "\"q\""]');
