@@ -35,7 +35,8 @@ pub(crate) fn looks_like_a_model(folder: &Path) -> bool {
 pub fn highest_ir(runtime_version: &str) -> Option<u64> {
     let mut numbers = runtime_version.split('.').map(|number| number.parse::<u64>().ok());
     match (numbers.next()??, numbers.next()??) {
-        (1, 24) => Some(13),
+        (1, 24..=31) => Some(13),
+        (1, 32) => Some(14),
         _ => None,
     }
 }

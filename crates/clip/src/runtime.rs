@@ -73,7 +73,7 @@ impl Runtime {
         RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Version of the library, such as `1.24.4`.
+    /// Version of the library, such as `1.31.1`.
     pub fn version(&self) -> &str {
         &self.0.version
     }
