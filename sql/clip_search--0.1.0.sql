@@ -898,6 +898,8 @@ CREATE FUNCTION @extschema@.clip_stat_get_server(
         OUT shared bigint,
         OUT cache_bytes bigint,
         OUT errors bigint,
+        OUT bulk_time double precision,             -- seconds
+        OUT bulk_idle_time double precision,        -- seconds
         -- waiting for the device, milliseconds: since the reset, and in the last minute
         OUT queue_count bigint,
         OUT queue_p50 double precision, OUT queue_p95 double precision, OUT queue_p99 double precision,
@@ -959,6 +961,8 @@ CREATE VIEW @extschema@.clip_stat_server AS
            s.cache_hits,                            -- texts answered from the cache
            s.shared,                                -- items answered with the result of an equal one
            s.cache_bytes, s.errors,
+           s.bulk_time,                             -- seconds in which requests of many items were under way
+           s.bulk_idle_time,                        -- seconds of these in which nothing ran on a device
            s.queue_p50, s.queue_p95, s.queue_p99,   -- waiting for the device
            s.prepare_p50, s.prepare_p95, s.prepare_p99,
            s.inference_p50, s.inference_p95, s.inference_p99,

@@ -260,9 +260,10 @@ settings! {
         max: 60_000,
         context: Sighup,
         flags: GucFlags::UNIT_MS,
-        short: c"Sets the target time of one batch.",
-        long: c"Others wait for its end, so a search waits for one batch at most. A batch has as many items as \
-            took less time when measured, and at least one; on a GPU, batches are full. Takes effect on reload.",
+        short: c"Sets the target time of one batch while searches keep coming.",
+        long: c"Searches wait for one batch of the same encoder at most. A batch then has as many items as took less \
+            time when measured, and at least one. Without searches for ten seconds, batches have the size that was \
+            measured to be the fastest. Takes effect on reload.",
     }
 
     TEXT_CACHE: int {

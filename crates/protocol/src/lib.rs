@@ -44,7 +44,7 @@ pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
 pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics, Value};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;
 
 /// The release both sides were built from, as `X.Y.Z`.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -53,6 +53,10 @@ pub struct Statistics {
     pub cache_bytes: u64,
     /// Failed requests and items.
     pub errors: u64,
+    /// Seconds in which requests of many items were under way.
+    pub bulk_s: f64,
+    /// Seconds of these in which nothing ran on a device.
+    pub bulk_idle_s: f64,
     /// From being prepared to being run.
     pub queue: Latency,
     /// Decoding or tokenizing an item.
@@ -106,6 +110,8 @@ impl Statistics {
             count("shared", self.shared),
             count("cache_bytes", self.cache_bytes),
             count("errors", self.errors),
+            real("bulk_time", Some(self.bulk_s)),
+            real("bulk_idle_time", Some(self.bulk_idle_s)),
         ];
         for (phase, latency) in [("queue", self.queue), ("prepare", self.prepare), ("inference", self.inference)] {
             for (of, measured) in [("", latency.total), ("_minute", latency.minute)] {

@@ -12,5 +12,15 @@ pub(crate) enum Class {
     Bulk,
 }
 
+impl Class {
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Interactive => Self::Bulk,
+            Self::Bulk => Self::Interactive,
+        }
+    }
+}
+
 /// Tells equal inputs of the same encoder.
 pub(crate) type Key = (u64, [u8; 32]);

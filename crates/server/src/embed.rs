@@ -60,6 +60,7 @@ impl Embedder<'_> {
             Class::Interactive => self.stats.interactive.fetch_add(1, Relaxed),
             Class::Bulk => self.stats.bulk.fetch_add(1, Relaxed),
         };
+        let _under_way = (class == Class::Bulk).then(|| self.scheduler.bulk());
         let mut results = Results::default();
         results.items.resize_with(request.items.len(), || None);
         let (mut steps, mut first) = (VecDeque::with_capacity(STEPS_AHEAD), 0);

@@ -52,15 +52,15 @@ pub(crate) struct Lane {
 }
 
 impl Encoder {
-    /// The session that a worker of the scheduler runs.
+    /// The session that a worker of the scheduler for GPUs runs; on the CPU there is one.
     pub(crate) fn lane(&self, worker: usize) -> &Lane {
         &self.lanes[worker % self.lanes.len()]
     }
 
-    /// How many workers may run it at a time.
-    pub(crate) fn workers(&self) -> usize {
+    /// How many workers for GPUs may run it at a time; none where it is on the CPU.
+    pub(crate) fn gpu_workers(&self) -> usize {
         match self.lanes[0].provider {
-            Provider::Cpu => self.lanes.len(),
+            Provider::Cpu => 0,
             Provider::Cuda(_) => WORKERS_ON_GPU * self.lanes.len(),
         }
     }
@@ -238,7 +238,13 @@ impl Model {
                 (Session::Text(encoder), None, provider, note)
             }
             Modality::Image => {
-                let encoder = ImageEncoder::load(&self.spec, options, runtime)?;
+                let load = || {
+                    process::yield_a_little();
+                    ImageEncoder::load(&self.spec, options, runtime)
+                };
+                // ONNX Runtime's threads have the priority of the one that starts them: searches run beside images.
+                let loaded = std::thread::scope(|scope| scope.spawn(load).join());
+                let encoder = loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
                 let (provider, note) = (encoder.provider(), encoder.note().map(str::to_owned));
                 let stager = encoder.stager();
                 (Session::Image(encoder), Some(stager), provider, note)

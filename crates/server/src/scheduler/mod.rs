@@ -2,17 +2,21 @@
 //!
 //! ```text
 //! queue   what waits: jobs by class and age, equal inputs once; fills batches
-//! pace    how long runs take, and whose turn it is
+//! pace    how long runs take, the fastest size, and whose turn it is
+//! idle    how long bulk was under way and nothing ran
 //! ```
 //!
 //! A batch is what queued while the device was busy: there is no timer, so an idle server answers at once and a busy one
 //! batches across connections. Requests of few items go before large ones, so that a person searching does not wait for
-//! a job that embeds a million images; and no run takes longer than a step, as far as what was measured tells, so that
-//! a new request waits for one step at most.
+//! a job that embeds a million images. Bulk runs in batches of the fastest size, as measured; while interactive requests of
+//! the same encoder keep coming, no batch takes longer than a step, so that a request waits for one step at most.
 //!
-//! On the CPU there is one thread. Each CUDA device has three: while the batch of one runs, the others make theirs, so
-//! that images are copied to the device beside computation. Batches of one session never run at the same time.
+//! On the CPU there are two threads: one for the texts that people wait for, and one for all else. A search does not wait
+//! for the images of a bulk job, beside which it runs. Each CUDA device has three threads: while the batch of one runs, the
+//! others make theirs, so that images are copied to the device beside computation. Batches of one session never run at
+//! the same time.
 
+mod idle;
 mod pace;
 mod queue;
 
@@ -20,11 +24,13 @@ use crate::class::{Class, Key};
 use crate::log_warning;
 use crate::models::{Encoder, Lane, Session};
 use crate::prepare::Input;
+use crate::process;
 use crate::stats::Stats;
-use clip::{Cancel, Error, Result};
+use clip::{Cancel, Error, Modality, Result};
+use idle::Idle;
 use pace::{Pace, Turn};
 use queue::{Job, Limits, Queue, Waiter};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -54,9 +60,35 @@ struct State {
     /// Of the encoders.
     paces: HashMap<u64, Pace>,
     turn: Turn,
+    idle: Idle,
+    /// The encoders on the CPU that run now.
+    running: HashSet<u64>,
     tickets: u64,
-    /// Threads that were started.
-    workers: usize,
+    /// Threads for GPUs that were started.
+    gpu_workers: usize,
+}
+
+/// A thread that runs batches.
+#[derive(Clone, Copy, PartialEq)]
+enum Worker {
+    /// Of encoders on the CPU: all but what is for the next.
+    Cpu,
+    /// Of text encoders on the CPU: what people wait for.
+    CpuTexts,
+    /// Of encoders on GPUs.
+    Gpu(usize),
+}
+
+impl Worker {
+    /// Whether it may run batches of this class of an encoder.
+    fn is_for(self, encoder: &Encoder, class: Class) -> bool {
+        let is_search = encoder.modality == Modality::Text && class == Class::Interactive;
+        match self {
+            Self::Cpu => encoder.gpu_workers() == 0 && !is_search,
+            Self::CpuTexts => encoder.gpu_workers() == 0 && is_search,
+            Self::Gpu(number) => number < encoder.gpu_workers(),
+        }
+    }
 }
 
 /// A batch that a worker has taken.
@@ -92,56 +124,70 @@ impl Shared {
         Duration::from_millis(self.step_ms.load(Relaxed))
     }
 
-    /// Starts threads until there are so many. They never end.
-    fn start_workers(shared: &Arc<Self>, wanted: usize) -> std::io::Result<()> {
+    /// Starts threads for GPUs until there are so many. They never end.
+    fn start_gpu_workers(shared: &Arc<Self>, wanted: usize) -> std::io::Result<()> {
         let mut state = shared.lock();
-        while state.workers < wanted {
-            let (worker, number) = (Arc::clone(shared), state.workers);
-            std::thread::Builder::new()
-                .name(format!("device-{number}"))
-                .spawn(move || run_for_ever(&worker, number))?;
-            state.workers += 1;
+        while state.gpu_workers < wanted {
+            start(shared, &format!("gpu-{}", state.gpu_workers), Worker::Gpu(state.gpu_workers))?;
+            state.gpu_workers += 1;
         }
         Ok(())
     }
 
     /// Takes the next batch that this worker may run, if there is one.
-    fn take(&self, state: &mut State, worker: usize) -> Option<Batch> {
-        let class = state.turn.next(state.queue.waiting(), self.step())?;
-        let encoder = Arc::clone(&state.queue.head(class)?.work.encoder);
-        if worker >= encoder.workers() {
-            return None;
-        }
+    fn take(&self, state: &mut State, worker: Worker) -> Option<Batch> {
+        let turn = state.turn.next(state.queue.waiting(), self.step())?;
+        let (queue, running) = (&state.queue, &state.running);
+        let may_run = |class: Class, encoder: &Encoder| {
+            // Whose turn it is shall not wait for one batch after the other of the same session.
+            let is_turn = || class == turn || queue.first(turn, |job| job.encoder == encoder.id).is_none();
+            worker.is_for(encoder, class) && !running.contains(&encoder.id) && is_turn()
+        };
+        let (class, encoder) = [turn, turn.other()].into_iter().find_map(|class| {
+            let job = queue.first(class, |job| may_run(class, &job.work.encoder))?;
+            Some((class, Arc::clone(&job.work.encoder)))
+        })?;
+        let now = Instant::now();
         let pace = state.paces.entry(encoder.id).or_default();
         let max_items = self.max_batch.load(Relaxed).min(encoder.max_items.load(Relaxed));
-        let limits = Limits { max_items, max_units: pace.units(self.step()) };
-        let (mut inputs, mut tokens, now) = (Vec::new(), 0, Instant::now());
-        let number = state.queue.start(class, limits, |job| {
+        let max_units = match class {
+            Class::Bulk if !pace.is_asked(now) => pace.best(),
+            _ => pace.within(self.step()),
+        };
+        let limits = Limits { max_items, max_units };
+        let (mut inputs, mut tokens) = (Vec::new(), 0);
+        let number = state.queue.start(class, encoder.id, limits, |job| {
             self.stats.queue.record(now - job.work.queued);
             tokens = tokens.max(job.tokens.unwrap_or(1));
             inputs.push((job.key, Arc::clone(&job.work.input)));
         })?;
         let cancel = Cancel::new();
         state.cancels.insert(number, cancel.clone());
+        if encoder.gpu_workers() == 0 {
+            state.running.insert(encoder.id);
+        }
+        self.stats.bulk_ran(state.idle.device_begins(now));
         Some(Batch { number, class, encoder, inputs, tokens, cancel })
     }
 
     /// Answers those who wait for a batch that took so long on the device.
-    fn finish(&self, batch: &Batch, outcomes: Vec<Outcome>, took: Duration) {
+    fn finish(&self, worker: Worker, batch: &Batch, outcomes: Vec<Outcome>, took: Duration) {
         let mut state = self.lock();
         state.cancels.remove(&batch.number);
+        state.running.remove(&batch.encoder.id);
+        state.idle.device_ends(Instant::now());
         if !batch.cancel.is_cancelled() {
             state.paces.entry(batch.encoder.id).or_default().learn(batch.inputs.len() * batch.tokens, took);
         }
         answer(state.queue.finish(batch.number), &batch.inputs, outcomes);
-        let (interactive, bulk) = state.queue.waiting();
-        let others_wait = match batch.class {
-            Class::Interactive => bulk > 0,
-            Class::Bulk => interactive > 0,
-        };
-        if others_wait {
+        // Searches that run beside images of bulk take no turn of theirs.
+        let is_apart = |job: &Job<Work, Reply>| worker == Worker::CpuTexts && job.encoder != batch.encoder.id;
+        if state.queue.first(batch.class.other(), |job| !is_apart(job)).is_some() {
             state.turn.ran(batch.class, took);
         }
+        drop(state);
+        // What waited for this session may be another thread's.
+        self.work.notify_all();
     }
 }
 
@@ -149,7 +195,9 @@ impl Scheduler {
     pub(crate) fn start(stats: Arc<Stats>) -> Self {
         let (max_batch, step_ms) = (AtomicUsize::new(1), AtomicU64::new(1));
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), stats, max_batch, step_ms });
-        Shared::start_workers(&shared, 1).expect("a thread at the start of the process");
+        for (name, worker) in [("cpu", Worker::Cpu), ("cpu-texts", Worker::CpuTexts)] {
+            start(&shared, name, worker).expect("a thread at the start of the process");
+        }
         Self { shared }
     }
 
@@ -170,10 +218,26 @@ impl Scheduler {
         Ticket { number, class, jobs: Vec::new(), reply, answers, waiting: 0, shared: Arc::clone(&self.shared) }
     }
 
+    /// A bulk request is under way, until what this gives is dropped.
+    pub(crate) fn bulk(&self) -> UnderWay<'_> {
+        self.shared.lock().idle.bulk_begins(Instant::now());
+        UnderWay(&self.shared)
+    }
+
     /// Items that wait now.
     pub(crate) fn waiting(&self) -> usize {
         let (interactive, bulk) = self.shared.lock().queue.waiting();
         interactive + bulk
+    }
+}
+
+/// A bulk request under way.
+pub(crate) struct UnderWay<'a>(&'a Shared);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let times = self.0.lock().idle.bulk_ends(Instant::now());
+        self.0.stats.bulk_ran(times);
     }
 }
 
@@ -211,11 +275,14 @@ impl Ticket {
         items: Vec<(Key, usize, Input)>,
         mut room: Option<OwnedSemaphorePermit>,
     ) {
-        if let Err(error) = Shared::start_workers(&self.shared, encoder.workers()) {
+        if let Err(error) = Shared::start_gpu_workers(&self.shared, encoder.gpu_workers()) {
             log_warning!("could not start a thread, going on with fewer: {error}");
         }
         let queued = Instant::now();
         let mut state = self.shared.lock();
+        if self.class == Class::Interactive {
+            state.paces.entry(encoder.id).or_default().asked(queued);
+        }
         for (key, place, input) in items {
             let waiter = Waiter { ticket: self.number, place, reply: self.reply.clone() };
             let job = match state.queue.join(&key, self.class, waiter) {
@@ -260,7 +327,16 @@ impl Drop for Ticket {
     }
 }
 
-fn run_for_ever(shared: &Shared, worker: usize) {
+fn start(shared: &Arc<Shared>, name: &str, worker: Worker) -> std::io::Result<()> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || run_for_ever(&shared, worker)).map(drop)
+}
+
+fn run_for_ever(shared: &Shared, worker: Worker) {
+    let lane = if let Worker::Gpu(number) = worker { number } else { 0 };
+    if worker == Worker::Cpu {
+        process::yield_a_little();
+    }
     loop {
         let mut state = shared.lock();
         let batch = loop {
@@ -269,7 +345,7 @@ fn run_for_ever(shared: &Shared, worker: usize) {
                 None => state = shared.work.wait(state).expect("no panic while held"),
             }
         };
-        let more = state.queue.waiting() != (0, 0) && state.workers > 1;
+        let more = state.queue.waiting() != (0, 0);
         drop(state);
         if more {
             // The next may be for a worker that could not run this one.
@@ -277,8 +353,8 @@ fn run_for_ever(shared: &Shared, worker: usize) {
         }
         let inputs: Vec<&Input> = batch.inputs.iter().map(|(_, input)| &**input).collect();
         let mut took = Duration::ZERO;
-        let outcomes = run_batch(&batch.encoder, worker, &inputs, &batch.cancel, &shared.stats, &mut took);
-        shared.finish(&batch, outcomes, took);
+        let outcomes = run_batch(&batch.encoder, lane, &inputs, &batch.cancel, &shared.stats, &mut took);
+        shared.finish(worker, &batch, outcomes, took);
     }
 }
 
@@ -302,14 +378,14 @@ fn answer(
 /// Runs a batch, in parts where it has to be; adds to `took` how long the device was held.
 fn run_batch(
     encoder: &Encoder,
-    worker: usize,
+    lane: usize,
     inputs: &[&Input],
     cancel: &Cancel,
     stats: &Stats,
     took: &mut Duration,
 ) -> Vec<Outcome> {
-    let mut run_part = |part: &[&Input]| run_batch(encoder, worker, part, cancel, stats, took);
-    match run(encoder, encoder.lane(worker), inputs, cancel, stats) {
+    let mut run_part = |part: &[&Input]| run_batch(encoder, lane, part, cancel, stats, took);
+    match run(encoder, encoder.lane(lane), inputs, cancel, stats) {
         (Ok(vectors), spent) => {
             *took += spent;
             vectors.into_iter().map(|vector| Ok(vector.into())).collect()

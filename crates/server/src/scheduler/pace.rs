@@ -1,32 +1,84 @@
-//! How long runs take, as measured, and whose turn it is.
+//! How long runs take, as measured: the fastest size of a batch, and whose turn it is.
 
 use crate::class::Class;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// What is run first of an encoder whose speed is not known yet, in units.
-const FIRST_STEP: usize = 4;
+/// The first size that is tried of an encoder, as a power of two, in units.
+const FIRST: usize = 2;
+/// Sizes that are told apart, as powers of two.
+const SIZES: usize = 13;
+/// After so many runs of the size that is fastest, one of its neighbours is measured again.
+const PATIENCE: u32 = 50;
+/// How long after an interactive request batches of its encoder stay short: people seldom search once.
+const ATTENTION: Duration = Duration::from_secs(10);
 /// The part of the device's time that bulk gets while interactive requests never end: one fifth.
 const SHARE_OF_BULK: f64 = 0.2;
 
-/// The speed of an encoder: nanoseconds for each unit of a run, an image or a token.
+/// The speed of an encoder, by the size of its runs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace(u64);
+pub(super) struct Pace {
+    /// Nanoseconds for each unit, an image or a token, of runs of up to 1, 2, 4, … units; 0 where none was measured.
+    unit: [u64; SIZES],
+    /// Runs since another size than the fastest was tried.
+    runs: u32,
+    /// Which neighbour was tried last.
+    larger: bool,
+    /// When an interactive request came last.
+    asked: Option<Instant>,
+}
 
 impl Pace {
     /// Learns from a run.
     pub fn learn(&mut self, units: usize, took: Duration) {
         let measured = took.as_nanos() as u64 / units.max(1) as u64;
+        let known = &mut self.unit[size_of(units)];
         // Half of what was known: a run that was disturbed is forgotten soon, a model's speed hardly changes.
-        self.0 = if self.0 == 0 { measured } else { self.0.midpoint(measured) }.max(1);
+        *known = if *known == 0 { measured } else { known.midpoint(measured) }.max(1);
+    }
+
+    /// An interactive request has come.
+    pub fn asked(&mut self, now: Instant) {
+        self.asked = Some(now);
+    }
+
+    /// Whether interactive requests keep coming.
+    pub fn is_asked(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|asked| now - asked < ATTENTION)
     }
 
     /// The units that a run of this length may have.
-    pub fn units(self, step: Duration) -> usize {
-        match self.0 {
-            0 => FIRST_STEP,
-            unit => (step.as_nanos() as u64 / unit).max(1) as usize,
+    pub fn within(&self, step: Duration) -> usize {
+        match self.fastest() {
+            None => 1 << FIRST,
+            Some(size) => (step.as_nanos() as u64 / self.unit[size]).max(1) as usize,
         }
     }
+
+    /// The units of the run that takes the least time for each, as far as sizes were measured; a size that was not, or not
+    /// for long, where its turn has come.
+    pub fn best(&mut self) -> usize {
+        let Some(fastest) = self.fastest() else { return 1 << FIRST };
+        let larger = (fastest + 1).min(SIZES - 1);
+        self.runs += 1;
+        if self.unit[larger] == 0 {
+            return 1 << larger;
+        }
+        if self.runs < PATIENCE {
+            return 1 << fastest;
+        }
+        self.runs = 0;
+        self.larger = !self.larger;
+        1 << if self.larger { larger } else { fastest.saturating_sub(1) }
+    }
+
+    fn fastest(&self) -> Option<usize> {
+        (0..SIZES).filter(|size| self.unit[*size] > 0).min_by_key(|size| self.unit[*size])
+    }
+}
+
+/// The power of two that so many units fit into.
+fn size_of(units: usize) -> usize {
+    (units.max(1).next_power_of_two().trailing_zeros() as usize).min(SIZES - 1)
 }
 
 /// Whose turn it is. Interactive requests go first; for each second of the device that they get while bulk waits, bulk
@@ -69,16 +121,42 @@ mod tests {
     const STEP: Duration = Duration::from_millis(100);
 
     #[test]
-    fn steps_grow_to_what_was_measured() {
+    fn steps_are_as_long_as_was_measured() {
         let mut pace = Pace::default();
-        assert_eq!(pace.units(STEP), FIRST_STEP);
-        // 20 ms for a run and 5 ms for each unit of it: 16 units take 100 ms.
+        assert_eq!(pace.within(STEP), 4);
         for _ in 0..40 {
-            let units = pace.units(STEP);
-            pace.learn(units, Duration::from_millis(20 + 5 * units as u64));
+            let units = pace.within(STEP);
+            pace.learn(units, Duration::from_millis(5 * units as u64));
         }
-        assert!((14..=16).contains(&pace.units(STEP)), "{}", pace.units(STEP));
-        assert_eq!(pace.units(Duration::from_nanos(1)), 1, "a step has something in it");
+        assert!((18..=20).contains(&pace.within(STEP)), "{}", pace.within(STEP));
+        assert_eq!(pace.within(Duration::from_nanos(1)), 1, "a step has something in it");
+    }
+
+    /// Runs of 8 are the fastest at first, and runs of 32 later on.
+    #[test]
+    fn the_fastest_size_is_found_and_found_again() {
+        let mut pace = Pace::default();
+        let mut run = |milliseconds: fn(usize) -> u64, runs: usize| {
+            let mut sizes = vec![0; 1 << SIZES];
+            for _ in 0..runs {
+                let units = pace.best();
+                sizes[units] += 1;
+                pace.learn(units, Duration::from_millis(milliseconds(units)));
+            }
+            sizes
+        };
+        let sizes = run(|units| 20 + 5 * units as u64 + (units as u64).pow(2) / 3, 1000);
+        assert!(sizes[8] > 900 && sizes[16] < 50, "{sizes:?}");
+        let sizes = run(|units| if units > 32 { 1000 * units as u64 } else { 100 + units as u64 }, 2000);
+        assert!(sizes[32] > 1700 && sizes[64] < 50, "{sizes:?}");
+    }
+
+    #[test]
+    fn attention_ends() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert!(!pace.is_asked(now));
+        pace.asked(now);
+        assert!(pace.is_asked(now) && pace.is_asked(now + ATTENTION / 2) && !pace.is_asked(now + ATTENTION));
     }
 
     /// Interactive requests that never end leave bulk its share, and no more.

@@ -132,18 +132,22 @@ impl<T, R> Queue<T, R> {
         (self.interactive.len(), self.bulk.len())
     }
 
-    /// The encoder of the oldest job of a class.
-    pub fn head(&self, class: Class) -> Option<&Job<T, R>> {
-        self.queue(class).values().next()
+    /// The oldest job of a class of which that is true.
+    pub fn first(&self, class: Class, mut is: impl FnMut(&Job<T, R>) -> bool) -> Option<&Job<T, R>> {
+        self.queue(class).values().find(|job| is(job))
     }
 
-    /// Begins the next batch: the oldest job of this class, and those of the same encoder that fit beside it, as long as
-    /// the oldest and, of texts, such as are of similar length. Where it is the turn of bulk, interactive jobs of the
-    /// encoder ride along. Hands each job of the batch to `each`, and returns the batch's number, where there is a job of
-    /// this class.
-    pub fn start(&mut self, class: Class, limits: Limits, mut each: impl FnMut(&Job<T, R>)) -> Option<u64> {
-        let head = self.head(class)?;
-        let encoder = head.encoder;
+    /// Begins the next batch: the oldest job of this class and encoder, and those that fit beside it, as long as the oldest
+    /// and, of texts, such as are of similar length. Where it is the turn of bulk, interactive jobs of the encoder ride
+    /// along. Hands each job of the batch to `each`, and returns the batch's number, where there is such a job.
+    pub fn start(
+        &mut self,
+        class: Class,
+        encoder: u64,
+        limits: Limits,
+        mut each: impl FnMut(&Job<T, R>),
+    ) -> Option<u64> {
+        let head = self.first(class, |job| job.encoder == encoder)?;
         let mut chosen = Batch::new(limits);
         let length = head.tokens;
         // Bulk may not ride along with interactive jobs: it would make their run long.

@@ -28,6 +28,9 @@ pub struct Stats {
     pub(crate) cache_hits: AtomicU64,
     pub(crate) shared: AtomicU64,
     pub(crate) errors: AtomicU64,
+    /// Microseconds.
+    bulk_time: AtomicU64,
+    bulk_idle_time: AtomicU64,
     pub(crate) connections_refused: AtomicU64,
     pub(crate) connections: AtomicU32,
     /// Requests under way now.
@@ -56,6 +59,8 @@ impl Stats {
             cache_hits: zero(),
             shared: zero(),
             errors: zero(),
+            bulk_time: zero(),
+            bulk_idle_time: zero(),
             connections_refused: zero(),
             connections: AtomicU32::default(),
             in_flight: AtomicU32::default(),
@@ -89,6 +94,8 @@ impl Stats {
             cache_hits: count(&self.cache_hits),
             shared: count(&self.shared),
             errors: count(&self.errors),
+            bulk_s: count(&self.bulk_time) as f64 / 1e6,
+            bulk_idle_s: count(&self.bulk_idle_time) as f64 / 1e6,
             queue: self.queue.latency(),
             prepare: self.prepare.latency(),
             inference: self.inference.latency(),
@@ -119,6 +126,8 @@ impl Stats {
             &self.cache_hits,
             &self.shared,
             &self.errors,
+            &self.bulk_time,
+            &self.bulk_idle_time,
             &self.connections_refused,
         ] {
             counter.store(0, Relaxed);
@@ -142,6 +151,12 @@ impl Stats {
         self.batch_items.fetch_add(items as u64, Relaxed);
         self.inference.record(took);
         self.encoders.ran(model, modality, embedded, took, failed);
+    }
+
+    /// Adds time in which bulk requests were under way, and how much of it nothing ran on a device.
+    pub(crate) fn bulk_ran(&self, (time, idle): (Duration, Duration)) {
+        self.bulk_time.fetch_add(time.as_micros() as u64, Relaxed);
+        self.bulk_idle_time.fetch_add(idle.as_micros() as u64, Relaxed);
     }
 
     /// How long nobody has asked for an embedding; zero while somebody waits for one.

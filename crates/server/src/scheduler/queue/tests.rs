@@ -22,7 +22,8 @@ fn text(queue: &mut Plain, class: Class, content: u8, tokens: usize) -> u64 {
 /// Begins a batch: its number, and the tokens of its texts.
 fn started(queue: &mut Plain, class: Class, limits: Limits) -> (u64, Vec<usize>) {
     let mut tokens = Vec::new();
-    let batch = queue.start(class, limits, |job| tokens.push(job.tokens.unwrap_or(1)));
+    let encoder = queue.first(class, |_| true).map(|job| job.encoder).unwrap_or_default();
+    let batch = queue.start(class, encoder, limits, |job| tokens.push(job.tokens.unwrap_or(1)));
     (batch.expect("a job of this class"), tokens)
 }
 
@@ -169,9 +170,10 @@ proptest! {
                     let (ticket, number) = waiting.swap_remove(index % waiting.len());
                     queue.leave(ticket, [number]);
                 }
-                Event::Start(interactive) if running.len() < 3 && queue.head(class(interactive)).is_some() => {
+                Event::Start(interactive) if running.len() < 3 && queue.first(class(interactive), |_| true).is_some() => {
                     let (mut encoders, mut keys, mut longest, mut items) = (HashSet::new(), HashSet::new(), 0, 0);
-                    let batch = queue.start(class(interactive), LIMITS, |job| {
+                    let encoder = queue.first(class(interactive), |_| true).expect("one").encoder;
+                    let batch = queue.start(class(interactive), encoder, LIMITS, |job| {
                         encoders.insert(job.encoder);
                         keys.insert(job.key);
                         longest = longest.max(job.tokens.unwrap_or(1));
@@ -193,7 +195,8 @@ proptest! {
         }
         while queue.waiting() != (0, 0) {
             let class = class(queue.waiting().0 > 0);
-            let batch = queue.start(class, LIMITS, |_| {}).expect("there is a job");
+            let encoder = queue.first(class, |_| true).expect("there is a job").encoder;
+            let batch = queue.start(class, encoder, LIMITS, |_| {}).expect("there is a job");
             finish(&mut queue, batch, &mut waiting)?;
         }
         prop_assert!(waiting.is_empty(), "{:?} were forgotten", waiting);
