@@ -38,16 +38,16 @@ all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and i
 
 # `cargo` runs only if a file changed or PG_CONFIG means another PostgreSQL, so that `sudo make install` after `make`
 # copies files and compiles nothing as root.
-$(EXTENSION_LIBRARY): $(RUST_FILES) target/make/postgres
+$(EXTENSION_LIBRARY): $(RUST_FILES) target/make/postgres target/make/profile
 	PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" $(CARGO) build --release --locked --target-dir target \
 	    -p clip_search --no-default-features --features pg$(PG_MAJOR)
 	@touch $@
 
-$(SERVER): $(RUST_FILES)
+$(SERVER): $(RUST_FILES) target/make/profile
 	$(CARGO) build $(CRATES) --bin clip-search-server
 	@touch $@
 
-$(DEMO): Cargo.toml Cargo.lock $(shell find demo crates/gallery -type f)
+$(DEMO): Cargo.toml Cargo.lock $(shell find demo crates/gallery -type f) target/make/profile
 	$(CARGO) build $(CRATES) --bin clip-search-demo
 	@touch $@
 
@@ -57,6 +57,12 @@ target/make/postgres: FORCE
 	    { echo "make: PG_CONFIG=$(PG_CONFIG): there is no such program. Run \"make setup\", or set PG_CONFIG." >&2; exit 1; }
 	@mkdir -p $(@D)
 	@{ command -v $(PG_CONFIG); $(PG_CONFIG) --version; } >$@.new
+	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+
+# Changes when the environment has other settings of the release profile than what was built with, as .ci/run has.
+target/make/profile: FORCE
+	@mkdir -p $(@D)
+	@env | grep '^CARGO_PROFILE_' | sort >$@.new || true
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 
 install: all                                        ## install into the PostgreSQL of PG_CONFIG; honours DESTDIR

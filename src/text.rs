@@ -75,6 +75,19 @@ pub fn from_c(text: &CStr) -> String {
     String::from_utf8(to_utf8(text.to_bytes())).expect("checked by to_utf8")
 }
 
+/// A value as its type writes it, which is code of a superuser.
+pub fn of_value(type_id: pg_sys::Oid, value: pg_sys::Datum) -> String {
+    let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
+    // SAFETY: a value of this type; what its output function makes is a NUL-terminated string.
+    unsafe {
+        pg_sys::getTypeOutputInfo(type_id, &raw mut output, &raw mut is_varlena);
+        let written = pg_sys::OidOutputFunctionCall(output, value);
+        let text = from_c(CStr::from_ptr(written));
+        pg_sys::pfree(written.cast());
+        text
+    }
+}
+
 /// A C string in the database's encoding. Raises where it cannot write a character; what follows a NUL is left out.
 pub fn to_c(text: &str) -> CString {
     let text = CString::new(text.split('\0').next().unwrap_or_default()).expect("cut at the first NUL");

@@ -5,7 +5,6 @@
 //! may be toasted, and a wait may end by longjmp.
 
 use crate::errors::{ArgumentError, Error, Result};
-use crate::spi::Argument;
 use crate::{settings, text, vector};
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use pgrx::{FromDatum, datum::Array};
@@ -33,13 +32,10 @@ impl Arguments {
         unsafe { pgrx::pg_getarg_datum(self.0, index) }
     }
 
-    /// A value of a polymorphic type, with its type.
-    pub fn argument(self, index: usize) -> Option<Argument> {
-        // SAFETY: the call at hand; the datum is of the type that the call's expression has.
-        self.datum(index).map(|datum| unsafe {
-            let type_id = pg_sys::get_fn_expr_argtype((*self.0).flinfo, index as i32);
-            Argument::of_type(type_id, datum)
-        })
+    /// The type of an argument that is declared as polymorphic.
+    pub fn type_of(self, index: usize) -> pg_sys::Oid {
+        // SAFETY: the call at hand.
+        unsafe { pg_sys::get_fn_expr_argtype((*self.0).flinfo, index as i32) }
     }
 
     /// An integer.

@@ -13,8 +13,9 @@ use crate::embedding;
 use crate::errors::Result;
 use crate::memo::Modality;
 use crate::result_rows::Rows;
-use crate::search::{self, Options, Table};
-use pgrx::pg_sys::Datum;
+use crate::search::{self, Id, Options, Table};
+use crate::text;
+use pgrx::pg_sys::{self, Datum};
 
 sql_function!(clip_search_text, pg_finfo_clip_search_text, |call| rows(call, text));
 sql_function!(clip_search_image, pg_finfo_clip_search_image, |call| rows(call, image));
@@ -74,6 +75,25 @@ fn json(call: Arguments, query: Query) -> Result<Option<Datum>> {
     search::to_json(&search.table, &query(call, &search)?, &search.options)
 }
 
+/// Ids of any type: by the text of each, since making JSON of a value may run code of whoever owns its type.
+fn excluded(call: Arguments, index: usize) -> Result<Option<Id>> {
+    let Some((datum, type_id)) = call.datum(index).map(|datum| (datum, call.type_of(index))) else { return Ok(None) };
+    // SAFETY: the base type and the type of elements, if any, of an existing type.
+    let (base, element) = unsafe {
+        let base = pg_sys::getBaseType(type_id);
+        (base, pg_sys::get_element_type(base))
+    };
+    Ok(Some(match base {
+        pg_sys::JSONOID | pg_sys::JSONBOID => Id::Json(text::of_value(base, datum)),
+        _ if element == pg_sys::InvalidOid => Id::of_text(text::of_value(base, datum)),
+        _ => {
+            let elements = call.elements(index)?.unwrap_or_default().into_iter();
+            let texts: Vec<_> = elements.map(|datum| datum.map(|datum| text::of_value(element, datum))).collect();
+            Id::Json(serde_json::to_string(&texts).expect("texts"))
+        }
+    }))
+}
+
 /// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded.
 fn prepare(call: Arguments) -> Result<Search> {
     let options = Options {
@@ -84,7 +104,7 @@ fn prepare(call: Arguments) -> Result<Search> {
         columns: call.texts(5, "columns")?,
         embedding_column: call.name(6),
         id_column: call.name(7),
-        exclude: call.argument(8),
+        exclude: excluded(call, 8)?,
     };
     options.check()?;
     let table = Table::read(required(call.oid(0), "tbl")?)?;

@@ -4,7 +4,7 @@ use super::parameters::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::Datum;
 use serde::de::IgnoredAny;
 
 /// One entry of a JSON object, or a JSON value by itself.
@@ -21,8 +21,7 @@ const CONTAINS: &str = "OPERATOR(pg_catalog.@>)";
 
 const ENTRIES: &str = "SELECT key, jsonb_typeof(value), value #>> '{}' FROM jsonb_each($1::jsonb)";
 const ELEMENTS: &str = "SELECT '', jsonb_typeof(value), value #>> '{}' FROM jsonb_array_elements(CAST($1 AS jsonb))";
-const SINGLE: &str = "SELECT '', jsonb_typeof(j), j #>> '{}' FROM to_jsonb($1) AS j";
-const PARSED: &str = "SELECT '', jsonb_typeof(j), j #>> '{}' FROM CAST($1 AS jsonb) AS j";
+const SINGLE: &str = "SELECT '', jsonb_typeof(j), j #>> '{}' FROM CAST($1 AS jsonb) AS j";
 
 fn entries(query: &str, argument: Argument) -> Result<Vec<Entry>> {
     let _settings = LocalSettings::with_catalog_only();
@@ -32,14 +31,32 @@ fn entries(query: &str, argument: Argument) -> Result<Vec<Entry>> {
     })
 }
 
-fn single(query: &str, argument: Argument) -> Result<Entry> {
-    Ok(entries(query, argument)?.pop().expect("one row"))
+fn single(argument: Argument) -> Result<Entry> {
+    Ok(entries(SINGLE, argument)?.pop().expect("one row"))
 }
 
-/// Whether a text is JSON of an id or of a list of ids, and not an id itself, such as `cat` or `null`.
-fn is_json(text: &str) -> bool {
-    text.trim_start().starts_with(['[', '{', '"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-        && serde_json::from_str::<IgnoredAny>(text).is_ok()
+/// An id, or several, as somebody passes them.
+pub enum Id {
+    /// JSON, as `clip_search` returns it, or a list.
+    Json(String),
+    /// The text of a value of any type.
+    Text(String),
+}
+
+impl Id {
+    /// A text may be an id itself, or JSON of one or of a list.
+    pub fn of_text(text: String) -> Self {
+        let is_json =
+            text.trim_start().starts_with(['[', '{', '"']) && serde_json::from_str::<IgnoredAny>(&text).is_ok();
+        if is_json { Self::Json(text) } else { Self::Text(text) }
+    }
+
+    fn read(&self) -> Result<Entry> {
+        match self {
+            Self::Json(text) => single(Argument::text(text)),
+            Self::Text(text) => Ok(Entry { key: String::new(), kind: "string".to_owned(), text: text.clone() }),
+        }
+    }
 }
 
 /// The entries of a value, which has to be an object.
@@ -78,7 +95,7 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
         })
     };
     // SAFETY: a jsonb, as the functions declare it, that lives as long as the call.
-    let whole = single(SINGLE, unsafe { Argument::jsonb(json) })?;
+    let whole = single(unsafe { Argument::jsonb(json) })?;
     object("filter", whole)?.into_iter().map(condition).collect()
 }
 
@@ -87,11 +104,8 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
 ///
 /// # Errors
 /// [`ArgumentError::NotAnObject`], [`ArgumentError::NoSuchColumn`].
-pub fn exclude(key: &[&Column], table: &Table, id: Argument, parameters: &mut Parameters) -> Result<String> {
-    let mut whole = single(SINGLE, id)?;
-    if whole.kind == "string" && id.type_id() != pg_sys::JSONBOID && is_json(&whole.text) {
-        whole = single(PARSED, Argument::text(&whole.text))?;
-    }
+pub fn exclude(key: &[&Column], table: &Table, id: &Id, parameters: &mut Parameters) -> Result<String> {
+    let whole = id.read()?;
     let condition = match key {
         [column] if whole.kind == "array" && !column.is_array && !column.is_jsonb => any(column, &whole, parameters)?,
         [column] => equal(column, &whole, parameters)?,

@@ -12,5 +12,6 @@ mod parameters;
 mod statement;
 mod table;
 
+pub use condition::Id;
 pub use statement::{Options, rows, to_json};
 pub use table::{Column, Embeddings, Table};

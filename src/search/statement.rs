@@ -45,8 +45,8 @@ pub struct Options {
     pub embedding_column: Option<String>,
     /// The column of the ids.
     pub id_column: Option<String>,
-    /// The id of a row to leave out, or several, of any type.
-    pub exclude: Option<Argument>,
+    /// The id of a row to leave out, or several.
+    pub exclude: Option<Id>,
 }
 
 /// Searches and adds what is found to the rows of the call: id, similarity, metadata.
@@ -120,7 +120,7 @@ fn compose(table: &Table, query: &[f32], options: &Options) -> Result<Statement>
     if let Some(filter) = options.filter {
         conditions.extend(condition::filter(table, filter, &mut parameters)?);
     }
-    if let Some(exclude) = options.exclude {
+    if let Some(exclude) = &options.exclude {
         conditions.push(condition::exclude(&key, table, exclude, &mut parameters)?);
     }
     let (limit, offset) = (parameters.add(Argument::int(options.k)), parameters.add(Argument::int(options.skip)));

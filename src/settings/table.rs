@@ -261,9 +261,9 @@ settings! {
         context: Sighup,
         flags: GucFlags::UNIT_MS,
         short: c"Sets the target time of one batch while searches keep coming.",
-        long: c"Searches wait for one batch of the same encoder at most. A batch then has as many items as took less \
-            time when measured, and at least one. Without searches for ten seconds, batches have the size that was \
-            measured to be the fastest. Takes effect on reload.",
+        long: c"A search waits for one batch of bulk work at most; on the CPU, texts and images do not wait for each other. \
+            Such a batch takes less time than this, as measured, or has one item. Without searches for ten seconds, \
+            batches have the size that was measured to be the fastest. Takes effect on reload.",
     }
 
     TEXT_CACHE: int {

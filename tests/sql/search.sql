@@ -46,12 +46,20 @@ EXECUTE without_types('dog', 1);
 DEALLOCATE without_types;
 SELECT count(*) FROM clip_search('things', 'dog', 100, exclude => NULL) f, clip_search('things', 'dog', 100, exclude => NULL::bigint) g WHERE f.id = g.id;
 CREATE TABLE words (word text PRIMARY KEY, embedding vector(128));
-INSERT INTO words SELECT word, clip_embed_text('dog') FROM unnest('{cat,"null",5,"[1]","\"q\""}'::text[]) word;
-SELECT excluded, array_agg(id ORDER BY id) FROM unnest('{cat,"null",5}'::text[]) excluded, clip_search('words', 'dog', exclude => excluded) GROUP BY 1 ORDER BY 1;
+INSERT INTO words SELECT word, clip_embed_text('dog') FROM unnest('{cat,"null",5,1e5,"[1]","\"q\""}'::text[]) word;
+SELECT excluded, array_agg(id ORDER BY id) FROM unnest('{cat,"null",5,1e5}'::text[]) excluded, clip_search('words', 'dog', exclude => excluded) GROUP BY 1 ORDER BY 1;
 -- Of a text that is JSON, the JSON is meant.
 SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => to_jsonb('[1]'::text));
 SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => '["cat", "[1]", "\"q\""]');
 SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => ARRAY['cat', '[1]']);
+SELECT count(*) FROM clip_search('words', 'dog', exclude => '{cat,5}'::varchar[]), clip_search('words', 'dog', exclude => NULL::text[]) LIMIT 1;
+-- A type's cast to json, which is code of the type's owner, is not run.
+CREATE TYPE animal AS ENUM ('cat', 'dog');
+CREATE FUNCTION to_json_of(animal) RETURNS json LANGUAGE plpgsql AS $$ BEGIN RAISE 'run'; END $$;
+CREATE CAST (animal AS json) WITH FUNCTION to_json_of(animal);
+SELECT count(*) FROM clip_search('words', 'dog', exclude => 'cat'::animal);
+SELECT count(*) FROM clip_search('words', 'dog', exclude => ARRAY['cat', 'dog', NULL]::animal[]);
+DROP TYPE animal CASCADE;
 DROP TABLE words;
 -- A parameter without a type is an image for these.
 PREPARE image_search AS SELECT count(*) FROM clip_search_image('things', $1, 2);

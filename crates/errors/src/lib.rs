@@ -1,7 +1,7 @@
 //! The tables of errors: each error is one row with its SQLSTATE, message, detail and hint.
 //!
 //! [`error_table!`] declares an enum and its rows in one place. From a row follow the text (`Display`), the code, detail and
-//! hint ([`Report`]), and the line in `docs/errors.md` ([`Row`]): `cargo run -p error-table` writes that page, and a test
+//! hint ([`Report`]), and the line in `docs/errors.md` ([`Row`]): `cargo run --release -p error-table` writes that page, and a test
 //! reads every row.
 //!
 //! ```text

@@ -317,11 +317,13 @@ impl Origin {
             Self::Hub(name, client, runtime) => {
                 let revision = request.revision.as_deref().unwrap_or(DEFAULT_REVISION);
                 let mut pauses = Pauses::new(request.retries.min(LISTING_RETRIES), request.first_pause);
-                let mut listing = |name| runtime.block_on(client.listing(name, revision, &mut pauses));
+                let mut listing = |name, revision| runtime.block_on(client.listing(name, revision, &mut pauses));
                 if let Source::Pair(text, image) = &request.source {
-                    return Ok(Listing::pair((text, listing(text)?), (image, listing(image)?)));
+                    // One for both, or one for each.
+                    let (first, second) = revision.split_once('+').unwrap_or((revision, revision));
+                    return Ok(Listing::pair((text, listing(text, first)?), (image, listing(image, second)?)));
                 }
-                let listing = listing(name)?;
+                let listing = listing(name, revision)?;
                 let Source::Hub(_, Some(folder)) = &request.source else { return Ok(listing) };
                 let reason = || format!("there is no folder \"{folder}\" or \"onnx/{folder}\"");
                 let source_name = request.source.describe();

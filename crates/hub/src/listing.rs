@@ -77,17 +77,26 @@ impl Listing {
     /// The files of two repositories with one encoder each, as the folders `text` and `vision` of one.
     pub(crate) fn pair(text: (&Name, Self), image: (&Name, Self)) -> Self {
         let moved = |folder: &str, name: &Name, listing: &Self| -> Vec<RemoteFile> {
-            let move_one = |file: &RemoteFile| RemoteFile {
-                path: format!("{folder}/{}", file.path.strip_prefix("onnx/").unwrap_or(&file.path)),
-                moved_from: Some(file.path.clone()),
-                repository: listing.commit.clone().map(|commit| (name.clone(), commit)),
-                ..file.clone()
+            let has = |path: &str| listing.files.iter().any(|file| file.path == path);
+            let move_one = |file: &RemoteFile| {
+                let path = file.path.strip_prefix("onnx/").unwrap_or(&file.path);
+                // Of two of the same name, that in onnx/.
+                let is_second = path == file.path && has(&format!("onnx/{path}"));
+                (!is_second).then(|| RemoteFile {
+                    path: format!("{folder}/{path}"),
+                    moved_from: Some(file.path.clone()),
+                    repository: listing.commit.clone().map(|commit| (name.clone(), commit)),
+                    ..file.clone()
+                })
             };
-            listing.files.iter().map(move_one).collect()
+            listing.files.iter().filter_map(move_one).collect()
         };
         let files = [moved("text", text.0, &text.1), moved("vision", image.0, &image.1)].concat();
         let commit = text.1.commit.zip(image.1.commit).map(|(text, image)| format!("{text}+{image}"));
-        Self { files, commit, license: text.1.license.or(image.1.license), name: None }
+        let mut licenses = [text.1.license, image.1.license].into_iter().flatten().collect::<Vec<_>>();
+        licenses.dedup();
+        let license = (!licenses.is_empty()).then(|| licenses.join(", "));
+        Self { files, commit, license, name: None }
     }
 
     /// The files of one of several models: those of `folder/` and `onnx/folder/` as if they lay one folder higher, and

@@ -69,7 +69,7 @@ impl Source {
     }
 
     /// The name that a model has by its source: that of the repository, or of the cache's folder.
-    pub(crate) fn name(&self) -> Option<Name> {
+    pub fn name(&self) -> Option<Name> {
         match self {
             Self::Hub(name, None) => Some(name.clone()),
             Self::Hub(name, Some(folder)) => Name::parse(&format!("{name}-{folder}")).ok(),
@@ -80,11 +80,15 @@ impl Source {
     }
 }
 
-/// What two names begin with, as `a/clip` of `a/clip-text` and `a/clip-vision`.
+/// The words that two names begin and end with, as `a/clip-v2` of `a/clip-text-v2` and `a/clip-vision-v2`.
 fn name_of_pair(text: &Name, image: &Name) -> Option<Name> {
-    let same = text.name().bytes().zip(image.name().bytes()).take_while(|(text, image)| text == image).count();
-    let name = text.name()[..same].trim_end_matches(['-', '_', '.']);
-    Name::parse(&format!("{}/{name}", text.owner())).ok().filter(|_| text.owner() == image.owner())
+    let (first, second): (Vec<&str>, Vec<&str>) = (text.name().split('-').collect(), image.name().split('-').collect());
+    let begin = first.iter().zip(&second).take_while(|(first, second)| first == second).count();
+    let rest = first.len().min(second.len()) - begin;
+    let ends = first.iter().rev().zip(second.iter().rev()).take(rest);
+    let end = ends.take_while(|(first, second)| first == second).count();
+    let name = [&first[..begin], &first[first.len() - end..]].concat().join("-");
+    Name::parse(&format!("{}/{name}", text.owner())).ok().filter(|_| text.owner() == image.owner() && begin > 0)
 }
 
 /// The repository that a folder of a Hugging Face cache is of: `…/models--owner--name[/snapshots/<commit>]`.

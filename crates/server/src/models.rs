@@ -35,7 +35,9 @@ pub(crate) struct Encoder {
     pub(crate) model: String,
     pub(crate) modality: Modality,
     /// One for each device; at least one.
-    lanes: Vec<Lane>,
+    sessions: Vec<DeviceSession>,
+    /// The length to which each text is padded, where that is always the same.
+    padding: Option<usize>,
     /// Most items of a batch: fewer than was asked for where memory was short.
     pub(crate) max_items: AtomicUsize,
     /// Orders encoders by when they were asked for last.
@@ -43,7 +45,7 @@ pub(crate) struct Encoder {
 }
 
 /// A session on a device.
-pub(crate) struct Lane {
+pub(crate) struct DeviceSession {
     /// Waited for where another batch runs.
     pub(crate) session: Mutex<Session>,
     /// Makes batches of images for the session.
@@ -53,21 +55,35 @@ pub(crate) struct Lane {
 
 impl Encoder {
     /// The session that a worker of the scheduler for GPUs runs; on the CPU there is one.
-    pub(crate) fn lane(&self, worker: usize) -> &Lane {
-        &self.lanes[worker % self.lanes.len()]
+    pub(crate) fn session(&self, worker: usize) -> &DeviceSession {
+        &self.sessions[worker % self.sessions.len()]
+    }
+
+    /// The tokens that a text of so many takes: more where the encoder was trained with padding to the context.
+    pub(crate) fn padded_length(&self, tokens: usize) -> usize {
+        self.padding.unwrap_or(tokens)
     }
 
     /// How many workers for GPUs may run it at a time; none where it is on the CPU.
     pub(crate) fn gpu_workers(&self) -> usize {
-        match self.lanes[0].provider {
+        match self.sessions[0].provider {
             Provider::Cpu => 0,
-            Provider::Cuda(_) => WORKERS_ON_GPU * self.lanes.len(),
+            Provider::Cuda(_) => WORKERS_ON_GPU * self.sessions.len(),
         }
     }
 
     /// The devices, separated by commas.
     fn providers(&self) -> String {
-        self.lanes.iter().map(|lane| lane.provider.to_string()).collect::<Vec<_>>().join(",")
+        self.sessions.iter().map(|session| session.provider.to_string()).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl DeviceSession {
+    fn padding(&self) -> Option<usize> {
+        match &*self.session.lock().expect("nobody runs it yet") {
+            Session::Text(encoder) => encoder.fixed_length(),
+            Session::Image(_) => None,
+        }
     }
 }
 
@@ -179,12 +195,13 @@ impl Model {
         self.check_files(modality)?;
         let (began, before) = (Instant::now(), process::resident_bytes());
         let runtime = Runtime::init(&self.library)?;
-        let (lanes, note) = self.open_all(modality, &runtime)?;
+        let (sessions, note) = self.open_all(modality, &runtime)?;
         let encoder = Encoder {
+            padding: sessions.first().and_then(DeviceSession::padding),
             id: self.id(modality),
             model: self.spec.name.to_string(),
             modality,
-            lanes,
+            sessions,
             max_items: AtomicUsize::new(usize::MAX),
             last_use: AtomicU64::default(),
         };
@@ -205,23 +222,23 @@ impl Model {
     }
 
     /// Opens a session of an encoder on each device, and says why it is on the CPU where that was not asked for.
-    fn open_all(&self, modality: Modality, runtime: &Runtime) -> Result<(Vec<Lane>, Option<String>)> {
-        let mut lanes = Vec::new();
+    fn open_all(&self, modality: Modality, runtime: &Runtime) -> Result<(Vec<DeviceSession>, Option<String>)> {
+        let mut sessions = Vec::new();
         match &self.devices {
             Devices::Each(devices) => {
                 let mut why = None;
                 for device in devices {
-                    let (lane, note) = self.open(modality, *device, runtime)?;
-                    lanes.push(lane);
+                    let (session, note) = self.open(modality, *device, runtime)?;
+                    sessions.push(session);
                     why = note;
                 }
-                Ok((lanes, why))
+                Ok((sessions, why))
             }
             Devices::AllCuda => loop {
-                match self.open(modality, Device::Cuda(lanes.len() as u32), runtime) {
-                    Ok((lane, _)) => lanes.push(lane),
+                match self.open(modality, Device::Cuda(sessions.len() as u32), runtime) {
+                    Ok((session, _)) => sessions.push(session),
                     // Their numbers have no gaps.
-                    Err(Error::DeviceUnavailable { .. }) if !lanes.is_empty() => return Ok((lanes, None)),
+                    Err(Error::DeviceUnavailable { .. }) if !sessions.is_empty() => return Ok((sessions, None)),
                     Err(error) => return Err(error),
                 }
             },
@@ -229,7 +246,7 @@ impl Model {
     }
 
     /// Opens a session of an encoder, and says why it is on the CPU where that was not asked for.
-    fn open(&self, modality: Modality, device: Device, runtime: &Runtime) -> Result<(Lane, Option<String>)> {
+    fn open(&self, modality: Modality, device: Device, runtime: &Runtime) -> Result<(DeviceSession, Option<String>)> {
         let options = &SessionOptions { device, precision: self.precisions.of(modality), ..self.options };
         let (session, stager, provider, note) = match modality {
             Modality::Text => {
@@ -250,7 +267,7 @@ impl Model {
                 (Session::Image(encoder), Some(stager), provider, note)
             }
         };
-        Ok((Lane { session: Mutex::new(session), stager, provider }, note))
+        Ok((DeviceSession { session: Mutex::new(session), stager, provider }, note))
     }
 }
 
@@ -540,7 +557,7 @@ fn reading(config: &Config) -> Reading {
 }
 
 fn latest_change(directory: &Path) -> Option<SystemTime> {
-    let files = [directory.to_owned(), directory.join("onnx"), directory.join("textual"), directory.join("visual")];
+    let files = ["", "onnx", "text", "textual", "vision", "visual"].map(|folder| directory.join(folder));
     let entries = files.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten();
     entries.filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok()?.modified().ok()).max()
 }

@@ -8,7 +8,7 @@ const HEAD: &str = "# Errors
 Each error has a SQLSTATE, a message and, where something can be done, a HINT. For an array, DETAIL says which element the
 error is about, counted from 1. Words in *italics* stand for values.
 
-This page is generated from the tables of errors: `cargo run -p error-table` writes it.
+This page is generated from the tables of errors: `cargo run --release -p error-table` writes it.
 ";
 
 const TAIL: &str = "

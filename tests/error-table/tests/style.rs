@@ -134,7 +134,7 @@ fn problems_are_found() {
 #[test]
 fn docs_are_up_to_date() {
     let found = fs::read_to_string(path()).unwrap();
-    assert!(found == page(), "docs/errors.md is out of date: run \"cargo run -p error-table\"");
+    assert!(found == page(), "docs/errors.md is out of date: run \"cargo run --release -p error-table\"");
 }
 
 /// By PostgreSQL's own list, under its name: the extension raises XX000 for a SQLSTATE that PostgreSQL does not know.

@@ -91,6 +91,14 @@ impl TextEncoder {
         Ok(encoder)
     }
 
+    /// The length to which every text is padded, where that does not depend on the text.
+    pub fn fixed_length(&self) -> Option<usize> {
+        match self.padding {
+            Padding::Fixed(length) => Some(length),
+            Padding::Longest | Padding::None => None,
+        }
+    }
+
     /// Finds out what padding does, by embedding texts at their own length and at full length.
     fn probe(&mut self) -> Result<Padding> {
         let full = self.padding;

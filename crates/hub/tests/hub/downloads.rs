@@ -244,6 +244,15 @@ fn a_pair_of_repositories() {
     let pinned = Request { revision: Some(commits[0].clone()), ..request(source) };
     let error = install(&pinned).unwrap_err();
     assert!(matches!(&error, Error::NoSuchRevision { repository, .. } if missing(repository)), "{error:?}");
+    let pinned = Request { revision: Some(commits.join("+")), ..request(source) };
+    assert_eq!(install(&pinned).unwrap().1.commit, Some(commits.join("+")));
+    assert_eq!(std::fs::read(folder.join("text/model.onnx")).unwrap(), weights(1));
+
+    let name = |text: &str| Source::parse(text).unwrap().name().map(|name| name.to_string());
+    assert_eq!(name("a/nomic-text-v1.5+a/nomic-vision-v1.5").as_deref(), Some("a/nomic-v1.5"));
+    assert_eq!(name("a/clip-text+a/clip-tiny-vision").as_deref(), Some("a/clip"));
+    assert_eq!(name("a/clip-text+b/clip-vision"), None);
+    assert_eq!(name("a/clip+a/clip").as_deref(), Some("a/clip"));
 
     let error = install(&request("owner/text+owner/vision")).unwrap_err();
     assert!(matches!(error, Error::NameNeeded { .. }), "{error:?}");

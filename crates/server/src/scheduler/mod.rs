@@ -8,13 +8,13 @@
 //!
 //! A batch is what queued while the device was busy: there is no timer, so an idle server answers at once and a busy one
 //! batches across connections. Requests of few items go before large ones, so that a person searching does not wait for
-//! a job that embeds a million images. Bulk runs in batches of the fastest size, as measured; while interactive requests of
-//! the same encoder keep coming, no batch takes longer than a step, so that a request waits for one step at most.
+//! a job that embeds a million images. Bulk runs in batches of the fastest size, as measured; while interactive requests
+//! keep coming, no batch takes longer than a step, so that a request waits for one step at most.
 //!
-//! On the CPU there are two threads: one for the texts that people wait for, and one for all else. A search does not wait
-//! for the images of a bulk job, beside which it runs. Each CUDA device has three threads: while the batch of one runs, the
-//! others make theirs, so that images are copied to the device beside computation. Batches of one session never run at
-//! the same time.
+//! All that is in three lanes, which know nothing of each other. On the CPU, texts are one and images are one, each with a
+//! thread: a search does not wait for the images of a bulk job, but runs beside them. GPUs are the third, with three
+//! threads for each device: while the batch of one runs, the others make theirs, so that images are copied to the device
+//! beside computation. Batches of one session never run at the same time.
 
 mod idle;
 mod pace;
@@ -22,15 +22,15 @@ mod queue;
 
 use crate::class::{Class, Key};
 use crate::log_warning;
-use crate::models::{Encoder, Lane, Session};
+use crate::models::{DeviceSession, Encoder, Session};
 use crate::prepare::Input;
 use crate::process;
 use crate::stats::Stats;
 use clip::{Cancel, Error, Modality, Result};
 use idle::Idle;
-use pace::{Pace, Turn};
+use pace::{Attention, Pace};
 use queue::{Job, Limits, Queue, Waiter};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -59,35 +59,45 @@ struct State {
     cancels: HashMap<u64, Cancel>,
     /// Of the encoders.
     paces: HashMap<u64, Pace>,
-    turn: Turn,
+    /// By [`Lane::of`].
+    attention: [Attention; 3],
     idle: Idle,
-    /// The encoders on the CPU that run now.
-    running: HashSet<u64>,
     tickets: u64,
     /// Threads for GPUs that were started.
     gpu_workers: usize,
 }
 
-/// A thread that runs batches.
+/// Encoders whose requests wait for each other.
 #[derive(Clone, Copy, PartialEq)]
-enum Worker {
-    /// Of encoders on the CPU: all but what is for the next.
-    Cpu,
-    /// Of text encoders on the CPU: what people wait for.
-    CpuTexts,
-    /// Of encoders on GPUs.
-    Gpu(usize),
+enum Lane {
+    /// Text encoders on the CPU.
+    Texts,
+    /// Image encoders on the CPU.
+    Images,
+    /// All encoders on GPUs.
+    Gpus,
+}
+
+impl Lane {
+    fn of(encoder: &Encoder) -> Self {
+        match encoder.modality {
+            _ if encoder.gpu_workers() > 0 => Self::Gpus,
+            Modality::Text => Self::Texts,
+            Modality::Image => Self::Images,
+        }
+    }
+}
+
+/// A thread that runs the batches of a lane: of GPUs, one of several.
+#[derive(Clone, Copy)]
+struct Worker {
+    lane: Lane,
+    number: usize,
 }
 
 impl Worker {
-    /// Whether it may run batches of this class of an encoder.
-    fn is_for(self, encoder: &Encoder, class: Class) -> bool {
-        let is_search = encoder.modality == Modality::Text && class == Class::Interactive;
-        match self {
-            Self::Cpu => encoder.gpu_workers() == 0 && !is_search,
-            Self::CpuTexts => encoder.gpu_workers() == 0 && is_search,
-            Self::Gpu(number) => number < encoder.gpu_workers(),
-        }
+    fn is_for(self, encoder: &Encoder) -> bool {
+        Lane::of(encoder) == self.lane && (self.lane != Lane::Gpus || self.number < encoder.gpu_workers())
     }
 }
 
@@ -128,7 +138,8 @@ impl Shared {
     fn start_gpu_workers(shared: &Arc<Self>, wanted: usize) -> std::io::Result<()> {
         let mut state = shared.lock();
         while state.gpu_workers < wanted {
-            start(shared, &format!("gpu-{}", state.gpu_workers), Worker::Gpu(state.gpu_workers))?;
+            let number = state.gpu_workers;
+            start(shared, &format!("gpu-{number}"), Worker { lane: Lane::Gpus, number })?;
             state.gpu_workers += 1;
         }
         Ok(())
@@ -136,22 +147,18 @@ impl Shared {
 
     /// Takes the next batch that this worker may run, if there is one.
     fn take(&self, state: &mut State, worker: Worker) -> Option<Batch> {
-        let turn = state.turn.next(state.queue.waiting(), self.step())?;
-        let (queue, running) = (&state.queue, &state.running);
-        let may_run = |class: Class, encoder: &Encoder| {
-            // Whose turn it is shall not wait for one batch after the other of the same session.
-            let is_turn = || class == turn || queue.first(turn, |job| job.encoder == encoder.id).is_none();
-            worker.is_for(encoder, class) && !running.contains(&encoder.id) && is_turn()
-        };
-        let (class, encoder) = [turn, turn.other()].into_iter().find_map(|class| {
-            let job = queue.first(class, |job| may_run(class, &job.work.encoder))?;
-            Some((class, Arc::clone(&job.work.encoder)))
-        })?;
+        let oldest = |class| state.queue.first(class, |job| worker.is_for(&job.work.encoder));
+        let (interactive, bulk) = (oldest(Class::Interactive), oldest(Class::Bulk));
+        let attention = &mut state.attention[worker.lane as usize];
+        let class = attention.turn((interactive.is_some(), bulk.is_some()), self.step())?;
+        let job = if class == Class::Interactive { interactive } else { bulk }?;
+        let encoder = Arc::clone(&job.work.encoder);
         let now = Instant::now();
+        let is_asked = attention.is_asked(now);
         let pace = state.paces.entry(encoder.id).or_default();
         let max_items = self.max_batch.load(Relaxed).min(encoder.max_items.load(Relaxed));
         let max_units = match class {
-            Class::Bulk if !pace.is_asked(now) => pace.best(),
+            Class::Bulk if !is_asked => pace.best(),
             _ => pace.within(self.step()),
         };
         let limits = Limits { max_items, max_units };
@@ -163,9 +170,6 @@ impl Shared {
         })?;
         let cancel = Cancel::new();
         state.cancels.insert(number, cancel.clone());
-        if encoder.gpu_workers() == 0 {
-            state.running.insert(encoder.id);
-        }
         self.stats.bulk_ran(state.idle.device_begins(now));
         Some(Batch { number, class, encoder, inputs, tokens, cancel })
     }
@@ -174,20 +178,15 @@ impl Shared {
     fn finish(&self, worker: Worker, batch: &Batch, outcomes: Vec<Outcome>, took: Duration) {
         let mut state = self.lock();
         state.cancels.remove(&batch.number);
-        state.running.remove(&batch.encoder.id);
         state.idle.device_ends(Instant::now());
-        if !batch.cancel.is_cancelled() {
+        // A batch that failed took no time.
+        if !batch.cancel.is_cancelled() && !took.is_zero() {
             state.paces.entry(batch.encoder.id).or_default().learn(batch.inputs.len() * batch.tokens, took);
         }
         answer(state.queue.finish(batch.number), &batch.inputs, outcomes);
-        // Searches that run beside images of bulk take no turn of theirs.
-        let is_apart = |job: &Job<Work, Reply>| worker == Worker::CpuTexts && job.encoder != batch.encoder.id;
-        if state.queue.first(batch.class.other(), |job| !is_apart(job)).is_some() {
-            state.turn.ran(batch.class, took);
+        if state.queue.first(batch.class.other(), |job| worker.is_for(&job.work.encoder)).is_some() {
+            state.attention[worker.lane as usize].ran(batch.class, took);
         }
-        drop(state);
-        // What waited for this session may be another thread's.
-        self.work.notify_all();
     }
 }
 
@@ -195,8 +194,8 @@ impl Scheduler {
     pub(crate) fn start(stats: Arc<Stats>) -> Self {
         let (max_batch, step_ms) = (AtomicUsize::new(1), AtomicU64::new(1));
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), stats, max_batch, step_ms });
-        for (name, worker) in [("cpu", Worker::Cpu), ("cpu-texts", Worker::CpuTexts)] {
-            start(&shared, name, worker).expect("a thread at the start of the process");
+        for (name, lane) in [("texts", Lane::Texts), ("images", Lane::Images)] {
+            start(&shared, name, Worker { lane, number: 0 }).expect("a thread at the start of the process");
         }
         Self { shared }
     }
@@ -281,7 +280,7 @@ impl Ticket {
         let queued = Instant::now();
         let mut state = self.shared.lock();
         if self.class == Class::Interactive {
-            state.paces.entry(encoder.id).or_default().asked(queued);
+            state.attention[Lane::of(encoder) as usize].asked(queued);
         }
         for (key, place, input) in items {
             let waiter = Waiter { ticket: self.number, place, reply: self.reply.clone() };
@@ -291,7 +290,7 @@ impl Ticket {
                     job
                 }
                 Err(waiter) => {
-                    let tokens = input.ids().map(<[u32]>::len);
+                    let tokens = input.ids().map(|ids| encoder.padded_length(ids.len()));
                     let _room = room.as_mut().and_then(|room| room.split(1));
                     let work = Work { encoder: Arc::clone(encoder), input: Arc::new(input), queued, _room };
                     let job = Job { key, encoder: encoder.id, tokens, work, waiters: vec![waiter] };
@@ -333,8 +332,7 @@ fn start(shared: &Arc<Shared>, name: &str, worker: Worker) -> std::io::Result<()
 }
 
 fn run_for_ever(shared: &Shared, worker: Worker) {
-    let lane = if let Worker::Gpu(number) = worker { number } else { 0 };
-    if worker == Worker::Cpu {
+    if worker.lane == Lane::Images {
         process::yield_a_little();
     }
     loop {
@@ -345,15 +343,10 @@ fn run_for_ever(shared: &Shared, worker: Worker) {
                 None => state = shared.work.wait(state).expect("no panic while held"),
             }
         };
-        let more = state.queue.waiting() != (0, 0);
         drop(state);
-        if more {
-            // The next may be for a worker that could not run this one.
-            shared.work.notify_all();
-        }
         let inputs: Vec<&Input> = batch.inputs.iter().map(|(_, input)| &**input).collect();
         let mut took = Duration::ZERO;
-        let outcomes = run_batch(&batch.encoder, lane, &inputs, &batch.cancel, &shared.stats, &mut took);
+        let outcomes = run_batch(&batch.encoder, worker.number, &inputs, &batch.cancel, &shared.stats, &mut took);
         shared.finish(worker, &batch, outcomes, took);
     }
 }
@@ -378,14 +371,14 @@ fn answer(
 /// Runs a batch, in parts where it has to be; adds to `took` how long the device was held.
 fn run_batch(
     encoder: &Encoder,
-    lane: usize,
+    worker: usize,
     inputs: &[&Input],
     cancel: &Cancel,
     stats: &Stats,
     took: &mut Duration,
 ) -> Vec<Outcome> {
-    let mut run_part = |part: &[&Input]| run_batch(encoder, lane, part, cancel, stats, took);
-    match run(encoder, encoder.lane(lane), inputs, cancel, stats) {
+    let mut run_part = |part: &[&Input]| run_batch(encoder, worker, part, cancel, stats, took);
+    match run(encoder, encoder.session(worker), inputs, cancel, stats) {
         (Ok(vectors), spent) => {
             *took += spent;
             vectors.into_iter().map(|vector| Ok(vector.into())).collect()
@@ -413,7 +406,7 @@ fn run_batch(
 /// Runs a batch once. The time is that in which the device was held.
 fn run(
     encoder: &Encoder,
-    lane: &Lane,
+    device: &DeviceSession,
     inputs: &[&Input],
     cancel: &Cancel,
     stats: &Stats,
@@ -422,8 +415,8 @@ fn run(
     let embed = || {
         // A panic while the lock was held left a session that has to be trusted or lost; ONNX Runtime keeps no state
         // between runs.
-        let lock = || lane.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let staged = match &lane.stager {
+        let lock = || device.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let staged = match &device.stager {
             Some(stager) => {
                 let pixels: Vec<_> = inputs.iter().filter_map(|input| input.pixels()).collect();
                 Some(stager.stage(&pixels)?)

@@ -9,7 +9,9 @@ const FIRST: usize = 2;
 const SIZES: usize = 13;
 /// After so many runs of the size that is fastest, one of its neighbours is measured again.
 const PATIENCE: u32 = 50;
-/// How long after an interactive request batches of its encoder stay short: people seldom search once.
+/// A size that was wanted so often and did not come is forgotten: what waits now is larger, or not enough for it.
+const MISSES: u32 = 10;
+/// How long after an interactive request batches of its lane stay short: people seldom search once.
 const ATTENTION: Duration = Duration::from_secs(10);
 /// The part of the device's time that bulk gets while interactive requests never end: one fifth.
 const SHARE_OF_BULK: f64 = 0.2;
@@ -23,52 +25,65 @@ pub(super) struct Pace {
     runs: u32,
     /// Which neighbour was tried last.
     larger: bool,
-    /// When an interactive request came last.
-    asked: Option<Instant>,
+    /// The size that was wanted last, and how often there was none since it was measured.
+    wanted: usize,
+    misses: u32,
 }
 
 impl Pace {
     /// Learns from a run.
     pub fn learn(&mut self, units: usize, took: Duration) {
         let measured = took.as_nanos() as u64 / units.max(1) as u64;
-        let known = &mut self.unit[size_of(units)];
+        let size = size_of(units);
+        if size == self.wanted {
+            self.misses = 0;
+        }
+        let known = &mut self.unit[size];
         // Half of what was known: a run that was disturbed is forgotten soon, a model's speed hardly changes.
         *known = if *known == 0 { measured } else { known.midpoint(measured) }.max(1);
     }
 
-    /// An interactive request has come.
-    pub fn asked(&mut self, now: Instant) {
-        self.asked = Some(now);
-    }
-
-    /// Whether interactive requests keep coming.
-    pub fn is_asked(&self, now: Instant) -> bool {
-        self.asked.is_some_and(|asked| now - asked < ATTENTION)
-    }
-
-    /// The units that a run of this length may have.
+    /// The units that a run of this length may have: the largest size that takes no longer, or the next one, where it was
+    /// not measured and should not. At least one.
     pub fn within(&self, step: Duration) -> usize {
-        match self.fastest() {
-            None => 1 << FIRST,
-            Some(size) => (step.as_nanos() as u64 / self.unit[size]).max(1) as usize,
+        let takes = |size: usize, known: usize| self.unit[known] << size;
+        let fits = |size: &usize| self.unit[*size] > 0 && takes(*size, *size) <= step.as_nanos() as u64;
+        match (0..SIZES).rfind(fits) {
+            Some(size)
+                if size + 1 < SIZES && self.unit[size + 1] == 0 && takes(size + 1, size) <= step.as_nanos() as u64 =>
+            {
+                2 << size
+            }
+            Some(size) => 1 << size,
+            None if self.fastest().is_none() => 1 << FIRST,
+            None => 1,
         }
     }
 
     /// The units of the run that takes the least time for each, as far as sizes were measured; a size that was not, or not
     /// for long, where its turn has come.
     pub fn best(&mut self) -> usize {
-        let Some(fastest) = self.fastest() else { return 1 << FIRST };
+        if self.misses >= MISSES {
+            self.unit[self.wanted] = 0;
+        }
+        let size = self.choose();
+        if size != self.wanted || self.misses >= MISSES {
+            (self.wanted, self.misses) = (size, 0);
+        }
+        self.misses += 1;
+        1 << size
+    }
+
+    fn choose(&mut self) -> usize {
+        let Some(fastest) = self.fastest() else { return FIRST };
         let larger = (fastest + 1).min(SIZES - 1);
         self.runs += 1;
-        if self.unit[larger] == 0 {
-            return 1 << larger;
-        }
-        if self.runs < PATIENCE {
-            return 1 << fastest;
+        if self.unit[larger] == 0 || self.runs < PATIENCE {
+            return if self.unit[larger] == 0 { larger } else { fastest };
         }
         self.runs = 0;
         self.larger = !self.larger;
-        1 << if self.larger { larger } else { fastest.saturating_sub(1) }
+        if self.larger { larger } else { fastest.saturating_sub(1) }
     }
 
     fn fastest(&self) -> Option<usize> {
@@ -81,22 +96,34 @@ fn size_of(units: usize) -> usize {
     (units.max(1).next_power_of_two().trailing_zeros() as usize).min(SIZES - 1)
 }
 
-/// Whose turn it is. Interactive requests go first; for each second of the device that they get while bulk waits, bulk
-/// is owed a part of one, and gets its turn once a step's worth is owed.
+/// Whose turn it is in a lane. Interactive requests go first; for each second of the device that they get while bulk
+/// waits, bulk is owed a part of one, and gets its turn once a step's worth is owed.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct Attention {
     /// Seconds.
     owed: f64,
+    /// When an interactive request came last.
+    asked: Option<Instant>,
 }
 
-impl Turn {
-    /// The class of the next run, where there is something to run.
-    pub fn next(&mut self, (interactive, bulk): (usize, usize), step: Duration) -> Option<Class> {
+impl Attention {
+    /// An interactive request has come.
+    pub fn asked(&mut self, now: Instant) {
+        self.asked = Some(now);
+    }
+
+    /// Whether interactive requests keep coming.
+    pub fn is_asked(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|asked| now - asked < ATTENTION)
+    }
+
+    /// The class of the next run, by which of them wait.
+    pub fn turn(&mut self, (interactive, bulk): (bool, bool), step: Duration) -> Option<Class> {
         // Bulk that waits for its next images to be decoded keeps what it is owed.
-        if interactive == 0 {
+        if !interactive {
             self.owed = 0.0;
         }
-        match (interactive > 0, bulk > 0) {
+        match (interactive, bulk) {
             (false, false) => None,
             (true, true) if self.owed >= step.as_secs_f64() => Some(Class::Bulk),
             (true, _) => Some(Class::Interactive),
@@ -128,8 +155,15 @@ mod tests {
             let units = pace.within(STEP);
             pace.learn(units, Duration::from_millis(5 * units as u64));
         }
-        assert!((18..=20).contains(&pace.within(STEP)), "{}", pace.within(STEP));
+        assert_eq!(pace.within(STEP), 16);
+        assert_eq!(pace.within(STEP * 2), 32);
         assert_eq!(pace.within(Duration::from_nanos(1)), 1, "a step has something in it");
+        // Now all is slower.
+        for _ in 0..40 {
+            let units = pace.within(STEP);
+            pace.learn(units, Duration::from_millis(40 * units as u64));
+        }
+        assert_eq!(pace.within(STEP), 2);
     }
 
     /// Runs of 8 are the fastest at first, and runs of 32 later on.
@@ -151,21 +185,40 @@ mod tests {
         assert!(sizes[32] > 1700 && sizes[64] < 50, "{sizes:?}");
     }
 
+    /// A size that does not come any more, since texts are longer now, keeps others from being found no longer.
+    #[test]
+    fn what_is_not_measured_any_more_is_forgotten() {
+        let mut pace = Pace::default();
+        for _ in 0..20 {
+            let units = pace.best();
+            pace.learn(units, Duration::from_millis(1 + (units as u64).pow(2)));
+        }
+        let mut sizes = Vec::new();
+        for _ in 0..200 {
+            // Each item has 77 units, and the first always fits.
+            let items = (pace.best() / 77).max(1);
+            sizes.push(items);
+            pace.learn(77 * items, Duration::from_millis(200 + items as u64));
+        }
+        assert!(sizes[150..].iter().filter(|items| **items > 20).count() > 40, "{sizes:?}");
+    }
+
     #[test]
     fn attention_ends() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
-        assert!(!pace.is_asked(now));
-        pace.asked(now);
-        assert!(pace.is_asked(now) && pace.is_asked(now + ATTENTION / 2) && !pace.is_asked(now + ATTENTION));
+        let (mut attention, now) = (Attention::default(), Instant::now());
+        assert!(!attention.is_asked(now));
+        attention.asked(now);
+        let after = |part: Duration| attention.is_asked(now + part);
+        assert!(after(Duration::ZERO) && after(ATTENTION / 2) && !after(ATTENTION));
     }
 
     /// Interactive requests that never end leave bulk its share, and no more.
     #[test]
     fn bulk_gets_its_share() {
         for interactive in [1, 7, 50, 400] {
-            let (mut turn, mut bulk_ms, mut all_ms) = (Turn::default(), 0, 0);
+            let (mut turn, mut bulk_ms, mut all_ms) = (Attention::default(), 0, 0);
             for _ in 0..20_000 {
-                let class = turn.next((1, 1), STEP).unwrap();
+                let class = turn.turn((true, true), STEP).unwrap();
                 let took = if class == Class::Bulk { 100 } else { interactive };
                 bulk_ms += if class == Class::Bulk { took } else { 0 };
                 all_ms += took;
@@ -178,10 +231,10 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_nothing() {
-        let mut turn = Turn::default();
-        assert_eq!(turn.next((0, 0), STEP), None);
-        assert_eq!(turn.next((0, 3), STEP), Some(Class::Bulk));
-        assert_eq!(turn.next((3, 0), STEP), Some(Class::Interactive));
-        assert_eq!(turn.next((3, 3), STEP), Some(Class::Interactive));
+        let mut turn = Attention::default();
+        assert_eq!(turn.turn((false, false), STEP), None);
+        assert_eq!(turn.turn((false, true), STEP), Some(Class::Bulk));
+        assert_eq!(turn.turn((true, false), STEP), Some(Class::Interactive));
+        assert_eq!(turn.turn((true, true), STEP), Some(Class::Interactive));
     }
 }

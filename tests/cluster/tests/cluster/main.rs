@@ -1,5 +1,5 @@
 //! clip_search from outside, by an SQL client: one binary, since each would link the same again. A file is a subject, and its name
-//! is how its tests are run: `cargo test -p cluster-tests faults::`.
+//! is how its tests are run: `cargo test --release -p cluster-tests faults::`.
 
 mod attacks;
 mod batch_scan;
