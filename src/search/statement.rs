@@ -15,7 +15,7 @@
 //! The caller's search path holds, since functions of row security may need it; but every function and operator here is
 //! named with its schema, so that nobody's object of the same name is taken for it.
 
-use super::condition;
+use super::condition::{self, Id};
 use super::parameters::Parameters;
 use super::table::{Column, Embeddings, Table};
 use crate::errors::{ArgumentError, Result};
