@@ -52,7 +52,8 @@ SELECT excluded, array_agg(id ORDER BY id) FROM unnest('{cat,"null",5,1e5}'::tex
 SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => to_jsonb('[1]'::text));
 SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => '["cat", "[1]", "\"q\""]');
 SELECT array_agg(id ORDER BY id) FROM clip_search('words', 'dog', exclude => ARRAY['cat', '[1]']);
-SELECT count(*) FROM clip_search('words', 'dog', exclude => '{cat,5}'::varchar[]), clip_search('words', 'dog', exclude => NULL::text[]) LIMIT 1;
+SELECT count(*) FROM clip_search('words', 'dog', exclude => '{cat,5}'::varchar[]);
+SELECT count(*) FROM clip_search('words', 'dog', exclude => NULL::text[]);
 -- A type's cast to json, which is code of the type's owner, is not run.
 CREATE TYPE animal AS ENUM ('cat', 'dog');
 CREATE FUNCTION to_json_of(animal) RETURNS json LANGUAGE plpgsql AS $$ BEGIN RAISE 'run'; END $$;
