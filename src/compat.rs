@@ -17,6 +17,20 @@ pub const NEW_TIMEOUTS: &[&CStr] = {
     }
 };
 
+/// The address of a function in a library, which is loaded if it was not; 0 where it has none of this name.
+pub fn function_in(library: &CStr, name: &CStr) -> usize {
+    // SAFETY: NUL-terminated names. A library that is loaded already stays as it is.
+    let found = unsafe { pg_sys::load_external_function(library.as_ptr(), name.as_ptr(), false, std::ptr::null_mut()) };
+    #[cfg(feature = "pg13")]
+    {
+        found.map_or(0, |function| function as usize)
+    }
+    #[cfg(not(feature = "pg13"))]
+    {
+        found as usize
+    }
+}
+
 /// Whether a plan node is one that PostgreSQL 13 does not have, and caches the rows of its child.
 pub fn is_memoize(tag: NodeTag) -> bool {
     #[cfg(feature = "pg13")]

@@ -8,6 +8,7 @@
 //!       └────────────┴────────┴────────┴──────────────────┘
 //! ```
 
+use crate::compat;
 use crate::errors::{Error, Result};
 use pgrx::pg_sys;
 use std::cell::OnceCell;
@@ -156,10 +157,7 @@ fn input_functions() -> [usize; 2] {
     thread_local! {
         static FOUND: OnceCell<[usize; 2]> = const { OnceCell::new() };
     }
-    // SAFETY: NUL-terminated names. A library that is loaded already stays as it is.
-    let find = |name: &CStr| unsafe {
-        pg_sys::load_external_function(LIBRARY.as_ptr(), name.as_ptr(), false, std::ptr::null_mut()) as usize
-    };
+    let find = |name: &CStr| compat::function_in(LIBRARY, name);
     FOUND.with(|found| *found.get_or_init(|| [c"vector_in", c"halfvec_in"].map(find)))
 }
 
