@@ -44,7 +44,8 @@ SELECT * FROM report($$SET clip_search.precision = 'fp16'$$);
 SELECT * FROM report($$SET clip_search.on_long_text = 'error'$$);
 SELECT * FROM report($$SET clip_search.max_image_bytes = 10$$);
 SELECT * FROM report($$SET clip_search.model_dir = '/'$$);
-SELECT * FROM report($$SET clip_search.request_timeout = -1$$);
+-- From PostgreSQL 17 on, each number has its unit.
+SELECT state, replace(message, ' ms', '') AS message FROM report($$SET clip_search.request_timeout = -1$$);
 SELECT * FROM report($$SET clip_search.max_queue_bytes = '1GB'$$);
 SELECT * FROM report($$SET clip_search.max_server_memory = 0$$);
 SELECT * FROM report($$SET clip_search.no_such_setting = 1$$);
@@ -58,7 +59,8 @@ SELECT * FROM report($$SELECT * FROM clip_stat_server$$);
 SELECT * FROM report($$SELECT * FROM clip_stat_models$$);
 SELECT * FROM report($$SELECT * FROM clip_stat_get_server()$$);
 SELECT * FROM report($$SELECT clip_stat_reset()$$);
-SELECT * FROM report($$SHOW clip_search.model_dir$$);
+-- The message is another one from PostgreSQL 16 on.
+SELECT state FROM report($$SHOW clip_search.model_dir$$);
 SELECT vector_dims(clip_embed_text('allowed'));
 SELECT count(*) > 0 AS allowed FROM clip_models();
 RESET ROLE;

@@ -9,7 +9,7 @@ SET ROLE clip_search_fetcher;
 SELECT * FROM report($$SET clip_search.url_fetch = on$$);
 SELECT * FROM report($$SELECT clip_fetch_image('data:,x')$$);
 SELECT * FROM report($$SELECT clip_fetch_images('{}')$$);
-SELECT * FROM report($$SHOW clip_search.url_allow$$);
+SELECT state FROM report($$SHOW clip_search.url_allow$$);
 RESET ROLE;
 SELECT * FROM report($$SET clip_search.url_allow = '0.0.0.0/0'$$);
 SET clip_search.url_fetch = on;

@@ -42,7 +42,9 @@ SET ROLE models_ordinary;
 SELECT clip_install_model('owner/name');
 SELECT * FROM clip_verify_model('clip-search/emoji');
 SELECT clip_remove_model('clip-search/emoji');
+\set VERBOSITY sqlstate
 SHOW clip_search.hub_token_file;
+\set VERBOSITY default
 SET clip_search.hub_endpoint = 'http://127.0.0.1:1';
 RESET ROLE;
 DROP ROLE models_ordinary;
