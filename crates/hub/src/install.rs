@@ -125,6 +125,20 @@ impl Staged {
         self.manifest.write(&self.folder())
     }
 
+    /// Deletes the weights that other files were made of. The source has them still.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn delete_weights(&mut self) -> Result<()> {
+        const WEIGHTS: [&str; 4] = [".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json"];
+        let is_weights = |file: &InstalledFile| WEIGHTS.iter().any(|end| file.path.ends_with(end));
+        let (weights, others) = std::mem::take(&mut self.manifest.files).into_iter().partition(is_weights);
+        (self.manifest.converted, self.manifest.files) = (weights, others);
+        let folder = self.folder();
+        self.manifest.converted.iter().try_for_each(|file| delete(&folder.join(&file.path)))?;
+        self.manifest.write(&folder)
+    }
+
     /// Puts it in its place. What was there is replaced in one step, and deleted.
     ///
     /// # Errors
@@ -219,7 +233,7 @@ fn stage_in(
     // A folder or an archive has no commit: the same content is the same.
     if let Some(manifest) = &before
         && !matches!(origin, Origin::Hub(..))
-        && manifest.files == files
+        && manifest.is_made_of(&files)
         && is_same(manifest, request, origin, &target)
     {
         delete(&place.staging())?;
@@ -240,6 +254,7 @@ fn stage_in(
         release: env!("CARGO_PKG_VERSION").to_owned(),
         files,
         derived: Vec::new(),
+        converted: Vec::new(),
     };
     manifest.write(&place.staging())?;
     Ok(Outcome::Staged(Box::new(Staged { place: place.clone(), manifest, _lock: lock })))

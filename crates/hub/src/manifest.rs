@@ -49,6 +49,9 @@ pub struct Manifest {
     /// The files that were made from these, or changed: one that is in both lists is as it is here.
     #[serde(default)]
     pub derived: Vec<InstalledFile>,
+    /// The files that were taken from the source, made into others, and deleted: weights.
+    #[serde(default)]
+    pub converted: Vec<InstalledFile>,
 }
 
 /// A file that is not what was installed.
@@ -94,6 +97,14 @@ impl Manifest {
             fs::metadata(folder.join(&file.path)).is_ok_and(|about| about.is_file() && about.len() == file.size)
         };
         self.all().all(same)
+    }
+
+    /// Whether the same files were taken from the source, those that were deleted included.
+    pub(crate) fn is_made_of(&self, files: &[InstalledFile]) -> bool {
+        let mut taken: Vec<&InstalledFile> = self.files.iter().chain(&self.converted).collect();
+        let mut others: Vec<&InstalledFile> = files.iter().collect();
+        [&mut taken, &mut others].map(|files| files.sort_by_key(|file| &file.path));
+        taken == others
     }
 
     /// Bytes of all files.

@@ -61,6 +61,9 @@ pub fn run(arguments: &Arguments, common: &Common, report: &Report) -> Result<i3
             return Err(error.into());
         }
     };
+    if staged.manifest().layout == Layout::Weights {
+        staged.delete_weights()?;
+    }
     let replaced = staged.replaces();
     let (path, manifest) = staged.finish()?;
     report.line(&ModelLine::Installed(describe(&path, &manifest, Some(&proof), replaced)));

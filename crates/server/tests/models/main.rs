@@ -353,6 +353,7 @@ fn weights_of_pytorch_are_converted() {
     let Some(ModelLine::Installed(model)) = lines.last() else { panic!("{lines:?}") };
     assert_eq!((model.dimension, model.precision.as_deref()), (Some(20), Some("fp32")));
     assert!(place.model().join(TEXT).is_file() && place.model().join("onnx/vision_model.onnx").is_file());
+    assert!(source.join("model.safetensors").is_file() && !place.model().join("model.safetensors").exists());
     let config = |folder: &Path| -> serde_json::Value {
         serde_json::from_str(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap()
     };
@@ -365,6 +366,13 @@ fn weights_of_pytorch_are_converted() {
     assert!(matches!(place.json(&install).1[..], [.., ModelLine::Unchanged(_)]));
     fs::write(place.model().join("onnx/vision_model.onnx"), "x").unwrap();
     assert!(place.verify().1.damaged[0].starts_with("onnx/vision_model.onnx has 1 bytes"));
+
+    // Of the hub, weights that are not there any more are not fetched again for the same revision.
+    place.hub.publish_folder("owner/weights", &source);
+    assert_eq!(place.json(&["install", "owner/weights"]).0, Some(0));
+    place.hub.forget();
+    assert!(matches!(place.json(&["install", "owner/weights"]).1[..], [.., ModelLine::Unchanged(_)]));
+    assert!(place.hub.seen().iter().all(|seen| !seen.path.contains("safetensors")), "{:?}", place.hub.seen());
 }
 
 #[test]
