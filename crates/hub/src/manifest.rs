@@ -103,7 +103,9 @@ impl Manifest {
     pub(crate) fn is_made_of(&self, files: &[InstalledFile]) -> bool {
         let mut taken: Vec<&InstalledFile> = self.files.iter().chain(&self.converted).collect();
         let mut others: Vec<&InstalledFile> = files.iter().collect();
-        [&mut taken, &mut others].map(|files| files.sort_by_key(|file| &file.path));
+        for list in [&mut taken, &mut others] {
+            list.sort_by_key(|file| &file.path);
+        }
         taken == others
     }
 
