@@ -29,7 +29,7 @@ for filter in ({"category": "animal"}, '{"category": "animal"}'):
 (apple,) = column("SELECT id FROM photos WHERE caption = :caption", caption="red apple")
 found = column("SELECT id FROM clip_search('photos', 'red apple', exclude => :exclude)", exclude=apple)
 assert found and apple not in found, found
-found = column("SELECT id FROM clip_search('photos', 'red apple', exclude => :exclude)", exclude=[apple])
+found = column("SELECT id FROM clip_search('photos', 'red apple', exclude => CAST(:exclude AS bigint[]))", exclude=[apple])
 assert found and apple not in found, found
 
 BY_IMAGE = SEARCH.replace(":query", "CAST(:query AS bytea)")
