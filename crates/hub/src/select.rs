@@ -134,20 +134,20 @@ type Chosen<'a> = (Layout, Option<String>, BTreeSet<&'a str>);
 
 impl<'a> Chooser<'a> {
     fn model(&self, asked: Option<&str>) -> Result<Chosen<'a>> {
-        for folder in ["onnx/", ""] {
-            let text = self.precisions(folder, "text_model");
-            let image = self.precisions(folder, "vision_model");
+        let encoders = [
+            (Layout::TwoEncoders, ("onnx/", "text_model"), ("onnx/", "vision_model")),
+            (Layout::TwoEncoders, ("", "text_model"), ("", "vision_model")),
+            (Layout::Pair, ("text/", "model"), ("vision/", "model")),
+        ];
+        for (layout, text_file, image_file) in encoders {
+            let text = self.precisions(text_file.0, text_file.1);
+            let image = self.precisions(image_file.0, image_file.1);
             if !text.is_empty() && !image.is_empty() {
                 let (text, image) = self.pair(&text, &image, asked)?;
-                let files = [onnx(folder, "text_model", text), onnx(folder, "vision_model", image)];
-                return Ok((Layout::TwoEncoders, Some(both(text, image)), self.with_data(&files)));
+                let precision = if text == image { text.to_owned() } else { format!("{text}, {image}") };
+                let files = [onnx(text_file.0, text_file.1, text), onnx(image_file.0, image_file.1, image)];
+                return Ok((layout, Some(precision), self.with_data(&files)));
             }
-        }
-        let (text, image) = (self.precisions("text/", "model"), self.precisions("vision/", "model"));
-        if !text.is_empty() && !image.is_empty() {
-            let (text, image) = self.pair(&text, &image, asked)?;
-            let files = [onnx("text/", "model", text), onnx("vision/", "model", image)];
-            return Ok((Layout::Pair, Some(both(text, image)), self.with_data(&files)));
         }
         let pairs = [
             (Layout::Immich, ["textual/model.onnx", "visual/model.onnx"]),
@@ -294,11 +294,6 @@ impl<'a> Chooser<'a> {
         };
         Error::NoModel { source_name, reason }
     }
-}
-
-/// The precision of two encoders.
-fn both(text: &str, image: &str) -> String {
-    if text == image { text.to_owned() } else { format!("{text}, {image}") }
 }
 
 fn onnx(folder: &str, stem: &str, precision: &str) -> String {

@@ -90,7 +90,7 @@ pub struct Config {
     pub sandbox: bool,
     /// End the process after so many seconds without a request; 0 means never.
     pub idle_timeout_s: u32,
-    /// How long one run of an encoder may take while interactive requests for it keep coming, in milliseconds.
+    /// How long one run of an encoder may take while interactive requests that would wait for it keep coming, in milliseconds.
     pub bulk_step_ms: u32,
     /// Most bytes of requests that were accepted and are not answered.
     pub max_queue_bytes: u64,

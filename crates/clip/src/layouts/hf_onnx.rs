@@ -1,6 +1,6 @@
 //! Two graphs, `text_model.onnx` and `vision_model.onnx`, in `onnx/` or at the root, each in any precisions.
 
-use super::{Layout, Settings, precisions};
+use super::{Layout, precisions};
 use crate::spec::ModelDir;
 
 const FOLDERS: [&str; 2] = ["onnx/", ""];
@@ -10,7 +10,7 @@ pub(super) fn find(dir: &ModelDir) -> Option<Layout> {
         let text = precisions(dir, &format!("{folder}text_model"));
         let image = precisions(dir, &format!("{folder}vision_model"));
         let whole = !text.is_empty() && !image.is_empty();
-        whole.then_some(Layout { text, image, text_folder: "", image_folder: "", settings: Settings::Transformers })
+        whole.then(|| Layout::new(text, image))
     })
 }
 

@@ -61,10 +61,14 @@ impl Layout {
         Err(dir.bad("onnx", missing(dir)))
     }
 
+    /// A model with transformers' settings at the root.
+    fn new(text: Vec<(Precision, String)>, image: Vec<(Precision, String)>) -> Layout {
+        Layout { text, image, text_folder: "", image_folder: "", settings: Settings::Transformers }
+    }
+
     /// A model without encoders.
     pub fn none() -> Layout {
-        let (text, image) = (Vec::new(), Vec::new());
-        Layout { text, image, text_folder: "", image_folder: "", settings: Settings::Transformers }
+        Layout::new(Vec::new(), Vec::new())
     }
 
     pub fn files(&self, modality: Modality) -> &[(Precision, String)] {

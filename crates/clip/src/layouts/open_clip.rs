@@ -12,6 +12,6 @@ pub(super) fn find(dir: &ModelDir) -> Option<Layout> {
     kinds.into_iter().find_map(|(config, text, image, tokenizer, settings)| {
         let (text, image) = (precisions(dir, text), precisions(dir, image));
         let whole = dir.is_file(config) && !text.is_empty() && !image.is_empty();
-        whole.then_some(Layout { text, image, text_folder: tokenizer, image_folder: "", settings })
+        whole.then(|| Layout { text_folder: tokenizer, settings, ..Layout::new(text, image) })
     })
 }

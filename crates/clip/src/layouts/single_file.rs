@@ -1,7 +1,7 @@
 //! One graph with the inputs of both encoders: `model.onnx` in `onnx/` or at the root, in any precisions. Each encoder is
 //! that graph, run with nothing in the other's input.
 
-use super::{GraphFile, Layout, Settings, precisions};
+use super::{GraphFile, Layout, precisions};
 use crate::device::Precision;
 use crate::spec::ModelDir;
 
@@ -9,14 +9,7 @@ pub(super) fn find(dir: &ModelDir) -> Option<Layout> {
     ["onnx/", ""].iter().find_map(|folder| {
         let mut files: Vec<(Precision, String)> = precisions(dir, &format!("{folder}model"));
         files.retain(|(_, file)| has_both_inputs(dir, file));
-        let layout = || Layout {
-            text: files.clone(),
-            image: files.clone(),
-            text_folder: "",
-            image_folder: "",
-            settings: Settings::Transformers,
-        };
-        (!files.is_empty()).then(layout)
+        (!files.is_empty()).then(|| Layout::new(files.clone(), files))
     })
 }
 

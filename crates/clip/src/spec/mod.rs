@@ -168,12 +168,13 @@ impl ModelSpec {
     pub fn fingerprint(&self, precisions: impl Into<Precisions>) -> Result<String> {
         let precisions = precisions.into();
         let dir = ModelDir::new(&self.path, &self.name);
-        let folders = [self.layout.text_folder, self.layout.image_folder];
-        let mut files: Vec<String> = files::SETTINGS.map(str::to_owned).into();
-        if self.layout.settings == Settings::Transformers && folders != ["", ""] {
-            let both = folders.iter().flat_map(|folder| files.iter().map(move |file| format!("{folder}{file}")));
-            files = both.collect();
-        }
+        let mut folders = match self.layout.settings {
+            Settings::Transformers => vec![self.layout.text_folder, self.layout.image_folder],
+            Settings::Immich | Settings::OpenClip => vec![""],
+        };
+        folders.dedup();
+        let settings = folders.iter().flat_map(|folder| files::SETTINGS.map(|file| format!("{folder}{file}")));
+        let mut files: Vec<String> = settings.collect();
         files.extend(files::OTHER_SETTINGS.iter().filter(|file| self.reads(file, &dir)).map(|file| (*file).to_owned()));
         for modality in [Modality::Text, Modality::Image] {
             files.extend(dir.with_external_data(&self.onnx_file(modality, precisions.of(modality))?)?);

@@ -46,18 +46,14 @@ impl Pace {
     /// The units that a run of this length may have: the largest size that takes no longer, or the next one, where it was
     /// not measured and should not. At least one.
     pub fn within(&self, step: Duration) -> usize {
-        let takes = |size: usize, known: usize| self.unit[known] << size;
-        let fits = |size: &usize| self.unit[*size] > 0 && takes(*size, *size) <= step.as_nanos() as u64;
-        match (0..SIZES).rfind(fits) {
-            Some(size)
-                if size + 1 < SIZES && self.unit[size + 1] == 0 && takes(size + 1, size) <= step.as_nanos() as u64 =>
-            {
-                2 << size
-            }
-            Some(size) => 1 << size,
-            None if self.fastest().is_none() => 1 << FIRST,
-            None => 1,
-        }
+        let limit = step.as_nanos() as u64;
+        let fits = |size: &usize| self.unit[*size] > 0 && self.unit[*size] << *size <= limit;
+        let Some(size) = (0..SIZES).rfind(fits) else {
+            return if self.fastest().is_none() { 1 << FIRST } else { 1 };
+        };
+        let next = size + 1;
+        let is_worth_a_try = next < SIZES && self.unit[next] == 0 && self.unit[size] << next <= limit;
+        1 << if is_worth_a_try { next } else { size }
     }
 
     /// The units of the run that takes the least time for each, as far as sizes were measured; a size that was not, or not
@@ -78,8 +74,11 @@ impl Pace {
         let Some(fastest) = self.fastest() else { return FIRST };
         let larger = (fastest + 1).min(SIZES - 1);
         self.runs += 1;
-        if self.unit[larger] == 0 || self.runs < PATIENCE {
-            return if self.unit[larger] == 0 { larger } else { fastest };
+        if self.unit[larger] == 0 {
+            return larger;
+        }
+        if self.runs < PATIENCE {
+            return fastest;
         }
         self.runs = 0;
         self.larger = !self.larger;
