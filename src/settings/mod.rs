@@ -157,6 +157,7 @@ pub fn server_config() -> Config {
             TruncatedImage::Error => OnTruncated::Error,
             TruncatedImage::Decode => OnTruncated::Decode,
         },
+        jpeg_scaling: JPEG_SCALING.get(),
         max_image_bytes: MAX_IMAGE_BYTES.get() as u64,
         max_image_pixels: MAX_IMAGE_PIXELS.get() as u64,
         image_timeout_ms: IMAGE_TIMEOUT.get() as u64,

@@ -160,6 +160,16 @@ settings! {
         long: c"error refuses it; decode embeds the part that can be read, with a WARNING. Takes effect on reload.",
     }
 
+    JPEG_SCALING: bool {
+        name: c"clip_search.jpeg_scaling",
+        default: false,
+        context: Sighup,
+        flags: GucFlags::default(),
+        short: c"Decodes large JPEG files in a half, a quarter or an eighth of their size.",
+        long: c"The smallest of these that is still at least twice what the model reads, which takes less time. \
+            Changes vectors a little. Takes effect on reload.",
+    }
+
     THREADS: int {
         name: c"clip_search.threads",
         default: 0,

@@ -1,4 +1,4 @@
-"""Says what Pillow makes of the JPEG files that tests/parity writes: jpegs.json.
+"""Says what Pillow makes of the JPEG files that tests/parity writes: jpegs.json, and jpegs_scaled.json.
 
     python -m pip install -r requirements.txt
     cargo run --release -p parity --bin write-jpegs FOLDER && python make_jpegs.py FOLDER
@@ -6,6 +6,9 @@
 A line for each file: its name, the SHA-256 of the file and of what Pillow makes of it, each cut to 16 digits. Of an image
 that is the digest of "WIDTHxHEIGHT" and the bytes of `convert("RGB")`; of one that is refused null. The last digest is
 that of what Pillow reads with LOAD_TRUNCATED_IMAGES, if that is not the same.
+
+The other file has a line for each gray or RGB image and each part of its size that `draft` is asked for: its name, the
+divisor, and the digest of what that makes.
 """
 
 import hashlib
@@ -45,6 +48,17 @@ def read(data: bytes, truncated: bool) -> str | None:
     return image_digest(image)
 
 
+def scaled(path: Path) -> list[str]:
+    lines = []
+    for divisor in (2, 4, 8):
+        image = Image.open(path)
+        width, height = (side // divisor for side in image.size)
+        if image.mode in ("L", "RGB") and width > 0 and height > 0:
+            image.draft(None, (width, height))
+            lines.append(json.dumps([path.stem, divisor, image_digest(image.convert("RGB"))]))
+    return lines
+
+
 def main():
     warnings.simplefilter("ignore")
     lines = []
@@ -54,6 +68,12 @@ def main():
         lines.append(json.dumps([path.stem, digest(data), plain] + ([lenient] if lenient != plain else [])))
     versions = {"Pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")}
     (HERE / "jpegs.json").write_text(f'{{"versions": {json.dumps(versions)},\n"files": [\n' + ",\n".join(lines) + "\n]}\n")
+    lines_scaled = []
+    for kind in ("sampling", "progressive", "restart", "large"):
+        for path in sorted(Path(sys.argv[1]).glob(f"{kind}_*.jpg")):
+            if not path.stem.rsplit("_", 1)[-1].startswith("cut") and read(path.read_bytes(), False):
+                lines_scaled += scaled(path)
+    (HERE / "jpegs_scaled.json").write_text("[\n" + ",\n".join(lines_scaled) + "\n]\n")
     print(len(lines), "files,", sum('null' in line for line in lines), "refused")
 
 

@@ -8,6 +8,7 @@ const LENIENT: Reading = Reading {
     apply_orientation: false,
     gray16: Gray16::Pil,
     on_truncated: OnTruncated::Decode,
+    jpeg_scaling: false,
 };
 
 #[derive(serde::Deserialize)]

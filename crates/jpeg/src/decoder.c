@@ -191,13 +191,28 @@ int clip_search_jpeg_header(struct decoder *decoder, const uint8_t *bytes, size_
     return DONE;
 }
 
+/* Has the image decoded in 1/denominator of its size, 1 to 8, and says width and height of the output. */
+int clip_search_jpeg_scale(struct decoder *decoder, int denominator, uint32_t size[2])
+{
+    struct jpeg_decompress_struct *cinfo = &decoder->cinfo;
+
+    if (setjmp(decoder->failed))
+        return decoder->status;
+    cinfo->scale_num = 1;
+    cinfo->scale_denom = denominator;
+    jpeg_calc_output_dimensions(cinfo);
+    size[0] = cinfo->output_width;
+    size[1] = cinfo->output_height;
+    return DONE;
+}
+
 /* Decodes into rows of width * components bytes without padding: gray, RGB or CMYK by the number of components;
  * components as they are stored; or RGB of what is YCbCr, whatever markers say. Says in `padded` whether an end marker took the place of something. */
 int clip_search_jpeg_decode(struct decoder *decoder, enum output output, int max_scans, long max_memory, uint8_t *pixels,
                             int *padded)
 {
     struct jpeg_decompress_struct *cinfo = &decoder->cinfo;
-    size_t stride = (size_t)cinfo->image_width * cinfo->num_components;
+    size_t stride;
 
     if (setjmp(decoder->failed)) {
         /* Beyond the last row an error is no loss, where losses are accepted. */
@@ -222,6 +237,8 @@ int clip_search_jpeg_decode(struct decoder *decoder, enum output output, int max
     }
     if (!jpeg_start_decompress(cinfo))
         return TRUNCATED;
+    /* Of the output's width, which lib.rs knows. */
+    stride = (size_t)cinfo->output_width * cinfo->num_components;
     while (cinfo->output_scanline < cinfo->output_height) {
         JSAMPROW row = pixels + stride * cinfo->output_scanline;
         if (jpeg_read_scanlines(cinfo, &row, 1) != 1)

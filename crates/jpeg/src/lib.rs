@@ -98,6 +98,7 @@ unsafe extern "C" {
         length: usize,
         header: *mut [u32; 4],
     ) -> c_int;
+    fn clip_search_jpeg_scale(decoder: *mut RawDecoder, denominator: c_int, size: *mut [u32; 2]) -> c_int;
     fn clip_search_jpeg_decode(
         decoder: *mut RawDecoder,
         output: c_int,
@@ -112,6 +113,8 @@ unsafe extern "C" {
 pub struct Decoder<'a> {
     raw: Raw,
     header: Header,
+    /// Width and height of what is decoded.
+    size: [u32; 2],
     /// libjpeg reads on from where the header ended.
     bytes: PhantomData<&'a [u8]>,
 }
@@ -134,12 +137,37 @@ impl<'a> Decoder<'a> {
         // SAFETY: `raw` is live; `bytes` outlive it, which the lifetime of this type states; `header` has four numbers.
         raw.check(unsafe { clip_search_jpeg_header(raw.0.as_ptr(), bytes.as_ptr(), bytes.len(), &raw mut header) })?;
         let [width, height, components, precision] = header;
-        Ok(Self { raw, header: Header { width, height, components, precision }, bytes: PhantomData })
+        let header = Header { width, height, components, precision };
+        Ok(Self { raw, header, size: [width, height], bytes: PhantomData })
     }
 
     /// What the header says. Nothing as large as the image was allocated yet.
     pub fn header(&self) -> Header {
         self.header
+    }
+
+    /// Has the image decoded in a half, a quarter or an eighth of its width and height, rounded up: in the smallest of
+    /// these that has at least so many pixels each way, or else in full. Each block of 8 x 8 pixels then becomes 4 x 4, 2 x 2
+    /// or 1, by an inverse DCT of this size, which takes less time.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Unsupported`], [`Error::TooMuchMemory`], from libjpeg.
+    pub fn scale_down_to(&mut self, width: u64, height: u64) -> Result<()> {
+        let Header { width: full_width, height: full_height, .. } = self.header;
+        let is_enough = |denominator: &u32| {
+            u64::from(full_width / denominator) >= width && u64::from(full_height / denominator) >= height
+        };
+        let denominator = [8, 4, 2].into_iter().find(is_enough).unwrap_or(1);
+        let mut size = [0; 2];
+        // SAFETY: the decoder is live, and `size` has two numbers.
+        self.raw.check(unsafe { clip_search_jpeg_scale(self.raw.0.as_ptr(), denominator as c_int, &raw mut size) })?;
+        self.size = size;
+        Ok(())
+    }
+
+    /// Width and height of what [`Decoder::decode`] makes: the header's, unless it is scaled down.
+    pub fn size(&self) -> (u32, u32) {
+        (self.size[0], self.size[1])
     }
 
     /// The pixels, row by row from the top left, a byte for each component; and whether something was missing, which
@@ -148,7 +176,8 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// All of [`Error`]; [`Error::Unsupported`] for samples that have not 8 bits, and for two components as colours.
     pub fn decode(self, output: Output, limits: Limits) -> Result<(Vec<u8>, bool)> {
-        let Header { width, height, components, precision } = self.header;
+        let Header { components, precision, .. } = self.header;
+        let [width, height] = self.size;
         if precision != 8 {
             return Err(Error::Unsupported(format!("its samples have {precision} bits")));
         }
@@ -171,7 +200,7 @@ impl<'a> Decoder<'a> {
         let mut pixels = vec![0; width as usize * height as usize * components as usize];
         let mut padded = 0;
         // SAFETY: the decoder is live and its bytes too. It writes height rows of width * components bytes, which is
-        // what `pixels` has: the output has as many components as the image, and is not scaled.
+        // what `pixels` has: the output has as many components as the image, and `size` is libjpeg's output size.
         let status = unsafe {
             let pixels = pixels.as_mut_ptr();
             clip_search_jpeg_decode(self.raw.0.as_ptr(), kind, max_scans, max_memory, pixels, &raw mut padded)

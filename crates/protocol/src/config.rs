@@ -80,6 +80,8 @@ pub struct Config {
     pub gray16: Gray16,
     /// What becomes of an image that ends too early.
     pub on_truncated: OnTruncated,
+    /// Whether large JPEG files are decoded in a part of their size.
+    pub jpeg_scaling: bool,
     /// Longest encoded image in bytes.
     pub max_image_bytes: u64,
     /// Most pixels of a decoded image.
@@ -203,6 +205,7 @@ impl Default for Config {
             apply_orientation: true,
             gray16: Gray16::Scale,
             on_truncated: OnTruncated::Error,
+            jpeg_scaling: false,
             max_image_bytes: Self::MAX_IMAGE_BYTES,
             max_image_pixels: Self::MAX_IMAGE_PIXELS,
             image_timeout_ms: Self::IMAGE_TIMEOUT_MS,

@@ -553,7 +553,13 @@ fn reading(config: &Config) -> Reading {
         protocol::Gray16::Scale => Gray16::Scale,
         protocol::Gray16::Pil => Gray16::Pil,
     };
-    Reading { transparency, apply_orientation: config.apply_orientation, gray16, on_truncated: on_truncated(config) }
+    Reading {
+        transparency,
+        apply_orientation: config.apply_orientation,
+        gray16,
+        on_truncated: on_truncated(config),
+        jpeg_scaling: config.jpeg_scaling,
+    }
 }
 
 fn latest_change(directory: &Path) -> Option<SystemTime> {

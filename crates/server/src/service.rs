@@ -76,7 +76,8 @@ impl Service {
         }
         let what_models_hold = |config: &Config| {
             let Config { model_roots, device, precision, max_gpu_memory, .. } = config.clone();
-            let reading = (config.transparency, config.apply_orientation, config.gray16, config.on_truncated);
+            let Config { transparency, apply_orientation, gray16, on_truncated, jpeg_scaling, .. } = *config;
+            let reading = (transparency, apply_orientation, gray16, on_truncated, jpeg_scaling);
             (model_roots, device, precision, max_gpu_memory, config.threads, reading)
         };
         let reload = what_models_hold(&config) != what_models_hold(&before);

@@ -5,7 +5,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat};
 
 use super::limits::{Limits, corrupt};
-use super::reading::{OnTruncated, Reading};
+use super::reading::{Enough, OnTruncated, Reading};
 use super::{jpeg, orientation, png};
 use crate::error::Result;
 
@@ -16,10 +16,11 @@ pub(super) fn read(
     name: &str,
     limits: &Limits,
     reading: Reading,
+    enough: Enough,
 ) -> Result<(DynamicImage, Orientation)> {
     let orientation = || orientation::of(bytes, format);
     match format {
-        ImageFormat::Jpeg => Ok((jpeg::read(bytes, limits, OnTruncated::Decode)?, orientation())),
+        ImageFormat::Jpeg => Ok((jpeg::read(bytes, limits, OnTruncated::Decode, enough)?, orientation())),
         ImageFormat::Png => {
             let whole = png::repaired(&png::without_metadata(bytes), limits.max_pixels, OnTruncated::Decode);
             let whole = whole.ok_or_else(|| corrupt(name, "nothing of it can be read"))?;

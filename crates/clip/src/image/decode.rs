@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 
 use super::ico::{self, Inside};
 use super::limits::{Limits, corrupt, truncated};
-use super::reading::{OnTruncated, Reading};
+use super::reading::{Enough, OnTruncated, Reading};
 use super::rgb::to_rgb;
 use super::samples::Gray16;
 use super::unknown::not_decoded;
@@ -39,12 +39,17 @@ pub const OTHER_FORMATS: [&str; 2] = [jpeg2000::NAME, jxl::NAME];
 /// [`Error::NotAnImage`], [`Error::UnsupportedImage`], [`Error::CorruptImage`], [`Error::ImageTooLarge`],
 /// [`Error::TooManyPixels`].
 pub fn decode(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<RgbImage> {
-    decode_damaged(bytes, limits, reading).map(|(image, _)| image)
+    decode_damaged(bytes, limits, reading, None).map(|(image, _)| image)
 }
 
 /// The same, and what is wrong with the file where [`Reading::on_truncated`] passes over it.
-pub(super) fn decode_damaged(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<(RgbImage, Option<Error>)> {
-    let Opened { mut image, orientation, damage, .. } = open(bytes, limits, reading)?;
+pub(super) fn decode_damaged(
+    bytes: &[u8],
+    limits: &Limits,
+    reading: Reading,
+    enough: Enough,
+) -> Result<(RgbImage, Option<Error>)> {
+    let Opened { mut image, orientation, damage, .. } = open(bytes, limits, reading, enough)?;
     if reading.apply_orientation {
         image.apply_orientation(orientation);
     }
@@ -75,8 +80,8 @@ pub(super) struct Opened {
     pub damage: Option<Error>,
 }
 
-/// Decodes an image.
-pub(super) fn open(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<Opened> {
+/// Decodes an image: a JPEG file no larger than `enough` has it, for an image that is turned as `reading` says.
+pub(super) fn open(bytes: &[u8], limits: &Limits, reading: Reading, enough: Enough) -> Result<Opened> {
     if bytes.len() > limits.max_bytes {
         return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });
     }
@@ -90,14 +95,31 @@ pub(super) fn open(bytes: &[u8], limits: &Limits, reading: Reading) -> Result<Op
         return guarded(jxl::NAME, || jxl::open(bytes, limits));
     }
     let (format, name) = format_of(bytes).ok_or_else(|| not_decoded(bytes))?;
-    let damage = match guarded(name, || read(bytes, format, name, limits, reading.gray16)) {
+    let turned = enough.map(|enough| {
+        let swaps = reading.apply_orientation && swaps_sides(orientation::of(bytes, format));
+        move |width, height| {
+            if !swaps {
+                return enough(width, height);
+            }
+            let (high, wide) = enough(height, width);
+            (wide, high)
+        }
+    });
+    let enough: Enough = turned.as_ref().map(|turned| turned as _);
+    let damage = match guarded(name, || read(bytes, format, name, limits, reading.gray16, enough)) {
         Err(error @ Error::CorruptImage { .. }) if reading.on_truncated == OnTruncated::Decode => error,
         result => return result,
     };
-    match guarded(name, || damaged::read(bytes, format, name, limits, reading)) {
+    match guarded(name, || damaged::read(bytes, format, name, limits, reading, enough)) {
         Ok(opened) => Ok(Opened { damage: Some(damage), ..opened }),
         Err(_) => Err(damage),
     }
+}
+
+/// Whether an image that is turned is as wide as it was high.
+fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 /// Decoders see whatever users upload: a bug in one costs one image, not the process.
@@ -124,6 +146,7 @@ fn read(
     name: &str,
     limits: &Limits,
     gray16: Gray16,
+    enough: Enough,
 ) -> Result<(DynamicImage, Orientation)> {
     let orientation = orientation::of(bytes, format);
     let bytes = &*harmless(bytes, format, name, limits)?;
@@ -137,7 +160,7 @@ fn read(
             };
             return Ok((image?, orientation));
         }
-        ImageFormat::Jpeg => return Ok((jpeg::read(bytes, limits, OnTruncated::Error)?, orientation)),
+        ImageFormat::Jpeg => return Ok((jpeg::read(bytes, limits, OnTruncated::Error, enough)?, orientation)),
         ImageFormat::WebP => return Ok((webp::read(bytes, limits)?, orientation)),
         _ => {}
     }

@@ -49,7 +49,7 @@ pub fn image_info(bytes: &[u8], limits: &Limits) -> ImageInfo {
     if jxl::is_one(bytes) {
         info.frames = catch_unwind(AssertUnwindSafe(|| jxl::frames(bytes, limits))).ok().flatten();
     }
-    match decode::open(bytes, limits, Reading::default()) {
+    match decode::open(bytes, limits, Reading::default(), None) {
         Ok(opened) => {
             // Some variants are read by decoders of ours, whose headers `image` does not know.
             let image = &opened.image;

@@ -4,7 +4,7 @@ use ::jpeg::{Decoder, Error as JpegError, Header, Limits as JpegLimits, Output};
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use super::limits::{Limits, check_size, corrupt, memory, truncated, unsupported};
-use super::reading::OnTruncated;
+use super::reading::{Enough, OnTruncated};
 use super::samples::cmyk_to_rgb;
 use crate::error::{Error, Result};
 
@@ -13,11 +13,16 @@ const NAME: &str = "JPEG";
 /// of the usual limit.
 const MAX_SCANS: u32 = 100;
 
-pub(super) fn read(bytes: &[u8], limits: &Limits, on_truncated: OnTruncated) -> Result<DynamicImage> {
+pub(super) fn read(bytes: &[u8], limits: &Limits, on_truncated: OnTruncated, enough: Enough) -> Result<DynamicImage> {
     let failed = |error| failure(NAME, bytes.len(), error);
-    let decoder = Decoder::new(None, bytes, on_truncated == OnTruncated::Decode).map_err(failed)?;
+    let mut decoder = Decoder::new(None, bytes, on_truncated == OnTruncated::Decode).map_err(failed)?;
     let Header { width, height, components, .. } = decoder.header();
     let bounds = bounds(check_size(NAME, width, height, limits)?);
+    if let Some(enough) = enough {
+        let (width, height) = enough(width, height);
+        decoder.scale_down_to(width, height).map_err(failed)?;
+    }
+    let (width, height) = decoder.size();
     let (mut pixels, _) = decoder.decode(Output::Colours, bounds).map_err(failed)?;
     let image = match components {
         1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),

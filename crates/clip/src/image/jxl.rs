@@ -37,7 +37,7 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Orien
         let mut whole = Limited { bytes: Vec::new(), most: limits.max_bytes };
         image.reconstruct_jpeg(&mut whole).map_err(|error| corrupt(NAME, &error.to_string()))?;
         let orientation = orientation::of(&whole.bytes, ImageFormat::Jpeg);
-        return Ok((jpeg::read(&whole.bytes, limits, OnTruncated::Error)?, orientation));
+        return Ok((jpeg::read(&whole.bytes, limits, OnTruncated::Error, None)?, orientation));
     }
     let is_deep = image.image_header().metadata.bit_depth.bits_per_sample() > 8;
     let render = image.render_frame(0).map_err(failed)?;

@@ -3,12 +3,16 @@
 use image::{Rgb, RgbImage};
 use ndarray::Array3;
 
-use super::decode::{decode, decode_damaged};
+use super::decode::decode_damaged;
 use super::limits::Limits;
 use super::reading::Reading;
 use super::resize::{self, Axis};
 use crate::error::{Error, Result};
 use crate::spec::{CropRounding, ImageSpec, ModelSpec, Resize};
+
+/// How many times as many pixels as it is resized to a scaled JPEG file has at least, in each direction. With less,
+/// the filter of the resizing would find too little to average over.
+const SCALED_SIZE: u64 = 2;
 
 /// Makes the image encoder's input. Shared between threads.
 #[derive(Debug, Clone)]
@@ -46,7 +50,7 @@ impl Preprocessor {
     /// # Errors
     /// Those of [`crate::decode`].
     pub fn run(&self, bytes: &[u8], limits: &Limits) -> Result<Array3<f32>> {
-        Ok(self.input(&decode(bytes, limits, self.reading)?))
+        Ok(self.input(&self.decode(bytes, limits)?.0))
     }
 
     /// Decodes an image, resizes and crops it: 8-bit RGB, row by row; and what is wrong with the file where
@@ -55,8 +59,17 @@ impl Preprocessor {
     /// # Errors
     /// Those of [`crate::decode`].
     pub fn pixels(&self, bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Option<Error>)> {
-        let (image, damage) = decode_damaged(bytes, limits, self.reading)?;
+        let (image, damage) = self.decode(bytes, limits)?;
         Ok((self.cropped(&image).into_raw(), damage))
+    }
+
+    /// In full, or as large as is enough where [`Reading::jpeg_scaling`] says so.
+    fn decode(&self, bytes: &[u8], limits: &Limits) -> Result<(RgbImage, Option<Error>)> {
+        let enough = |width, height| {
+            let (width, height) = self.resized_size(width, height);
+            (width.saturating_mul(SCALED_SIZE), height.saturating_mul(SCALED_SIZE))
+        };
+        decode_damaged(bytes, limits, self.reading, self.reading.jpeg_scaling.then_some(&enough as _))
     }
 
     /// The image encoder's input, (3, height, width), from the bytes that [`Preprocessor::pixels`] made. `None` where they
@@ -82,7 +95,7 @@ impl Preprocessor {
     /// An image, resized and cropped. What a crop has beyond the image is filled before rescaling and normalising.
     fn cropped(&self, image: &RgbImage) -> RgbImage {
         let (height, width) = (self.spec.height, self.spec.width);
-        let (resized_width, resized_height) = self.resized_size(image);
+        let (resized_width, resized_height) = self.resized_size(image.width(), image.height());
         let (x, left) = axis(image.width(), resized_width, width, self.spec.crop_rounding);
         let (y, top) = axis(image.height(), resized_height, height, self.spec.crop_rounding);
         let part = resize::resize(image, x, y, self.spec.filter);
@@ -99,8 +112,7 @@ impl Preprocessor {
     }
 
     /// Width and height after resizing, before cropping.
-    fn resized_size(&self, image: &RgbImage) -> (u64, u64) {
-        let (width, height) = image.dimensions();
+    fn resized_size(&self, width: u32, height: u32) -> (u64, u64) {
         match self.spec.resize {
             None => (width.into(), height.into()),
             Some(Resize::Exact { height, width }) => (width.into(), height.into()),

@@ -38,7 +38,7 @@ pub enum Thumbnail {
 /// Those of [`crate::decode`].
 pub fn thumbnail(bytes: &[u8], max_side: u32, limits: &Limits, on_truncated: OnTruncated) -> Result<Thumbnail> {
     let reading = Reading { on_truncated, ..Reading::default() };
-    let Opened { mut image, orientation, name, .. } = decode::open(bytes, limits, reading)?;
+    let Opened { mut image, orientation, name, .. } = decode::open(bytes, limits, reading, None)?;
     // An encoder or resizer that fails is one image lost, as with decoders.
     catch_unwind(AssertUnwindSafe(|| {
         image = shrink(image, max_side)?;

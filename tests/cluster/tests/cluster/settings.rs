@@ -258,6 +258,27 @@ fn how_images_are_read_follows_the_configuration() {
     assert!(cosine(&before, &after) < 0.999, "on white");
 }
 
+/// A photograph that is large beside the model's input has a vector near to that of the whole, and back again; nobody
+/// remembers the other one.
+#[test]
+fn jpeg_scaling_follows_the_configuration() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let large = image("../formats/jpeg/large.jpg");
+    let exact = embed_image(&mut client, &large).unwrap();
+    cluster.reconfigure(&[("clip_search.jpeg_scaling", "on")]);
+    let mut scaled = Vec::new();
+    wait_until("the server takes the setting", Duration::from_secs(10), || {
+        scaled = embed_image(&mut client, &large).unwrap();
+        scaled != exact
+    });
+    assert!(cosine(&exact, &scaled) > 0.99, "{}", cosine(&exact, &scaled));
+    cluster.reconfigure(&[("clip_search.jpeg_scaling", "off")]);
+    wait_until("the server takes the setting back", Duration::from_secs(10), || {
+        embed_image(&mut client, &large).unwrap() == exact
+    });
+}
+
 /// The levels of an image's 16 bits are taken, or cut as PIL does.
 #[test]
 fn deep_gray_follows_the_configuration() {
