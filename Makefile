@@ -31,7 +31,7 @@ RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
 
-.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-gpu load demo demo-program clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-gpu bench-prepare load demo demo-program clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -137,6 +137,9 @@ bench-ingest: setup                                 ## rows a second of tables o
 
 bench-gpu:                                          ## images and texts a second on a GPU, without PostgreSQL
 	@benches/gpu/run
+
+bench-prepare:                                      ## decoding, resizing and normalising, beside Pillow
+	@benches/prepare/run
 
 load: setup                                         ## 200 connections for a minute; fairness, bulk, memory
 	@$(MAKE) --no-print-directory all
