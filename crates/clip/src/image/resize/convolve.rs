@@ -14,6 +14,9 @@ pub(super) const ROWS: usize = 16;
 /// Sums that are kept in registers: those of a pixel of each row.
 const LANES: usize = 3 * ROWS;
 
+/// Pixels that are laid side by side at once.
+const TILE: usize = 16;
+
 /// Adds rows of 8-bit values to a row of sums: one for each weight, `stride` values apart.
 pub(super) fn add_rows(level: Level, sums: &mut [i32], rows: &[u8], stride: usize, weights: &[i32]) {
     dispatch!(level, _ => add(sums, rows, stride, weights));
@@ -66,20 +69,34 @@ fn along_rows(rows: &[&[u8]], offset: usize, taps: &Taps, wide: &mut [u8], narro
         return;
     }
     let lanes = 3 * rows.len();
-    for (row, values) in rows.iter().enumerate() {
-        let places = wide.chunks_exact_mut(lanes).map(|pixels| &mut pixels[3 * row..][..3]);
-        places.zip(values.chunks_exact(3)).for_each(|(to, from)| to.copy_from_slice(from));
-    }
+    lay_few_side_by_side(rows, 0, wide);
     along_few(wide, lanes, offset, taps, narrow);
 }
 
+/// [`TILE`] pixels of each row at a time. Four bytes are moved for the three of a pixel, which takes one instruction: the
+/// fourth is written over by the pixel of the next row.
 #[inline(always)]
 fn lay_side_by_side(rows: &[&[u8]; ROWS], wide: &mut [u8]) {
-    let rows = rows.map(|row| row.as_chunks::<3>().0);
-    for (x, pixels) in wide.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-        for (pixel, row) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(rows) {
-            *pixel = row[x];
+    let (tiles, rest) = wide.as_chunks_mut::<{ TILE * LANES }>();
+    for (index, tile) in tiles.iter_mut().enumerate() {
+        for (row, values) in rows.iter().enumerate() {
+            let values: &[u8; 3 * TILE] = values[3 * TILE * index..].first_chunk().expect("rows have all pixels");
+            for x in 0..TILE {
+                let length = if row + 1 < ROWS && x + 1 < TILE { 4 } else { 3 };
+                tile[x * LANES + 3 * row..][..length].copy_from_slice(&values[3 * x..][..length]);
+            }
         }
+    }
+    let done = tiles.len() * 3 * TILE;
+    lay_few_side_by_side(rows, done, rest);
+}
+
+/// The rows from so many bytes on, without hurry.
+#[inline(always)]
+fn lay_few_side_by_side(rows: &[&[u8]], from: usize, wide: &mut [u8]) {
+    for (row, values) in rows.iter().enumerate() {
+        let places = wide.chunks_exact_mut(3 * rows.len()).map(|pixels| &mut pixels[3 * row..][..3]);
+        places.zip(values[from..].chunks_exact(3)).for_each(|(to, from)| to.copy_from_slice(from));
     }
 }
 
