@@ -80,7 +80,8 @@ pub(super) struct Opened {
     pub damage: Option<Error>,
 }
 
-/// Decodes an image: a JPEG file no larger than `enough` has it, for an image that is turned as `reading` says.
+/// Decodes an image. A JPEG file may be scaled down as far as `enough` allows, which is given the sides as they are after the
+/// image is turned, if `reading` has it turned.
 pub(super) fn open(bytes: &[u8], limits: &Limits, reading: Reading, enough: Enough) -> Result<Opened> {
     if bytes.len() > limits.max_bytes {
         return Err(Error::ImageTooLarge { bytes: bytes.len(), max: limits.max_bytes });

@@ -32,7 +32,7 @@ pub struct Reading {
     pub jpeg_scaling: bool,
 }
 
-/// Width and height of an image, as stored, to those which it may be decoded in. Without it, an image is decoded in full.
+/// From width and height of an image to those that it is to be decoded with at least. Without it, it is decoded in full.
 pub(super) type Enough<'a> = Option<&'a dyn Fn(u32, u32) -> (u64, u64)>;
 
 /// What becomes of a file that ends too early.
