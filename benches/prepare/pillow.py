@@ -1,4 +1,4 @@
-"""Prepares images with Pillow and numpy, as CLIPImageProcessorPil of transformers does for ViT-B/32, and times it.
+"""Prepares images with Pillow and numpy, in the steps of transformers' CLIPImageProcessorPil for ViT-B/32, and times it.
 
 Reads requests from standard input, one JSON object a line, and answers each with a line:
     {"encode": {"from": FILE, "to": FILE}}           a JPEG file as cameras write it: quality 85, 4:2:0
@@ -40,8 +40,12 @@ def prepare(encoded, draft):
     image = image.resize(resized(*image.size), Image.Resampling.BICUBIC)
     left, top = (image.width - EDGE) // 2, (image.height - EDGE) // 2
     levels = np.asarray(image.crop((left, top, left + EDGE, top + EDGE)))
-    values = (levels.astype(np.float32) * np.float32(1 / 255) - MEAN) / STD
-    return np.ascontiguousarray(values.transpose(2, 0, 1))
+    # Channel by channel and in place: with the channels last, as transformers has them, numpy takes several times as long.
+    values = np.ascontiguousarray(levels.transpose(2, 0, 1)).astype(np.float32)
+    values *= np.float32(1 / 255)
+    values -= MEAN[:, None, None]
+    values /= STD[:, None, None]
+    return values
 
 
 def seconds(function, files, draft):

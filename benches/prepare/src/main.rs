@@ -63,7 +63,6 @@ fn measure_all(run: &Run) -> anyhow::Result<bool> {
         format!("clip_search {} and {}, one thread each, on {}.", env!("CARGO_PKG_VERSION"), pillow.about, processor());
     println!("{about}");
     let (speed, ratios) = speed::measure(run, &image_spec(run)?, &mut pillow)?;
-    let speed = format!("{about}\n\n{speed}");
     heading("A JPEG file to the input of ViT-B/32");
     println!("{speed}");
     let photos = run.photos.as_deref().map(|folder| photos::measure(run, folder)).transpose()?;
@@ -73,7 +72,7 @@ fn measure_all(run: &Run) -> anyhow::Result<bool> {
     }
     if let Some(path) = &run.write {
         let mut page = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        page = document::put(&page, "speed", &speed)?;
+        page = document::put(&page, "speed", &format!("{about}\n\n{speed}"))?;
         if let Some(photos) = &photos {
             page = document::put(&page, "photographs", photos)?;
         }
