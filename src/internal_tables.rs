@@ -12,7 +12,7 @@
 //! that no default is evaluated.
 
 use crate::errors::{Error, Result, or_raise};
-use crate::spi::{Allowed, Argument, Connection, Plan, Row, run_kept};
+use crate::spi::{Allowed, Argument, Connection, Plan, Row, Subject, run_kept};
 use crate::{c_function, text};
 use pgrx::pg_sys::{self, Oid, Relation};
 use std::cell::Cell;
@@ -240,7 +240,7 @@ pub fn execute_kept(connection: &Connection, table: InternalTable, query: String
         let _nobody = AsNobody::begin();
         Plan::prepare(connection, &Allowed::internal(vec![id]), query, types)
     };
-    run_kept(query, arguments, Some(id), prepare, |plan| {
+    run_kept(query, arguments, Subject::Internal(id), prepare, |plan| {
         let _nobody = AsNobody::begin();
         plan.run(connection, arguments).1
     })

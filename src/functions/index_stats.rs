@@ -68,7 +68,7 @@ WITH indexes AS (
 )";
 
 fn index_stats(call: Arguments) -> Result<Option<Datum>> {
-    let table = Table::read(required(call.oid(0), "tbl")?)?;
+    let table = Table::known(required(call.oid(0), "tbl")?)?;
     let exact = required(call.boolean(2), "exact")?;
     let (column, embeddings) = table.embedding_column(call.name(1).as_deref())?;
     let arguments = [Argument::oid(table.id), Argument::text(&column.name)];

@@ -16,6 +16,7 @@ use crate::result_rows::Rows;
 use crate::search::{self, Id, Options, Table};
 use crate::text;
 use pgrx::pg_sys::{self, Datum};
+use std::rc::Rc;
 
 sql_function!(clip_search_text, pg_finfo_clip_search_text, |call| rows(call, text));
 sql_function!(clip_search_image, pg_finfo_clip_search_image, |call| rows(call, image));
@@ -28,7 +29,7 @@ sql_function!(clip_search_json_halfvec, pg_finfo_clip_search_json_halfvec, |call
 
 /// What a call searches, once its cheap arguments were looked at.
 struct Search {
-    table: Table,
+    table: Rc<Table>,
     options: Options,
     /// The column of embeddings.
     column: String,
@@ -107,7 +108,7 @@ fn prepare(call: Arguments) -> Result<Search> {
         exclude: excluded(call, 8)?,
     };
     options.check()?;
-    let table = Table::read(required(call.oid(0), "tbl")?)?;
+    let table = Table::known(required(call.oid(0), "tbl")?)?;
     let (column, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
     let (column, dimension) = (column.name.clone(), embeddings.dimension);
     table.key(options.id_column.as_deref())?;

@@ -138,7 +138,7 @@ fn suggest(
         return Err(ArgumentError::OutOfRange { name, value: rate.to_string(), range }.into());
     }
     let column = call.name(4);
-    let table = Table::read(required(call.oid(0), "tbl")?)?;
+    let table = Table::known(required(call.oid(0), "tbl")?)?;
     table.embedding_column(column.as_deref())?;
     let queries = queries()?;
     if let Some(query) = queries.first() {
@@ -149,7 +149,7 @@ fn suggest(
         return Err(ArgumentError::Dimensions { a: queries[0].len(), b: odd.len() }.into());
     }
     if images.len() < MIN_SAMPLE as usize {
-        return Err(ArgumentError::NothingToSample { table: table.name, found: images.len() }.into());
+        return Err(ArgumentError::NothingToSample { table: table.name.clone(), found: images.len() }.into());
     }
     let mut all = Vec::with_capacity(queries.len());
     for query in &queries {

@@ -3,7 +3,7 @@
 use super::parameters::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
-use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
+use crate::spi::{self, Argument, LocalSettings, Row};
 use pgrx::pg_sys::Datum;
 use serde::de::IgnoredAny;
 
@@ -23,9 +23,9 @@ const ENTRIES: &str = "SELECT key, jsonb_typeof(value), value #>> '{}' FROM json
 const ELEMENTS: &str = "SELECT '', jsonb_typeof(value), value #>> '{}' FROM jsonb_array_elements(CAST($1 AS jsonb))";
 const SINGLE: &str = "SELECT '', jsonb_typeof(j), j #>> '{}' FROM CAST($1 AS jsonb) AS j";
 
-fn entries(query: &str, argument: Argument) -> Result<Vec<Entry>> {
+fn entries(query: &'static str, argument: Argument) -> Result<Vec<Entry>> {
     let _settings = LocalSettings::with_catalog_only();
-    spi::select(&Allowed::default(), query, &[argument], |row: &Row| {
+    spi::select_catalog(query, &[argument], |row: &Row| {
         let text = |column| row.text(column).unwrap_or_default();
         Ok(Entry { key: text(1), kind: text(2), text: text(3) })
     })

@@ -1,6 +1,7 @@
 //! Searching a table: what has to be known of it, and the statement that does it.
 //!
 //! ```text
+//! known      tables that are kept until they change
 //! table      columns, types, primary key, vector indexes, out of the catalog
 //! condition  a filter or a row to leave out, as jsonb → SQL with parameters
 //! parameters the statement's
@@ -8,6 +9,7 @@
 //! ```
 
 mod condition;
+mod known;
 mod parameters;
 mod statement;
 mod table;

@@ -168,7 +168,7 @@ fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<
         Some(names) => names.iter().map(|name| table.column(name)).collect(),
         None => {
             let is_key = |column: &Column| key.iter().any(|key| key.name == column.name);
-            let wanted = |column: &&Column| column.is_readable && !column.is_binary && !is_key(column);
+            let wanted = |column: &&Column| !column.is_binary && !is_key(column) && table.is_readable(column);
             Ok(table.columns.iter().filter(wanted).collect())
         }
     }
@@ -202,6 +202,8 @@ fn search_settings(options: &Options) -> LocalSettings {
 fn exact_settings() -> LocalSettings {
     let settings = LocalSettings::begin();
     settings.set(c"enable_indexscan", c"off");
+    // A plan that is kept is none for this.
+    settings.set(c"plan_cache_mode", c"force_custom_plan");
     settings
 }
 

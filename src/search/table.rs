@@ -4,6 +4,7 @@ use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
 use crate::{text, vector};
 use pgrx::pg_sys::{self, Oid};
+use std::cell::OnceCell;
 use std::ffi::CStr;
 
 /// A table, partitioned table, view, materialized view or foreign table.
@@ -14,6 +15,10 @@ pub struct Table {
     pub name: String,
     /// In order.
     pub columns: Vec<Column>,
+    /// The OIDs of its indexes.
+    pub indexes: Vec<Oid>,
+    /// Which reading of it this is, where it is kept: plans of its statements are kept with it.
+    pub number: Option<u64>,
 }
 
 /// A column of a [`Table`].
@@ -21,6 +26,8 @@ pub struct Table {
 pub struct Column {
     /// As in the catalog.
     pub name: String,
+    /// Its number in the table, from 1.
+    pub position: i16,
     /// Quoted where it has to be.
     pub quoted: String,
     /// The type, as PostgreSQL shows it.
@@ -35,12 +42,12 @@ pub struct Column {
     pub is_jsonb: bool,
     /// Whether its type is one of pgvector's, or bytea: nothing to show as text.
     pub is_binary: bool,
-    /// Whether the user may read it.
-    pub is_readable: bool,
     /// Place in the primary key, from 0.
     pub key_position: Option<i32>,
     /// What is needed to search it, where it is a `vector` or `halfvec`.
     pub embeddings: Option<Embeddings>,
+    /// Its operator for equality, once it was asked for.
+    equals: OnceCell<String>,
 }
 
 /// What is needed to compare a column's vectors.
@@ -59,7 +66,8 @@ pub struct Embeddings {
 }
 
 const RELATION: &str = "
-SELECT format('%I.%I', n.nspname, c.relname), c.relkind
+SELECT format('%I.%I', n.nspname, c.relname), c.relkind,
+       (SELECT string_agg(i.indexrelid::text, ',') FROM pg_index AS i WHERE i.indrelid = c.oid)
   FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = $1";
 
@@ -67,7 +75,7 @@ SELECT format('%I.%I', n.nspname, c.relname), c.relkind
 const COLUMNS: &str = "
 SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), t.typcategory = 'A', t.typname = 'jsonb',
        e.schema IS NOT NULL OR a.atttypid = 'bytea'::regtype,
-       has_column_privilege($1, a.attnum, 'SELECT'),
+       a.attnum,
        (SELECT array_position(i.indkey::int2[], a.attnum) FROM pg_index AS i
          WHERE i.indrelid = $1 AND i.indisprimary
            AND array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts),
@@ -104,9 +112,14 @@ impl Table {
     /// [`ArgumentError::NoSuchTable`], [`ArgumentError::NotATable`].
     pub fn read(id: Oid) -> Result<Self> {
         let _settings = LocalSettings::with_catalog_only();
-        let relation = |row: &Row| Ok((row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default()));
+        let _now = CatalogSnapshot::begin();
+        let relation = |row: &Row| {
+            let text = |column| row.text(column).unwrap_or_default();
+            let indexes: Vec<Oid> = text(3).split(',').filter_map(|id| id.parse().ok()).map(Oid::from_u32).collect();
+            Ok((text(1), text(2), indexes))
+        };
         let found = spi::select_catalog(RELATION, &[Argument::oid(id)], relation)?;
-        let Some((name, kind)) = found.into_iter().next() else {
+        let Some((name, kind, indexes)) = found.into_iter().next() else {
             return Err(ArgumentError::NoSuchTable { oid: id.to_u32() }.into());
         };
         let kind = match kind.as_str() {
@@ -120,13 +133,29 @@ impl Table {
             return Err(ArgumentError::NotATable { table: name, kind }.into());
         }
         let columns = spi::select_catalog(COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
-        Ok(Self { id, name, columns })
+        Ok(Self { id, name, columns, indexes, number: None })
+    }
+
+    /// The types of its columns, and the one that vectors are compared in.
+    pub fn types(&self) -> impl Iterator<Item = Oid> {
+        let of_vectors = self.columns.iter().filter_map(|column| Some(column.embeddings.as_ref()?.vector_type));
+        self.columns.iter().map(|column| column.type_id).chain(of_vectors)
     }
 
     /// What a statement about the table may refer to.
     pub fn allowed(&self) -> Allowed {
-        let of_vectors = self.columns.iter().filter_map(|column| Some(column.embeddings.as_ref()?.vector_type));
-        Allowed::table(self.id, self.columns.iter().map(|column| column.type_id).chain(of_vectors))
+        Allowed::table(self.id, self.types()).kept(self.number)
+    }
+
+    /// Whether the user may read a column.
+    pub fn is_readable(&self, column: &Column) -> bool {
+        let (select, ok) = (pg_sys::AclMode::from(pg_sys::ACL_SELECT), pg_sys::AclResult::ACLCHECK_OK);
+        // SAFETY: a table and one of its columns; where they have gone meanwhile, it raises.
+        unsafe {
+            let user = pg_sys::GetUserId();
+            pg_sys::pg_class_aclcheck(self.id, user, select) == ok
+                || pg_sys::pg_attribute_aclcheck(self.id, column.position, user, select) == ok
+        }
     }
 
     /// The column of this name.
@@ -184,6 +213,28 @@ impl Table {
     }
 }
 
+/// While it lives, catalogs are read as they are now. The snapshot of the statement at hand may be older than the changes
+/// that this backend has been told, and would have what is read then be kept for good.
+struct CatalogSnapshot(());
+
+impl CatalogSnapshot {
+    fn begin() -> Self {
+        // SAFETY: in a transaction; a snapshot that is not any catalog's own is taken anew, and copied.
+        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(Oid::INVALID)) };
+        Self(())
+    }
+}
+
+impl Drop for CatalogSnapshot {
+    fn drop(&mut self) {
+        // After an error, Postgres drops it when the transaction or subtransaction ends.
+        if !std::thread::panicking() {
+            // SAFETY: the one of `begin`; what came later is gone.
+            unsafe { pg_sys::PopActiveSnapshot() };
+        }
+    }
+}
+
 fn column(row: &Row) -> Column {
     let value = |column: i32| row.text(column).unwrap_or_default();
     let oid = |column: i32| Oid::from(row.number::<u32>(column).unwrap_or_default());
@@ -200,7 +251,7 @@ fn column(row: &Row) -> Column {
         is_array: row.is_true(4),
         is_jsonb: row.is_true(5),
         is_binary: row.is_true(6),
-        is_readable: row.is_true(7),
+        position: row.number(7).unwrap_or_default(),
         key_position: row.number(8),
         embeddings: row.text(9).filter(|_| is_genuine()).map(|schema| Embeddings {
             schema,
@@ -209,6 +260,7 @@ fn column(row: &Row) -> Column {
             dimension: row.number(12),
             operator: row.text(13),
         }),
+        equals: OnceCell::new(),
     }
 }
 
@@ -234,9 +286,13 @@ impl Column {
     /// # Errors
     /// None of its own; Postgres raises what it has against the query.
     pub fn equals(&self) -> Result<String> {
+        if let Some(equals) = self.equals.get() {
+            return Ok(equals.clone());
+        }
         // SAFETY: the cache's entry lives as long as the process.
         let operator = unsafe { (*pg_sys::lookup_type_cache(self.type_id, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
-        Ok(qualified(operator)?.unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned()))
+        let equals = qualified(operator)?.unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned());
+        Ok(self.equals.get_or_init(|| equals).clone())
     }
 
     /// The operators greater than and less than of the type's default index, with their schema.

@@ -28,6 +28,8 @@ pub struct Allowed {
     types: Vec<Oid>,
     /// Whether the statement needs no privilege on the relations.
     is_privileged: bool,
+    /// Of a table that is kept, the number under which plans are kept, too.
+    pub(super) number: Option<u64>,
 }
 
 impl Allowed {
@@ -43,12 +45,17 @@ impl Allowed {
                 all.extend([of_column, base, element, element_base]);
             }
         }
-        Self { relations: vec![table], types: all, is_privileged: false }
+        Self { relations: vec![table], types: all, is_privileged: false, number: None }
+    }
+
+    /// The same, for statements whose plans are kept as long as this reading of the table is.
+    pub fn kept(self, number: Option<u64>) -> Self {
+        Self { number, ..self }
     }
 
     /// The extension's own tables, which were looked at.
     pub fn internal(relations: Vec<Oid>) -> Self {
-        Self { relations, types: Vec::new(), is_privileged: true }
+        Self { relations, types: Vec::new(), is_privileged: true, number: None }
     }
 }
 

@@ -7,7 +7,7 @@ mod settings;
 
 pub use allowed::{Allowed, register};
 pub use argument::Argument;
-pub use kept::run_kept;
+pub use kept::{Subject, run_kept};
 pub use settings::{KEYS_AS_TEXT, LocalSettings, require_writable, setting};
 
 use crate::errors::Result;
@@ -85,7 +85,7 @@ pub fn select_catalog<T>(query: &str, arguments: &[Argument], each: impl FnMut(&
         Plan::prepare_with(&connection, &Allowed::default(), query, types, pg_sys::CURSOR_OPT_GENERIC_PLAN)
     };
     let run = |plan: &Plan| plan.run_with(&connection, arguments, true).1;
-    run_kept(query.to_owned(), arguments, None, prepare, run).iter().map(each).collect()
+    run_kept(query.to_owned(), arguments, Subject::Catalogs, prepare, run).iter().map(each).collect()
 }
 
 /// Runs a query and adds those rows that `wanted` accepts to the result of the call at hand. Where the query gives fewer
@@ -102,7 +102,7 @@ pub unsafe fn select_into(
     wanted: impl Fn(&Row) -> bool,
 ) -> bool {
     let connection = Connection::open();
-    let found = connection.run(allowed, query, arguments);
+    let found = connection.run_prepared(allowed, query.to_owned(), arguments);
     if found.len() < enough {
         return false;
     }
@@ -121,7 +121,7 @@ pub fn value<T: std::str::FromStr>(
     arguments: &[Argument],
 ) -> (Option<Datum>, Option<T>) {
     let connection = Connection::open();
-    let rows = connection.run(allowed, query, arguments);
+    let rows = connection.run_prepared(allowed, query.to_owned(), arguments);
     let Some(row) = rows.first() else { return (None, None) };
     // SAFETY: copies a varlena out of the connection's memory.
     let datum = row.datum(1).map(|datum| unsafe { pg_sys::SPI_datumTransfer(datum, false, -1) });
@@ -139,6 +139,15 @@ impl Connection {
         // SAFETY: undone by drop, or by Postgres where an error ends the transaction.
         unsafe { pg_sys::SPI_connect() };
         Self(())
+    }
+
+    /// As [`Connection::run`]; of a table that is kept, names are not looked up anew. It is planned for these values: which
+    /// index is best depends on how many rows have them.
+    fn run_prepared(&self, allowed: &Allowed, query: String, arguments: &[Argument]) -> Vec<Row> {
+        let Some(number) = allowed.number else { return self.run(allowed, &query, arguments) };
+        let options = pg_sys::CURSOR_OPT_CUSTOM_PLAN | pg_sys::CURSOR_OPT_PARALLEL_OK;
+        let prepare = |query: &str, types: &[pg_sys::Oid]| Plan::prepare_with(self, allowed, query, types, options);
+        run_kept(query, arguments, Subject::Table(number), prepare, |plan| plan.run_with(self, arguments, true).1)
     }
 
     /// Runs a query that sees what the statement at hand sees.
