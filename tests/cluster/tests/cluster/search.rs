@@ -197,3 +197,34 @@ fn a_driver_that_asks_for_the_types_can_call_it() {
     let plain = "SELECT id FROM photos ORDER BY embedding <=> clip_embed_text($1) LIMIT $2";
     assert_eq!(ids(plain, &[&"a dog", &3_i64]).len(), 3);
 }
+
+/// What a backend keeps of a table is not older than the changes that it was told, even where its snapshot is.
+#[test]
+fn changes_of_others_show() {
+    let cluster = Cluster::on_demand();
+    let (mut client, mut other) = (cluster.connect(), cluster.connect());
+    table(&mut client);
+    let keys = |client: &mut Client| -> String {
+        let query = "SELECT string_agg(k, ',' ORDER BY k) FROM clip_search('things', 'a dog', 1) AS s, jsonb_object_keys(s.metadata) AS k";
+        client.query_one(query, &[]).unwrap().get(0)
+    };
+    assert_eq!(keys(&mut client), "shop");
+    other.batch_execute("ALTER TABLE things RENAME shop TO store").unwrap();
+    assert_eq!(keys(&mut client), "store");
+    for level in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
+        client.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}; SELECT count(*) FROM pg_class")).unwrap();
+        other.batch_execute("ALTER TABLE things RENAME store TO mall").unwrap();
+        assert_eq!(keys(&mut client), "mall", "{level}, in the transaction");
+        client.batch_execute("COMMIT").unwrap();
+        assert_eq!(keys(&mut client), "mall", "{level}, after it");
+        other.batch_execute("ALTER TABLE things RENAME mall TO store").unwrap();
+        assert_eq!(keys(&mut client), "store", "{level}");
+    }
+    other.batch_execute("DROP INDEX things_embedding").unwrap();
+    let plan = inner_plan(&cluster, &mut client, "clip_search('things', 'a dog')");
+    assert!(plan.contains("Seq Scan on things"), "{plan}");
+    other.batch_execute("CREATE INDEX CONCURRENTLY again ON things USING hnsw (embedding vector_cosine_ops)").unwrap();
+    let plan = inner_plan(&cluster, &mut client, "clip_search('things', 'a dog')");
+    assert!(plan.contains("Index Scan using again on things"), "{plan}");
+    cluster.assert_sessions_survived();
+}
