@@ -8,7 +8,7 @@
 use super::arguments::{Arguments, required};
 use super::{generated_model, sql_function};
 use crate::errors::Result;
-use crate::search::Table;
+use crate::search::{Index, Table};
 use crate::spi::{self, Allowed, Argument, LocalSettings};
 use pgrx::pg_sys::Datum;
 
@@ -20,7 +20,7 @@ const CATALOG: &str = concat!(
 SELECT jsonb_build_object(
          'table', $1::oid::regclass::text, 'column', a.attname, 'type', t.typname,
          'dimension', nullif(a.atttypmod, -1),
-         'metric', (SELECT i.metric FROM indexes AS i WHERE i.valid ORDER BY i.metric = 'cosine' DESC, i.metric LIMIT 1),
+         'metric', (SELECT i.metric FROM indexes AS i LIMIT 1),
          'model', ",
     generated_model!(),
     ",
@@ -41,37 +41,37 @@ SELECT jsonb_build_object(
  WHERE a.attrelid = $1 AND a.attname = $2"
 );
 
-/// `halfvec` and `vector` have an operator class of each metric, named after it.
+/// Those that clip_search uses, `$3`. Each type has an operator class of each metric, named after it.
 const INDEXES: &str = "
 WITH indexes AS (
     SELECT c.oid::regclass::text AS name, am.amname AS method, o.opcname AS operator_class,
-           CASE substring(o.opcname FROM '_(cosine|l2|ip|l1)_ops$')
+           CASE substring(o.opcname FROM '_(cosine|l2|ip|l1|hamming)_ops$')
                WHEN 'cosine' THEN 'cosine' WHEN 'l2' THEN 'euclidean' WHEN 'ip' THEN 'inner product'
-               WHEN 'l1' THEN 'taxicab' END AS metric,
+               WHEN 'l1' THEN 'taxicab' WHEN 'hamming' THEN 'hamming' END AS metric,
+           pg_get_indexdef(c.oid, 1, false) AS expression,
            pg_relation_size(c.oid)
                + COALESCE((SELECT sum(pg_relation_size(p.relid))
                              FROM pg_partition_tree(c.oid) AS p WHERE p.relid <> c.oid), 0) AS bytes,
-           i.indisvalid AS valid, i.indpred IS NOT NULL AS partial, c.reloptions AS options
+           c.reloptions AS options
       FROM pg_index AS i
       JOIN pg_class AS c ON c.oid = i.indexrelid
       JOIN pg_am AS am ON am.oid = c.relam
       JOIN pg_opclass AS o ON o.oid = i.indclass[0]
-      JOIN pg_attribute AS x ON x.attrelid = $1 AND x.attname = $2
-     WHERE i.indrelid = $1
-       AND (i.indkey[0] = x.attnum
-            -- An index on an expression of the column, such as one of half precision.
-            OR i.indkey[0] = 0 AND EXISTS (
-                   SELECT FROM pg_depend AS dep
-                    WHERE dep.classid = 'pg_class'::regclass AND dep.objid = c.oid
-                      AND dep.refobjid = $1 AND dep.refobjsubid = x.attnum
-                      AND o.opcname ~ '_(cosine|l2|ip|l1)_ops$'))
+     WHERE i.indexrelid = ANY ($3::oid[])
 )";
 
 fn index_stats(call: Arguments) -> Result<Option<Datum>> {
     let table = Table::known(required(call.oid(0), "tbl")?)?;
     let exact = required(call.boolean(2), "exact")?;
     let (column, embeddings) = table.embedding_column(call.name(1).as_deref())?;
-    let arguments = [Argument::oid(table.id), Argument::text(&column.name)];
+    // Where there are several, all that are ordered by in the same way: the planner takes any of them.
+    let used = embeddings.index(embeddings.dimension);
+    let is_used =
+        |index: &&Index| used.is_some_and(|used| (used.kind, &used.operator) == (index.kind, &index.operator));
+    let indexes: Vec<String> =
+        embeddings.indexes.iter().filter(is_used).map(|index| index.id.to_u32().to_string()).collect();
+    let indexes = format!("{{{}}}", indexes.join(","));
+    let arguments = [Argument::oid(table.id), Argument::text(&column.name), Argument::text(&indexes)];
     let catalog = {
         let _settings = LocalSettings::with_catalog_only();
         let estimate = if exact { "'{}'" } else { ESTIMATE };

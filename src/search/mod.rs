@@ -16,4 +16,4 @@ mod table;
 
 pub use condition::Id;
 pub use statement::{Options, rows, to_json};
-pub use table::{Column, Embeddings, Table};
+pub use table::{Column, Embeddings, Index, Table};

@@ -8,7 +8,9 @@
 //!          ORDER BY t.embedding <=> $1 LIMIT k OFFSET skip) AS found
 //! ```
 //!
-//! The inner query has the form that pgvector's indexes answer. The threshold is applied to its result: inside it would
+//! The inner query has the form that pgvector's indexes answer. Where the index is one of `embedding::halfvec(n)` or of
+//! `binary_quantize(embedding)::bit(n)`, it orders by that expression and gives more rows than are wanted; another query
+//! around it takes the nearest of these by the exact distance. The threshold is applied to its result: inside it would
 //! be a filter, for which an index goes on looking long after the last row that is similar enough. JSON is made outside,
 //! of the k rows that are left; columns that are not asked for are never read.
 //!
@@ -17,7 +19,7 @@
 
 use super::condition::{self, Id};
 use super::parameters::Parameters;
-use super::table::{Column, Embeddings, Table};
+use super::table::{Column, Embeddings, Index, IndexKind, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::result_rows::Rows;
 use crate::spi::{self, Argument, LocalSettings};
@@ -27,6 +29,13 @@ use std::ffi::CString;
 
 /// pgvector's operator for cosine distance.
 const COSINE: &str = "<=>";
+
+/// Candidates for each row that is wanted, from an index of half precision. Its order differs from the exact one only among
+/// rows that are about equally far.
+const HALVES_CANDIDATES: i64 = 2;
+/// The same from an index of one bit of each number, and the least of them: `make bench-index` shows what it takes.
+const BITS_CANDIDATES: i64 = 20;
+const BITS_LEAST: i64 = 200;
 
 /// What is wanted of a search, besides the table and the query.
 #[derive(Default)]
@@ -54,20 +63,20 @@ pub struct Options {
 /// # Errors
 /// [`ArgumentError`].
 pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) -> Result<()> {
-    let Statement { text, parameters, has_index } = compose(table, query, options)?;
     let least = options.min_similarity.map(|least| least as f32);
     // SAFETY: the statement has the columns that clip_search is declared with.
-    let mut run = |enough: usize| unsafe {
+    let mut run = |Statement { text, parameters, .. }: Statement, enough: usize| unsafe {
         spi::select_into(rows, &table.allowed(), &text, &parameters.0, enough, |row| match least {
             Some(least) => row.number::<f32>(2).is_some_and(|similarity| similarity >= least),
             None => true,
         })
     };
-    let k = options.k as usize;
-    let _settings = search_settings(options);
-    if !run(if has_index { k } else { 0 }) {
+    let statement = compose(table, query, options, false)?;
+    let enough = if statement.has_index { options.k as usize } else { 0 };
+    let _settings = search_settings(statement.candidates);
+    if !run(statement, enough) {
         let _exact = exact_settings();
-        run(0);
+        run(compose(table, query, options, true)?, 0);
     }
     Ok(())
 }
@@ -77,27 +86,31 @@ pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) ->
 /// # Errors
 /// [`ArgumentError`].
 pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option<Datum>> {
-    let Statement { text, mut parameters, has_index } = compose(table, query, options)?;
-    let enough = match options.min_similarity {
-        Some(least) => {
-            let least = parameters.add(Argument::double(least));
-            // As the similarity is shown, so that a row's own similarity does not leave it out.
-            format!("FILTER (WHERE m.similarity OPERATOR(pg_catalog.>=) {least}::pg_catalog.float4)")
-        }
-        None => String::new(),
+    let run = |Statement { text, mut parameters, .. }: Statement| {
+        let enough = match options.min_similarity {
+            Some(least) => {
+                let least = parameters.add(Argument::double(least));
+                // As the similarity is shown, so that a row's own similarity does not leave it out.
+                format!("FILTER (WHERE m.similarity OPERATOR(pg_catalog.>=) {least}::pg_catalog.float4)")
+            }
+            None => String::new(),
+        };
+        let text = format!(
+            "SELECT pg_catalog.jsonb_build_object('matches', COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(\
+             'id', m.id, 'score', m.similarity, 'metadata', m.metadata)) {enough}, '[]')), pg_catalog.count(*) \
+             FROM ({text}) AS m"
+        );
+        spi::value::<i64>(&table.allowed(), &text, &parameters.0)
     };
-    let text = format!(
-        "SELECT pg_catalog.jsonb_build_object('matches', COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(\
-         'id', m.id, 'score', m.similarity, 'metadata', m.metadata)) {enough}, '[]')), pg_catalog.count(*) \
-         FROM ({text}) AS m"
-    );
-    let _settings = search_settings(options);
-    let (found, rows) = spi::value(&table.allowed(), &text, &parameters.0);
-    if !has_index || rows.is_some_and(|rows: i64| rows >= i64::from(options.k)) {
+    let statement = compose(table, query, options, false)?;
+    let has_index = statement.has_index;
+    let _settings = search_settings(statement.candidates);
+    let (found, rows) = run(statement);
+    if !has_index || rows.is_some_and(|rows| rows >= i64::from(options.k)) {
         return Ok(found);
     }
     let _exact = exact_settings();
-    Ok(spi::value::<i64>(&table.allowed(), &text, &parameters.0).0)
+    Ok(run(compose(table, query, options, true)?).0)
 }
 
 struct Statement {
@@ -105,17 +118,21 @@ struct Statement {
     parameters: Parameters,
     /// Whether the column has a vector index, which may give fewer rows than there are.
     has_index: bool,
+    /// Rows that the index is to give.
+    candidates: i64,
 }
 
-fn compose(table: &Table, query: &[f32], options: &Options) -> Result<Statement> {
+/// An exact statement does without an index of less precise vectors.
+fn compose(table: &Table, query: &[f32], options: &Options, is_exact: bool) -> Result<Statement> {
     let (column, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
     column.check_dimension(query.len())?;
     let key = table.key(options.id_column.as_deref())?;
     let metadata = metadata(table, &key, options)?;
+    let index = embeddings.index(Some(query.len())).filter(|index| !is_exact || index.kind == IndexKind::Column);
 
     let mut parameters = Parameters::default();
     // SAFETY: the type that is beside the column's own, or the column's own.
-    let query = parameters.add(unsafe { Argument::of_type(embeddings.vector_type, vector::to_datum(query)?) });
+    let vector = parameters.add(unsafe { Argument::of_type(embeddings.vector_type, vector::to_datum(query)?) });
     let mut conditions = vec![format!("t.{} IS NOT NULL", column.quoted)];
     if let Some(filter) = options.filter {
         conditions.extend(condition::filter(table, filter, &mut parameters)?);
@@ -124,25 +141,62 @@ fn compose(table: &Table, query: &[f32], options: &Options) -> Result<Statement>
         conditions.push(condition::exclude(&key, table, exclude, &mut parameters)?);
     }
     let (limit, offset) = (parameters.add(Argument::int(options.k)), parameters.add(Argument::int(options.skip)));
-    let distance = |operator: &str| distance(column, embeddings, operator, &query);
+    let wanted = i64::from(options.k) + i64::from(options.skip);
+    let candidates = match index.map(|index| index.kind) {
+        None | Some(IndexKind::Column) => wanted,
+        Some(IndexKind::Halves) => wanted * HALVES_CANDIDATES,
+        Some(IndexKind::Bits) => (wanted * BITS_CANDIDATES).max(BITS_LEAST),
+    };
+    let is_reranked = index.is_some_and(|index| index.kind != IndexKind::Column);
 
     let mut inner: Vec<String> = Vec::new();
     inner.extend(key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)));
     inner.extend(metadata.iter().enumerate().map(|(at, column)| format!("t.{} AS m{at}", column.quoted)));
-    inner.push(format!("{} AS distance", distance(COSINE)));
-    let text = format!(
-        "SELECT {} AS id, CASE WHEN found.distance OPERATOR(pg_catalog.<) 'Infinity'::pg_catalog.float8 \
-         THEN (1::pg_catalog.float8 OPERATOR(pg_catalog.-) found.distance)::pg_catalog.float4 END AS similarity, \
-         {} AS metadata FROM (SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT {limit} OFFSET {offset}) AS found \
-         ORDER BY found.distance",
-        id(&key),
-        object("m", &metadata),
+    inner.push(format!("{} AS distance", distance(column, embeddings, COSINE, &vector)));
+    let mut nearest = format!(
+        "SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT ",
         inner.join(", "),
         table.name,
         conditions.join(" AND "),
-        distance(embeddings.operator.as_deref().unwrap_or(COSINE)),
+        order(column, embeddings, index, query.len(), &vector),
     );
-    Ok(Statement { text, parameters, has_index: embeddings.operator.is_some() })
+    if is_reranked {
+        let candidates = parameters.add(Argument::long(candidates));
+        nearest = format!(
+            "SELECT * FROM ({nearest}{candidates}) AS candidates ORDER BY candidates.distance LIMIT {limit} OFFSET {offset}"
+        );
+    } else {
+        nearest.push_str(&format!("{limit} OFFSET {offset}"));
+    }
+    let text = format!(
+        "SELECT {} AS id, CASE WHEN found.distance OPERATOR(pg_catalog.<) 'Infinity'::pg_catalog.float8 \
+         THEN (1::pg_catalog.float8 OPERATOR(pg_catalog.-) found.distance)::pg_catalog.float4 END AS similarity, \
+         {} AS metadata FROM ({nearest}) AS found ORDER BY found.distance",
+        id(&key),
+        object("m", &metadata),
+    );
+    Ok(Statement { text, parameters, has_index: index.is_some(), candidates })
+}
+
+/// What the rows of the table are ordered by: the very expression of the index.
+fn order(column: &Column, embeddings: &Embeddings, index: Option<&Index>, dimension: usize, query: &str) -> String {
+    let Embeddings { schema, type_name, .. } = embeddings;
+    let Some(Index { kind, operator, .. }) = index else { return distance(column, embeddings, COSINE, query) };
+    let of = |whole: fn(&str, &str, usize) -> String| {
+        let (row, query) = (format!("t.{}", column.quoted), format!("{query}::{schema}.{type_name}"));
+        format!(
+            "({} OPERATOR({schema}.{operator}) {})",
+            whole(&row, schema, dimension),
+            whole(&query, schema, dimension)
+        )
+    };
+    match kind {
+        IndexKind::Column => distance(column, embeddings, operator, query),
+        IndexKind::Halves => of(|value, schema, dimension| format!("({value}::{schema}.halfvec({dimension}))")),
+        IndexKind::Bits => {
+            of(|value, schema, dimension| format!("({schema}.binary_quantize({value})::pg_catalog.bit({dimension}))"))
+        }
+    }
 }
 
 fn distance(column: &Column, embeddings: &Embeddings, operator: &str, query: &str) -> String {
@@ -176,13 +230,13 @@ fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<
 
 /// An HNSW index looks at `hnsw.ef_search` rows (40 unless set), and finds no more than these: too few where more are
 /// wanted, or where a filter takes some away. From pgvector 0.8 on it goes on looking when it is told to.
-fn search_settings(options: &Options) -> LocalSettings {
+fn search_settings(candidates: i64) -> LocalSettings {
     /// The most that pgvector takes.
-    const MAX_EF_SEARCH: i32 = 1000;
+    const MAX_EF_SEARCH: i64 = 1000;
     vector::load_library();
     let settings = LocalSettings::begin();
-    let wanted = options.k.saturating_add(options.skip).min(MAX_EF_SEARCH);
-    if let Some(set) = spi::setting(c"hnsw.ef_search").and_then(|value| value.parse::<i32>().ok())
+    let wanted = candidates.min(MAX_EF_SEARCH);
+    if let Some(set) = spi::setting(c"hnsw.ef_search").and_then(|value| value.parse::<i64>().ok())
         && wanted > set
     {
         let wanted = CString::new(wanted.to_string()).expect("a number");

@@ -61,8 +61,55 @@ pub struct Embeddings {
     pub vector_type: Oid,
     /// Dimension, where the column has one.
     pub dimension: Option<usize>,
-    /// The distance operator of an index on the column, `<=>` (cosine) where there are several; `None` without an index.
-    pub operator: Option<String>,
+    /// The indexes that a search can use, the best first.
+    pub indexes: Vec<Index>,
+}
+
+/// A vector index.
+#[derive(Clone)]
+pub struct Index {
+    /// Its OID.
+    pub id: Oid,
+    /// What it is of.
+    pub kind: IndexKind,
+    /// The operator that it orders by: `<=>` is cosine distance.
+    pub operator: String,
+    /// The dimension that its expression names.
+    pub dimension: Option<usize>,
+}
+
+/// What an index is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum IndexKind {
+    /// The column.
+    Column,
+    /// `embedding::halfvec(n)`.
+    Halves,
+    /// `binary_quantize(embedding)::bit(n)`.
+    Bits,
+}
+
+impl Embeddings {
+    /// The index that a search for a vector of so many dimensions uses; of any, where it is not known.
+    pub fn index(&self, dimension: Option<usize>) -> Option<&Index> {
+        let fits = |index: &&Index| dimension.is_none() || index.dimension.is_none() || index.dimension == dimension;
+        self.indexes.iter().find(fits)
+    }
+}
+
+impl Index {
+    /// From a row of [`COLUMNS`]: OID, kind, operator, dimension.
+    fn parse(words: &str) -> Option<Self> {
+        let mut words = words.split(' ');
+        let id = Oid::from_u32(words.next()?.parse().ok()?);
+        let kind = match words.next()? {
+            "0" => IndexKind::Column,
+            "1" => IndexKind::Halves,
+            _ => IndexKind::Bits,
+        };
+        let operator = words.next()?.to_owned();
+        Some(Self { id, kind, operator, dimension: words.next().and_then(|word| word.parse().ok()) })
+    }
 }
 
 const RELATION: &str = "
@@ -71,7 +118,8 @@ SELECT format('%I.%I', n.nspname, c.relname), c.relkind,
   FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = $1";
 
-/// Partial indexes serve only some queries; they do not decide for all. `amopfamily` knows what an index orders by.
+/// Partial indexes serve only some queries; they do not decide for all. `amopfamily` knows what an index orders by. Of an
+/// index on an expression, the definition tells: names in it are those of what was meant when it was made.
 const COLUMNS: &str = "
 SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), t.typcategory = 'A', t.typname = 'jsonb',
        e.schema IS NOT NULL OR a.atttypid = 'bytea'::regtype,
@@ -82,12 +130,23 @@ SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), t.typcate
        CASE WHEN t.typname IN ('vector', 'halfvec') THEN e.schema END, t.typname,
        (SELECT v.oid FROM pg_type AS v WHERE v.typname = 'vector' AND v.typnamespace = t.typnamespace),
        nullif(a.atttypmod, -1),
-       (SELECT o.oprname FROM pg_index AS i
-          JOIN pg_opclass AS opc ON opc.oid = i.indclass[0]
-          JOIN pg_amop AS ao ON ao.amopfamily = opc.opcfamily AND ao.amoppurpose = 'o'
-          JOIN pg_operator AS o ON o.oid = ao.amopopr
-         WHERE i.indrelid = $1 AND i.indkey[0] = a.attnum AND i.indisvalid AND i.indpred IS NULL
-         ORDER BY o.oprname = '<=>' DESC, o.oprname = '<#>' DESC, o.oprname LIMIT 1),
+       (SELECT string_agg(concat_ws(' ', u.id, u.kind, u.operator, u.dimension), ','
+                          ORDER BY u.kind, u.operator = '<=>' DESC, u.operator = '<#>' DESC, u.operator, u.id)
+          FROM (SELECT i.indexrelid AS id, o.oprname AS operator, x.dimension,
+                       CASE x.definition
+                           WHEN quote_ident(a.attname) THEN 0
+                           WHEN format('((%I)::%s.halfvec(%s))', a.attname, e.schema, x.dimension) THEN 1
+                           WHEN format('((%s.binary_quantize(%I))::bit(%s))', e.schema, a.attname, x.dimension) THEN 2
+                       END AS kind
+                  FROM pg_index AS i
+                  JOIN pg_opclass AS opc ON opc.oid = i.indclass[0]
+                  JOIN pg_amop AS ao ON ao.amopfamily = opc.opcfamily AND ao.amoppurpose = 'o'
+                  JOIN pg_operator AS o ON o.oid = ao.amopopr
+                 CROSS JOIN LATERAL
+                       (SELECT d.definition, substring(d.definition FROM '[(]([0-9]+)[)][)]$') AS dimension
+                          FROM pg_get_indexdef(i.indexrelid, 1, false) AS d(definition)) AS x
+                 WHERE i.indrelid = $1 AND i.indkey[0] IN (a.attnum, 0) AND i.indisvalid AND i.indpred IS NULL) AS u
+         WHERE u.kind < 2 OR u.operator = '<~>'),
        a.atttypid
   FROM pg_attribute AS a
   JOIN pg_type AS t ON t.oid = a.atttypid
@@ -258,7 +317,7 @@ fn column(row: &Row) -> Column {
             type_name: value(10),
             vector_type,
             dimension: row.number(12),
-            operator: row.text(13),
+            indexes: row.text(13).unwrap_or_default().split(',').filter_map(Index::parse).collect(),
         }),
         equals: OnceCell::new(),
     }
