@@ -117,6 +117,9 @@ pub unsafe fn handle_signal(signal: i32, handler: unsafe extern "C-unwind" fn(i3
     }
 }
 
+/// Whether PostgreSQL sorts all settings again whenever one is defined.
+pub const SORTS_SETTINGS: bool = cfg!(any(feature = "pg13", feature = "pg14", feature = "pg15"));
+
 /// Has settings of this prefix refused that nobody declares. Before PostgreSQL 15, those are warned of.
 pub fn reserve_prefix(prefix: &CStr) {
     // SAFETY: copies a NUL-terminated string.

@@ -1,12 +1,12 @@
 //! From the table of settings to their variables and their definitions in PostgreSQL.
 
-/// A variable for each setting, and `define_all`, which defines them in PostgreSQL.
+/// A variable for each setting, and a function that defines them in PostgreSQL.
 macro_rules! settings {
-    ($($setting:ident: $kind:ident { $($field:tt)* })*) => {
+    ($define:ident: $($setting:ident: $kind:ident { $($field:tt)* })*) => {
         $(variable! { $setting $kind $($field)* })*
 
-        /// Defines all settings in PostgreSQL.
-        pub fn define_all() {
+        /// Defines these settings in PostgreSQL.
+        pub fn $define() {
             $(define! { $setting $kind $($field)* })*
         }
     };

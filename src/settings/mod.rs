@@ -12,10 +12,13 @@ mod table;
 
 use crate::compat;
 use pgrx::guc::GucSetting;
+use pgrx::pg_sys;
 use protocol::{Config, FetchConfig, Gray16, OnLongText, OnTruncated, Transparency};
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use table::*;
 
@@ -24,10 +27,58 @@ use table::*;
 /// a restored cluster or a new standby answers depends on these very files.
 const DEFAULT_MODEL_DIR: &str = "clip_search_models";
 
+/// Whether all settings are defined.
+static ARE_DEFINED: AtomicBool = AtomicBool::new(false);
+static NEXT_ANALYSIS: OnceLock<pg_sys::post_parse_analyze_hook_type> = OnceLock::new();
+
 /// Defines all settings and reserves their prefix.
+///
+/// Before PostgreSQL 16 each definition sorts all settings again: those that sessions cannot set take milliseconds. A
+/// backend that has just loaded the library leaves them until something asks for them.
 pub fn register() {
-    define_all();
-    compat::reserve_prefix(c"clip_search");
+    define_session();
+    // SAFETY: numbers and pointers of this process; the text of the statement is NULL or NUL-terminated.
+    unsafe {
+        let is_backend = !pg_sys::process_shared_preload_libraries_in_progress && pg_sys::MyBgworkerEntry.is_null();
+        if !compat::SORTS_SETTINGS || !is_backend || may_ask(pg_sys::debug_query_string) {
+            return define_all();
+        }
+        NEXT_ANALYSIS.get_or_init(|| pg_sys::post_parse_analyze_hook);
+        pg_sys::post_parse_analyze_hook = Some(analysed);
+    }
+}
+
+/// Has those defined that are left.
+fn define_all() {
+    if !ARE_DEFINED.swap(true, Ordering::Relaxed) {
+        define_others();
+        compat::reserve_prefix(c"clip_search");
+    }
+}
+
+compat::post_parse_analyze_hook!(analysed, NEXT_ANALYSIS, define_if_asked);
+
+/// # Safety
+/// The state of an analysis.
+unsafe fn define_if_asked(state: *mut pg_sys::ParseState, _query: *mut pg_sys::Query) {
+    // SAFETY: by the caller's promise.
+    if !ARE_DEFINED.load(Ordering::Relaxed) && unsafe { may_ask((*state).p_sourcetext) } {
+        define_all();
+    }
+}
+
+/// Whether a statement may read or set settings: SHOW, SET, RESET, `current_setting`, `pg_settings` and the like.
+///
+/// # Safety
+/// NULL or a NUL-terminated text.
+unsafe fn may_ask(statement: *const c_char) -> bool {
+    // SAFETY: by the caller's promise.
+    !statement.is_null() && mentions_settings(unsafe { CStr::from_ptr(statement) }.to_bytes())
+}
+
+fn mentions_settings(statement: &[u8]) -> bool {
+    let has = |word: &[u8]| statement.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    has(b"set") || has(b"show")
 }
 
 /// The session's model.
@@ -52,11 +103,13 @@ pub fn request_timeout() -> Option<Duration> {
 
 /// How long the code of a table may take for a batch of its queue.
 pub fn queue_timeout() -> Duration {
+    define_all();
     Duration::from_millis(QUEUE_TIMEOUT.get() as u64)
 }
 
 /// How long the server may leave the supervisor's pings unanswered; `None` means without limit.
 pub fn watchdog_timeout() -> Option<Duration> {
+    define_all();
     Some(Duration::from_millis(WATCHDOG_TIMEOUT.get() as u64)).filter(|timeout| !timeout.is_zero())
 }
 
@@ -67,6 +120,7 @@ pub fn start_timeout() -> Duration {
 
 /// Longest encoded image in bytes.
 pub fn max_image_bytes() -> usize {
+    define_all();
     MAX_IMAGE_BYTES.get() as usize
 }
 
@@ -82,16 +136,19 @@ pub fn batch_memory() -> usize {
 
 /// Whether this session may fetch by URL.
 pub fn url_fetch() -> bool {
+    define_all();
     URL_FETCH.get()
 }
 
 /// The program that the supervisor starts.
 pub fn server_program() -> PathBuf {
+    define_all();
     path(&PROGRAM).unwrap_or_else(|| package_dir().join("clip-search-server"))
 }
 
 /// The folder of installed models. It need not exist.
 pub fn model_dir() -> PathBuf {
+    define_all();
     path(&MODEL_DIR).unwrap_or_else(|| data_dir().join(DEFAULT_MODEL_DIR))
 }
 
@@ -102,11 +159,13 @@ pub fn bundled_models() -> PathBuf {
 
 /// The hub that models are installed from; `None` is the usual one.
 pub fn hub_endpoint() -> Option<String> {
+    define_all();
     HUB_ENDPOINT.get().filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The file with the token for restricted repositories.
 pub fn hub_token_file() -> Option<PathBuf> {
+    define_all();
     path(&HUB_TOKEN_FILE)
 }
 
@@ -114,20 +173,21 @@ pub fn hub_token_file() -> Option<PathBuf> {
 /// made under other settings.
 pub fn loaded_at() -> i64 {
     // SAFETY: a number that only this process writes, while it reads its configuration.
-    unsafe { pgrx::pg_sys::PgReloadTime }
+    unsafe { pg_sys::PgReloadTime }
 }
 
 /// Whether the configuration was read so short a time ago that the server may not know it yet. What is asked for then
 /// must not be remembered as made under these settings, whenever it is answered.
 pub fn reload_pending() -> bool {
     // SAFETY: a number that is set once, before any process of the cluster is started, and the time.
-    let (started, now) = unsafe { (pgrx::pg_sys::PgStartTime, pgrx::pg_sys::GetCurrentTimestamp()) };
+    let (started, now) = unsafe { (pg_sys::PgStartTime, pg_sys::GetCurrentTimestamp()) };
     // What the postmaster read before it started is what the server was started with.
     loaded_at() > started && now - loaded_at() < 1_000_000
 }
 
 /// The server's settings as they are now.
 pub fn server_config() -> Config {
+    define_all();
     let model_roots = vec![model_dir(), bundled_models()];
     let text = |setting: &GucSetting<Option<CString>>| {
         setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
@@ -203,21 +263,21 @@ fn to_path(value: &CStr) -> PathBuf {
 /// `$(pg_config --pkglibdir)/clip_search`: the server and the ONNX Runtime library.
 fn package_dir() -> PathBuf {
     // SAFETY: pkglib_path is a NUL-terminated array that the postmaster fills before it loads any library.
-    to_path(unsafe { CStr::from_ptr(&raw const pgrx::pg_sys::pkglib_path as *const _) }).join("clip_search")
+    to_path(unsafe { CStr::from_ptr(&raw const pg_sys::pkglib_path as *const _) }).join("clip_search")
 }
 
 /// The data directory, as an absolute path.
 fn data_dir() -> PathBuf {
     // SAFETY: a NUL-terminated string that the postmaster sets, once, before it loads any library.
-    to_path(unsafe { CStr::from_ptr(pgrx::pg_sys::DataDir) })
+    to_path(unsafe { CStr::from_ptr(pg_sys::DataDir) })
 }
 
 /// `$(pg_config --sharedir)`.
 fn share_dir() -> PathBuf {
-    let mut buffer = [0; pgrx::pg_sys::MAXPGPATH as usize];
+    let mut buffer = [0; pg_sys::MAXPGPATH as usize];
     // SAFETY: my_exec_path is a NUL-terminated array; get_share_path writes at most MAXPGPATH bytes, NUL included.
     unsafe {
-        pgrx::pg_sys::get_share_path(&raw const pgrx::pg_sys::my_exec_path as *const _, buffer.as_mut_ptr());
+        pg_sys::get_share_path(&raw const pg_sys::my_exec_path as *const _, buffer.as_mut_ptr());
         to_path(CStr::from_ptr(buffer.as_ptr()))
     }
 }

@@ -1,7 +1,7 @@
 //! Each setting once: its name, default, range, who may set it, and what `pg_settings` says of it.
 //!
 //! What changes a vector is server-wide (`Sighup`): the functions that name their model are IMMUTABLE, so no session may
-//! get another vector than its neighbour.
+//! get another vector than its neighbour. A session's own come first: a backend may need no others.
 
 use super::check::check_model;
 use super::define::{define, settings, variable};
@@ -46,6 +46,8 @@ pub enum TruncatedImage {
 }
 
 settings! {
+    define_session:
+
     MODEL: string {
         name: c"clip_search.model",
         default: c"clip-search/emoji",
@@ -56,6 +58,54 @@ settings! {
         long: c"The name is the model's path below clip_search.model_dir; clip_models() lists what is installed. \
               Vectors of different models cannot be compared.",
     }
+
+    REQUEST_TIMEOUT: int {
+        name: c"clip_search.request_timeout",
+        default: 300_000,
+        min: 0,
+        max: i32::MAX,
+        context: Userset,
+        flags: GucFlags::UNIT_MS,
+        short: c"Sets the maximum time to wait for the inference server's answer to one request; 0 disables the \
+            limit.",
+        long: c"The first request of a model waits until the model is loaded.",
+    }
+
+    START_TIMEOUT: int {
+        name: c"clip_search.start_timeout",
+        default: 30_000,
+        min: 100,
+        max: i32::MAX,
+        context: Userset,
+        flags: GucFlags::UNIT_MS,
+        short: c"Sets the maximum time to wait for the inference server to listen.",
+        long: c"The server listens before it loads a model, so the default is long even for slow disks.",
+    }
+
+    ENABLE_BATCH_SCAN: bool {
+        name: c"clip_search.enable_batch_scan",
+        default: true,
+        context: Userset,
+        flags: GucFlags::EXPLAIN,
+        short: c"Enables plans that embed many rows in one request.",
+        long: c"EXPLAIN shows such plans as Custom Scan (ClipEmbed). Takes effect with the next statement.",
+    }
+
+    BATCH_MEMORY: int {
+        name: c"clip_search.batch_memory",
+        default: 64 << 10,
+        min: 64,
+        max: i32::MAX,
+        context: Userset,
+        flags: GucFlags::UNIT_KB | GucFlags::EXPLAIN,
+        short: c"Sets the maximum memory for the rows that one plan node reads ahead, including what is sent of \
+            them.",
+        long: c"A row that takes more is a batch of its own. Takes effect with the next statement.",
+    }
+}
+
+settings! {
+    define_others:
 
     DEVICE: string {
         name: c"clip_search.device",
@@ -228,29 +278,6 @@ settings! {
             an error. Takes effect on reload.",
     }
 
-    REQUEST_TIMEOUT: int {
-        name: c"clip_search.request_timeout",
-        default: 300_000,
-        min: 0,
-        max: i32::MAX,
-        context: Userset,
-        flags: GucFlags::UNIT_MS,
-        short: c"Sets the maximum time to wait for the inference server's answer to one request; 0 disables the \
-            limit.",
-        long: c"The first request of a model waits until the model is loaded.",
-    }
-
-    START_TIMEOUT: int {
-        name: c"clip_search.start_timeout",
-        default: 30_000,
-        min: 100,
-        max: i32::MAX,
-        context: Userset,
-        flags: GucFlags::UNIT_MS,
-        short: c"Sets the maximum time to wait for the inference server to listen.",
-        long: c"The server listens before it loads a model, so the default is long even for slow disks.",
-    }
-
     IDLE_TIMEOUT: int {
         name: c"clip_search.server_idle_timeout",
         default: 0,
@@ -347,27 +374,6 @@ settings! {
         short: c"Sets the maximum number of connections to the inference server.",
         long: c"Beyond it, the connection that has been idle longest is closed, and its backend connects again \
             with its next request. If all are in use, a new one is refused. Takes effect on reload.",
-    }
-
-    ENABLE_BATCH_SCAN: bool {
-        name: c"clip_search.enable_batch_scan",
-        default: true,
-        context: Userset,
-        flags: GucFlags::EXPLAIN,
-        short: c"Enables plans that embed many rows in one request.",
-        long: c"EXPLAIN shows such plans as Custom Scan (ClipEmbed). Takes effect with the next statement.",
-    }
-
-    BATCH_MEMORY: int {
-        name: c"clip_search.batch_memory",
-        default: 64 << 10,
-        min: 64,
-        max: i32::MAX,
-        context: Userset,
-        flags: GucFlags::UNIT_KB | GucFlags::EXPLAIN,
-        short: c"Sets the maximum memory for the rows that one plan node reads ahead, including what is sent of \
-            them.",
-        long: c"A row that takes more is a batch of its own. Takes effect with the next statement.",
     }
 
     MODEL_DIR: string {
