@@ -1,14 +1,17 @@
 //! Measures clip_search beside what it is compared with, all in one run: a text query beside the bare ONNX Runtime call,
 //! a connection that embedded beside an idle one, images in arrays beside images one by one, a classification of a
-//! table beside the arithmetic it consists of.
+//! table beside the arithmetic it consists of, `clip_search` beside the plain statement, a connection's first query beside its
+//! second.
 //!
 //! Figures of one run can be compared with each other, not with those of another machine or another hour: the report
 //! gives differences and ratios. Exits with status 1 where a limit is broken.
 
+mod first_query;
 mod images;
 mod labels;
 mod latency;
 mod memory;
+mod search;
 mod target;
 mod texts;
 
@@ -41,6 +44,9 @@ struct Arguments {
     /// Stored embeddings that are labelled.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
     labelled: u32,
+    /// Measures the first query of connections alone.
+    #[arg(long)]
+    first_query: bool,
 }
 
 fn main() -> ExitCode {
@@ -52,6 +58,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut target = Target::connect(arguments)?;
     let mut report = Report::default();
     target.describe();
+    first_query::measure(&mut target, arguments.connections, &mut report)?;
+    if arguments.first_query {
+        return Ok(report.print_limits());
+    }
+    search::measure(&mut target, arguments.rounds, &mut report)?;
     latency::measure(&mut target, arguments.rounds, &mut report)?;
     memory::measure(&mut target, arguments.connections, &mut report)?;
     images::measure(&mut target, arguments.images)?;

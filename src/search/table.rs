@@ -170,7 +170,9 @@ impl Table {
     /// # Errors
     /// [`ArgumentError::NoSuchTable`], [`ArgumentError::NotATable`].
     pub fn read(id: Oid) -> Result<Self> {
-        let _settings = LocalSettings::with_catalog_only();
+        let settings = LocalSettings::with_catalog_only();
+        // The joins are written in a good order; to look for another one takes longer than the query.
+        settings.set(c"join_collapse_limit", c"1");
         let _now = CatalogSnapshot::begin();
         let relation = |row: &Row| {
             let text = |column| row.text(column).unwrap_or_default();

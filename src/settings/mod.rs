@@ -77,8 +77,10 @@ unsafe fn may_ask(statement: *const c_char) -> bool {
 }
 
 fn mentions_settings(statement: &[u8]) -> bool {
-    let has = |word: &[u8]| statement.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
-    has(b"set") || has(b"show")
+    let is = |part: &[u8], word: &[u8]| part.eq_ignore_ascii_case(word);
+    let is_offset = |at: usize| at >= 3 && is(&statement[at - 3..at], b"off");
+    let sets = || statement.windows(3).enumerate().any(|(at, part)| is(part, b"set") && !is_offset(at));
+    sets() || statement.windows(4).any(|part| is(part, b"show"))
 }
 
 /// The session's model.
