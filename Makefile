@@ -31,7 +31,7 @@ RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
 
-.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-gpu bench-prepare load demo demo-program clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-prepare load demo demo-program clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -134,6 +134,9 @@ bench-ingest: setup                                 ## rows a second of tables o
 	@$(MAKE) --no-print-directory all
 	@scripts/ensure-installed
 	@benches/ingest/run
+
+bench-index: setup                                  ## vector indexes of 1,000,000 rows: build, size, recall, latency
+	@benches/index/run --page docs/scaling.md
 
 bench-gpu:                                          ## images and texts a second on a GPU, without PostgreSQL
 	@benches/gpu/run

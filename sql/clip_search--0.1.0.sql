@@ -235,7 +235,7 @@ COMMENT ON FUNCTION @extschema@.clip_best_label(vector, text[], text, text, text
 -- Searches a table, partitioned table, view, materialized view or foreign table, with the privileges and the row security
 -- of the caller. id is the primary key, an object if it has several columns. metadata has the listed columns; by default
 -- those that the caller may read, without the key, vectors and bytea. filter is an object of columns and values: equal to
--- a value, one of a list, null. exclude is the id of a row to leave out. Numbers are double precision and bigint, since
+-- a value, one of a list, null. A vector index is used, on the column, its halves or its bits. exclude is the id of a row to leave out. Numbers are double precision and bigint, since
 -- drivers may send these types and PostgreSQL does not implicitly cast them to smaller ones.
 ------------------------------------------------------------------------------------------------------------------------
 
@@ -405,6 +405,7 @@ DO $do$ BEGIN
     END IF;
 END $do$;
 
+-- indexes: those that clip_search uses.
 CREATE FUNCTION @extschema@.clip_index_stats(
         tbl regclass,
         embedding_column name DEFAULT NULL,

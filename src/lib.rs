@@ -7,7 +7,7 @@
 //! batch_scan a custom scan node that embeds many rows in one request          → functions, client
 //! functions  what SQL calls            → all below
 //! ingest     filling a table, batch by batch                                  → search, embedding, client
-//! search     statements that search a table, and what they have to know of it → spi
+//! search     statements that search a table, and what they have to know of it, kept until it changes → spi
 //! labels     labels of a classification, embedded once                        → embedding
 //! embedding  sizes, memo, server                                              → memo, client
 //! client     backend → server          → protocol; asks the supervisor for a server where none listens

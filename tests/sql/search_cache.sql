@@ -187,3 +187,15 @@ DROP TABLE cached, attic.passing, cellar.passed;
 DROP SCHEMA attic, cellar CASCADE;
 DROP FUNCTION is_allowed;
 DROP ROLE clip_search_one, clip_search_two;
+-- Settings of the server are known in a session that has loaded the library itself, however it asks.
+\c -
+SELECT clip_similarity('[1,0]', '[1,0]');
+SHOW clip_search.image_timeout;
+\c -
+SELECT clip_similarity('[1,0]', '[1,0]'), current_setting('clip_search.image_timeout');
+\c -
+SELECT clip_similarity('[1,0]', '[1,0]') OFFSET 0;
+SELECT name, boot_val FROM pg_settings WHERE name = 'clip_search.image_timeout';
+\c -
+SELECT clip_similarity('[1,0]', '[1,0]') OFFSET 0;
+DO $$ BEGIN PERFORM set_config('clip_search.image_timeout', '5', false); EXCEPTION WHEN OTHERS THEN RAISE NOTICE '%', SQLERRM; END $$;
