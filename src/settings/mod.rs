@@ -18,7 +18,7 @@ use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use table::*;
 
@@ -27,8 +27,8 @@ use table::*;
 /// a restored cluster or a new standby answers depends on these very files.
 const DEFAULT_MODEL_DIR: &str = "clip_search_models";
 
-/// Whether all settings are defined.
-static ARE_DEFINED: AtomicBool = AtomicBool::new(false);
+/// Which settings are defined: none or not yet all of a session, those of a session, all.
+static DEFINED: AtomicU8 = AtomicU8::new(0);
 static NEXT_ANALYSIS: OnceLock<pg_sys::post_parse_analyze_hook_type> = OnceLock::new();
 
 /// Defines all settings and reserves their prefix.
@@ -37,6 +37,7 @@ static NEXT_ANALYSIS: OnceLock<pg_sys::post_parse_analyze_hook_type> = OnceLock:
 /// backend that has just loaded the library leaves them until something asks for them.
 pub fn register() {
     define_session();
+    DEFINED.store(1, Ordering::Relaxed);
     // SAFETY: numbers and pointers of this process; the text of the statement is NULL or NUL-terminated.
     unsafe {
         let is_backend = !pg_sys::process_shared_preload_libraries_in_progress && pg_sys::MyBgworkerEntry.is_null();
@@ -48,9 +49,10 @@ pub fn register() {
     }
 }
 
-/// Has those defined that are left.
+/// Has those defined that are left. Not in the midst of defining a session's, whose values are checked then: reserving the
+/// prefix removes what is not defined yet.
 fn define_all() {
-    if !ARE_DEFINED.swap(true, Ordering::Relaxed) {
+    if DEFINED.compare_exchange(1, 2, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
         define_others();
         compat::reserve_prefix(c"clip_search");
     }
@@ -62,7 +64,7 @@ compat::post_parse_analyze_hook!(analysed, NEXT_ANALYSIS, define_if_asked);
 /// The state of an analysis.
 unsafe fn define_if_asked(state: *mut pg_sys::ParseState, _query: *mut pg_sys::Query) {
     // SAFETY: by the caller's promise.
-    if !ARE_DEFINED.load(Ordering::Relaxed) && unsafe { may_ask((*state).p_sourcetext) } {
+    if DEFINED.load(Ordering::Relaxed) < 2 && unsafe { may_ask((*state).p_sourcetext) } {
         define_all();
     }
 }
