@@ -29,9 +29,10 @@ CRATES = --release --locked --target-dir target --workspace --exclude clip_searc
 
 RUST_FILES = Cargo.toml Cargo.lock $(shell find src crates -type f)
 REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
-PG_REGRESS = $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress
+# Not every step of the path need be there: Debian has pg_regress in the client's package, and PGXS in another.
+PG_REGRESS = $(abspath $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress)
 
-.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-prepare load demo demo-program clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb matrix uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-prepare load demo demo-program clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -94,8 +95,12 @@ install-server-files:
 # The last line above runs in models/; a relative DESTDIR has to mean the same there.
 abspath_models = $(abspath $(MODEL_ROOT))
 
-deb: setup                                          ## Debian packages, in target/deb
-	@scripts/deb
+deb: setup                                          ## Debian packages, in target/deb; MAJORS="15 17 18" for these
+	@MAJORS='$(MAJORS)' scripts/deb
+
+matrix: setup                                       ## packages in fresh Debian 12, 13 and testing roots; as root
+	@MAJORS='15 17 18' scripts/deb
+	@tests/packages/run
 
 uninstall:                                          ## remove what install put there
 	rm -f '$(DESTDIR)$(pkglibdir)/clip_search.so'

@@ -41,7 +41,7 @@ impl FolderSource {
             }
             let Ok(revision) = revision_of(entry.path()) else { continue };
             let name = entry.path().strip_prefix(&folder).unwrap_or(entry.path()).to_string_lossy().into_owned();
-            let item = Item { key: format!("{name} {revision}"), name, keywords: Vec::new() };
+            let item = Item { key: format!("{name} {revision}"), name };
             if seen.insert(item.key.clone()) {
                 files.push((entry.into_path(), item));
             }

@@ -20,8 +20,8 @@ const MAX_INDEXED_DIMENSION: i32 = 2000;
 
 /// The statement that the demo is about.
 pub const EMBED: &str = "\
-INSERT INTO images (key, name, keywords, image, embedding)
-SELECT key, name, keywords, image, clip_embed_image(image)
+INSERT INTO images (key, name, image, embedding)
+SELECT key, name, image, clip_embed_image(image)
 FROM uploads
 WHERE number BETWEEN $1 AND $2
 ORDER BY number";
@@ -46,7 +46,7 @@ pub struct Loaded {
 /// # Errors
 /// The database refuses.
 pub fn prepare_table(client: &mut Client, model: &Model) -> Result<()> {
-    let made_with = format!("embedded with {}, fingerprint {}", model.name, model.fingerprint);
+    let made_with = format!("images embedded with {}, fingerprint {}", model.name, model.fingerprint);
     let comment: Option<String> = client
         .query_one("SELECT obj_description(to_regclass('public.images'), 'pg_class')", &[])
         .map_err(|error| explain(&error, "could not look for the table"))?
@@ -63,7 +63,6 @@ pub fn prepare_table(client: &mut Client, model: &Model) -> Result<()> {
                  id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
                  key       text NOT NULL UNIQUE,
                  name      text NOT NULL,
-                 keywords  text[] NOT NULL,
                  image     bytea NOT NULL,
                  embedding vector({}) NOT NULL
              );
@@ -110,10 +109,7 @@ fn embed_new(
     new: &[usize],
     loaded: &mut Loaded,
 ) -> Result<()> {
-    run(
-        client,
-        "CREATE TEMPORARY TABLE uploads (number bigint PRIMARY KEY, key text, name text, keywords text[], image bytea)",
-    )?;
+    run(client, "CREATE TEMPORARY TABLE uploads (number bigint PRIMARY KEY, key text, name text, image bytea)")?;
     let mut progress = Progress::start("embedding", new.len());
     let mut waiting = new.iter().copied().peekable();
     while waiting.peek().is_some() {
@@ -142,7 +138,7 @@ fn upload(
     skipped: &mut Vec<(String, String)>,
 ) -> Result<Vec<usize>> {
     let failed = |error: postgres::Error| explain(&error, "could not upload the images");
-    let columns = [Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT_ARRAY, Type::BYTEA];
+    let columns = [Type::INT8, Type::TEXT, Type::TEXT, Type::BYTEA];
     let sink = client.copy_in("COPY uploads FROM STDIN (FORMAT binary)").map_err(failed)?;
     let mut writer = BinaryCopyInWriter::new(sink, &columns);
     let (mut uploaded, mut bytes) = (Vec::new(), 0);
@@ -150,8 +146,7 @@ fn upload(
         let item = &items[index];
         match source.read(index) {
             Ok(image) => {
-                let row: [&(dyn ToSql + Sync); 5] =
-                    [&(uploaded.len() as i64), &item.key, &item.name, &item.keywords, &image];
+                let row: [&(dyn ToSql + Sync); 4] = [&(uploaded.len() as i64), &item.key, &item.name, &image];
                 writer.write(&row).map_err(failed)?;
                 uploaded.push(index);
                 bytes += image.len();

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use clip_search_demo::emoji::{EmojiFiles, EmojiSource};
+use clip_search_demo::emoji::{EmojiSource, FONT};
 use clip_search_demo::folder::FolderSource;
 use clip_search_demo::progress::counted;
 use clip_search_demo::queries::{self, Query};
@@ -94,7 +94,7 @@ fn demo(arguments: &Arguments) -> Result<()> {
 fn source_of(arguments: &Arguments) -> Result<Box<dyn Source>> {
     Ok(match &arguments.images {
         Some(folder) => Box::new(FolderSource::open(folder)?),
-        None => Box::new(EmojiSource::open(&EmojiFiles::default())?),
+        None => Box::new(EmojiSource::open(Path::new(FONT))?),
     })
 }
 

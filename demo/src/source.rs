@@ -11,8 +11,6 @@ pub struct Item {
     pub key: String,
     /// What people call it.
     pub name: String,
-    /// Further words that belong to it.
-    pub keywords: Vec<String>,
 }
 
 /// A list of images.

@@ -4,18 +4,21 @@
 //! table   each setting: name, default, range, who may set it, descriptions
 //! define  what makes variables and definitions of it
 //! check   what is looked at where one is set
+//! paths   where the files are that came with the extension
 //! ```
 
 mod check;
 mod define;
+mod paths;
 mod table;
 
 use crate::compat;
+pub use paths::bundled_models;
+use paths::{data_dir, package_dir, to_path};
 use pgrx::guc::GucSetting;
 use pgrx::pg_sys;
 use protocol::{Config, FetchConfig, Gray16, OnLongText, OnTruncated, Transparency};
-use std::ffi::{CStr, CString, OsStr, c_char};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, CString, c_char};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -156,11 +159,6 @@ pub fn model_dir() -> PathBuf {
     path(&MODEL_DIR).unwrap_or_else(|| data_dir().join(DEFAULT_MODEL_DIR))
 }
 
-/// The folder of the models that came with the extension.
-pub fn bundled_models() -> PathBuf {
-    share_dir().join("clip_search/models")
-}
-
 /// The hub that models are installed from; `None` is the usual one.
 pub fn hub_endpoint() -> Option<String> {
     define_all();
@@ -258,30 +256,4 @@ fn kibibytes(setting: &GucSetting<i32>) -> u64 {
 
 fn path(setting: &GucSetting<Option<CString>>) -> Option<PathBuf> {
     setting.get().filter(|value| !value.is_empty()).map(|value| to_path(&value))
-}
-
-fn to_path(value: &CStr) -> PathBuf {
-    PathBuf::from(OsStr::from_bytes(value.to_bytes()))
-}
-
-/// `$(pg_config --pkglibdir)/clip_search`: the server and the ONNX Runtime library.
-fn package_dir() -> PathBuf {
-    // SAFETY: pkglib_path is a NUL-terminated array that the postmaster fills before it loads any library.
-    to_path(unsafe { CStr::from_ptr(&raw const pg_sys::pkglib_path as *const _) }).join("clip_search")
-}
-
-/// The data directory, as an absolute path.
-fn data_dir() -> PathBuf {
-    // SAFETY: a NUL-terminated string that the postmaster sets, once, before it loads any library.
-    to_path(unsafe { CStr::from_ptr(pg_sys::DataDir) })
-}
-
-/// `$(pg_config --sharedir)`.
-fn share_dir() -> PathBuf {
-    let mut buffer = [0; pg_sys::MAXPGPATH as usize];
-    // SAFETY: my_exec_path is a NUL-terminated array; get_share_path writes at most MAXPGPATH bytes, NUL included.
-    unsafe {
-        pg_sys::get_share_path(&raw const pg_sys::my_exec_path as *const _, buffer.as_mut_ptr());
-        to_path(CStr::from_ptr(buffer.as_ptr()))
-    }
 }

@@ -258,8 +258,8 @@ def main():
     random.seed(arguments.seed), np.random.seed(arguments.seed), torch.manual_seed(arguments.seed)
 
     emoji, pictures = data.load(arguments.cache)
-    # For the Rust program of the demo, whose own selection is tested against it.
-    listed = "".join(f"{one.code_points}\t{one.name}\n" for one in emoji)
+    # For the demo and the tests, which search what the model was trained on, whatever Unicode's latest list is.
+    listed = "".join(f"{one.code_points}\t{one.name}\t{one.subgroup}\n" for one in emoji)
     Path(__file__).with_name("emoji.txt").write_text(listed)
     captions = Captions(emoji)
     tokenizer = make_tokenizer(emoji)

@@ -63,11 +63,11 @@ impl EmojiFont {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emoji::EmojiFiles;
+    use crate::emoji::FONT;
 
     #[test]
     fn draws_sequences_as_one_image() {
-        let font = EmojiFont::open(&EmojiFiles::default().font).expect("make setup installs the font");
+        let font = EmojiFont::open(Path::new(FONT)).expect("make setup installs the font");
         let apple = font.image("🍎").unwrap();
         assert!(apple.starts_with(b"\x89PNG"));
         let (person, astronaut) = (font.image("🧑").unwrap(), font.image("🧑\u{200D}🚀").unwrap());

@@ -1,41 +1,21 @@
-//! Emoji as images to search: which ones, their words, and how Noto Color Emoji draws them.
+//! Emoji as images to search: those that the bundled model `clip-search/emoji` was trained on, as Noto Color Emoji draws them.
 //!
-//! Everything is read from files of Debian packages (unicode-data, unicode-cldr-core, fonts-noto-color-emoji). The bundled
-//! model `clip-search/emoji` was trained on the same selection: `training/emoji/data.py` says it in Python.
+//! The training wrote the list, so that it is the same whatever version of Unicode's and CLDR's data is installed. The font
+//! is a file of the Debian package fonts-noto-color-emoji.
 
 mod font;
-mod list;
-mod words;
 
 pub use font::EmojiFont;
-pub use list::{Entry, read_list};
-pub use words::{Annotations, Words};
 
 use crate::source::{Item, Source};
 use anyhow::Result;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// The files that the emoji are read from.
-#[derive(Clone, Debug)]
-pub struct EmojiFiles {
-    /// `emoji-test.txt` of Unicode.
-    pub list: PathBuf,
-    /// The folder that holds CLDR's `annotations/en.xml` and `annotationsDerived/en.xml`.
-    pub words: PathBuf,
-    /// Noto Color Emoji, the build with a table of PNG images (CBDT).
-    pub font: PathBuf,
-}
+/// Noto Color Emoji, the build with a table of PNG images (CBDT), where Debian's package puts it.
+pub const FONT: &str = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
 
-impl Default for EmojiFiles {
-    /// Where Debian's packages put them.
-    fn default() -> Self {
-        Self {
-            list: "/usr/share/unicode/emoji/emoji-test.txt".into(),
-            words: "/usr/share/unicode/cldr/common".into(),
-            font: "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf".into(),
-        }
-    }
-}
+/// A line for each emoji, in the order of Unicode's list: code points, CLDR's short name, Unicode's subgroup.
+const LIST: &str = include_str!("../../../training/emoji/emoji.txt");
 
 /// One emoji that has a name and an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,12 +23,20 @@ pub struct Emoji {
     /// Its code points as text.
     pub characters: String,
     /// CLDR's short name, such as `grinning face`.
-    pub name: String,
-    /// CLDR's keywords.
-    pub keywords: Vec<String>,
+    pub name: &'static str,
+    /// Unicode's subgroup, such as `face-smiling`.
+    pub subgroup: &'static str,
 }
 
 impl Emoji {
+    /// `None` where the line is not one of the list.
+    fn read(line: &'static str) -> Option<Self> {
+        let [code_points, name, subgroup] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
+        let character = |hex| u32::from_str_radix(hex, 16).ok().and_then(char::from_u32);
+        let characters = code_points.split(' ').map(character).collect::<Option<_>>()?;
+        Some(Self { characters, name, subgroup })
+    }
+
     /// Its code points in hexadecimal, such as `1F9D1 200D 1F680`.
     pub fn code_points(&self) -> String {
         let hex: Vec<String> = self.characters.chars().map(|c| format!("{:04X}", u32::from(c))).collect();
@@ -64,31 +52,16 @@ pub struct EmojiSource {
 }
 
 impl EmojiSource {
-    /// Reads list, words and font, and keeps the emoji that all three know.
+    /// Reads the font, and keeps the emoji of the list that it draws.
     ///
     /// # Errors
-    /// A file is missing or is not what it should be; the error says which package has it.
-    pub fn open(files: &EmojiFiles) -> Result<Self> {
-        let entries = read_list(&text_of(&files.list, "unicode-data")?);
-        let mut words = Words::default();
-        for folder in ["annotations", "annotationsDerived"] {
-            let path = files.words.join(folder).join("en.xml");
-            words
-                .add(&text_of(&path, "unicode-cldr-core")?)
-                .map_err(|error| error.context(path.display().to_string()))?;
-        }
-        let font = EmojiFont::open(&files.font)?;
-        let emoji = entries
-            .into_iter()
-            .filter(|entry| font.draws(&entry.characters))
-            .filter_map(|entry| {
-                let found = words.of(&entry.characters)?;
-                let (name, keywords) = (found.name.clone()?, found.keywords.clone());
-                Some(Emoji { characters: entry.characters, name, keywords })
-            })
-            .collect();
-        let revision = crate::source::revision_of(&files.font)?;
-        Ok(Self { emoji, font, revision })
+    /// The file is missing or is not what it should be; the error says which package has it.
+    pub fn open(font: &Path) -> Result<Self> {
+        let revision = crate::source::revision_of(font);
+        let font = EmojiFont::open(font)?;
+        let emoji = LIST.lines().map(|line| Emoji::read(line).expect("a line of the list"));
+        let emoji = emoji.filter(|emoji| font.draws(&emoji.characters)).collect();
+        Ok(Self { emoji, font, revision: revision? })
     }
 
     /// The emoji.
@@ -113,8 +86,7 @@ impl Source for EmojiSource {
     fn items(&self) -> Vec<Item> {
         let item = |emoji: &Emoji| Item {
             key: format!("{} {}", emoji.code_points(), self.revision),
-            name: emoji.name.clone(),
-            keywords: emoji.keywords.clone(),
+            name: emoji.name.to_owned(),
         };
         self.emoji.iter().map(item).collect()
     }
@@ -122,10 +94,6 @@ impl Source for EmojiSource {
     fn read(&self, index: usize) -> Result<Vec<u8>> {
         self.image(&self.emoji[index])
     }
-}
-
-fn text_of(path: &Path, package: &str) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| missing(path, package, &error))
 }
 
 /// An error about a file of a Debian package.
@@ -141,18 +109,24 @@ mod tests {
     use super::*;
 
     fn source() -> EmojiSource {
-        EmojiSource::open(&EmojiFiles::default()).expect("make setup installs the files")
+        EmojiSource::open(Path::new(FONT)).expect("make setup installs the files")
     }
 
     #[test]
-    fn about_1400_emoji_each_with_a_name_and_an_image() {
+    fn the_font_draws_every_emoji_of_the_model() {
         let source = source();
-        assert!((1300..1500).contains(&source.emoji().len()), "{}", source.emoji().len());
-        for emoji in source.emoji() {
-            assert!(!emoji.name.is_empty(), "{}", emoji.code_points());
-        }
+        assert_eq!(source.emoji().len(), LIST.lines().count());
         let keys: std::collections::HashSet<_> = source.items().into_iter().map(|item| item.key).collect();
         assert_eq!(keys.len(), source.emoji().len());
+        let astronaut = source.emoji().iter().find(|emoji| emoji.name == "astronaut").unwrap();
+        assert_eq!((&*astronaut.code_points(), astronaut.subgroup), ("1F9D1 200D 1F680", "person-role"));
+    }
+
+    #[test]
+    fn other_lines_are_no_emoji() {
+        for line in ["", "1F600", "1F600\tgrinning face", "D800\ta surrogate\tnone", "x\ty\tz"] {
+            assert_eq!(Emoji::read(line), None, "{line}");
+        }
     }
 
     #[test]
@@ -168,21 +142,10 @@ mod tests {
         }
     }
 
-    /// The model's own list: what is searched is what was trained on.
-    #[test]
-    fn the_selection_is_the_models() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../training/emoji/emoji.txt");
-        let text = std::fs::read_to_string(path).expect("training/emoji/emoji.txt, which the training writes");
-        let theirs: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        let ours: Vec<String> =
-            source().emoji().iter().map(|emoji| format!("{}\t{}", emoji.code_points(), emoji.name)).collect();
-        assert_eq!(ours, theirs);
-    }
-
     #[test]
     fn a_missing_file_names_its_package() {
-        let files = EmojiFiles { font: "/nowhere/NotoColorEmoji.ttf".into(), ..EmojiFiles::default() };
-        let error = EmojiSource::open(&files).err().expect("no such font").to_string();
+        let error =
+            EmojiSource::open(Path::new("/nowhere/NotoColorEmoji.ttf")).err().expect("no such font").to_string();
         assert!(error.contains("/nowhere/NotoColorEmoji.ttf") && error.contains("fonts-noto-color-emoji"), "{error}");
     }
 }

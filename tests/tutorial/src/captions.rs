@@ -1,8 +1,7 @@
 //! The data set of the tutorial: some hundred emoji, as URLs with captions, a few of which are dead.
 
 use anyhow::{Context, Result};
-use clip_search_demo::emoji::{Emoji, EmojiFiles, EmojiSource, read_list};
-use std::collections::{HashMap, HashSet};
+use clip_search_demo::emoji::{Emoji, EmojiSource};
 use std::path::Path;
 
 /// Unicode's subgroups that the tutorial takes, and what it calls them.
@@ -23,9 +22,6 @@ const CATEGORIES: [(&str, &str); 14] = [
     ("sport", "sport"),
 ];
 
-/// The emoji that the model knows, with their names: newer lists of Unicode have more, and the tutorial counts them.
-const KNOWN: &str = include_str!("../../../training/emoji/emoji.txt");
-
 /// Images whose URL does not simply answer: [`crate::images`] says what each folder stands for.
 const TROUBLE: [(&str, &str); 4] = [("dodo", "gone"), ("sloth", "slow"), ("penguin", "moved"), ("peacock", "page")];
 
@@ -37,25 +33,19 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Reads the emoji from the files that `make setup` installs.
+    /// Reads the font that `make setup` installs.
     ///
     /// # Errors
     /// A file is missing or is not what it should be.
-    pub fn open(files: &EmojiFiles) -> Result<Self> {
-        let source = EmojiSource::open(files)?;
-        let list = std::fs::read_to_string(&files.list).with_context(|| files.list.display().to_string())?;
-        let subgroups: HashMap<String, String> =
-            read_list(&list).into_iter().map(|entry| (entry.characters, entry.subgroup)).collect();
-        let known: HashSet<&str> = KNOWN.lines().collect();
+    pub fn open(font: &Path) -> Result<Self> {
+        let source = EmojiSource::open(font)?;
         let category = |emoji: &Emoji| {
-            known.get(&*format!("{}\t{}", emoji.code_points(), emoji.name))?;
-            let subgroup = subgroups.get(&emoji.characters)?;
-            CATEGORIES.iter().find(|(known, _)| known == subgroup).map(|(_, category)| *category)
+            CATEGORIES.iter().find(|(subgroup, _)| *subgroup == emoji.subgroup).map(|(_, category)| *category)
         };
         let entries = source
             .emoji()
             .iter()
-            .filter_map(|emoji| Some((file_name(&emoji.name), emoji.clone(), category(emoji)?)))
+            .filter_map(|emoji| Some((file_name(emoji.name), emoji.clone(), category(emoji)?)))
             .collect();
         Ok(Self { source, entries })
     }
@@ -99,10 +89,12 @@ fn file_name(caption: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clip_search_demo::emoji::FONT;
+    use std::collections::HashSet;
 
     #[test]
     fn some_hundred_images_each_with_an_url_of_its_own() {
-        let collection = Collection::open(&EmojiFiles::default()).expect("make setup installs the files");
+        let collection = Collection::open(Path::new(FONT)).expect("make setup installs the font");
         let csv = collection.csv();
         let mut lines = csv.lines();
         assert_eq!(lines.next(), Some("url,caption,category"));

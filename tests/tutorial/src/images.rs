@@ -99,9 +99,10 @@ fn header(name: &str, value: &str) -> Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clip_search_demo::emoji::EmojiFiles;
+    use clip_search_demo::emoji::FONT;
     use std::io::{Read, Write};
     use std::net::TcpStream;
+    use std::path::Path;
     use std::time::Duration;
 
     /// What the server sends for a path; `None` if that is nothing for a while.
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn answers_and_misbehaves_as_the_table_says() {
-        let server = ImageServer::start(Collection::open(&EmojiFiles::default()).unwrap()).unwrap();
+        let server = ImageServer::start(Collection::open(Path::new(FONT)).unwrap()).unwrap();
         let image = get(&server, "/red-apple.png").unwrap();
         assert!(image.starts_with("HTTP/1.1 200") && image.contains("image/png") && image.contains("PNG"));
         let moved = get(&server, "/moved/penguin.png").unwrap();
@@ -126,7 +127,7 @@ mod tests {
         assert!(get(&server, "/gone/dodo.png").unwrap().starts_with("HTTP/1.1 404"));
         assert_eq!(get(&server, "/slow/sloth.png"), None);
 
-        let second = ImageServer::start(Collection::open(&EmojiFiles::default()).unwrap()).unwrap();
+        let second = ImageServer::start(Collection::open(Path::new(FONT)).unwrap()).unwrap();
         assert_ne!(server.real, second.real);
         assert_eq!(second.to_shown(&second.to_real("http://127.0.0.1:8471/a.png")), "http://127.0.0.1:8471/a.png");
     }

@@ -17,7 +17,7 @@ mod psql;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use clip_search_demo::emoji::EmojiFiles;
+use clip_search_demo::emoji::FONT;
 use document::Block;
 use images::ImageServer;
 use std::os::unix::fs::PermissionsExt;
@@ -120,13 +120,13 @@ fn report(file: &Path, block: &Block, output: &str) {
 fn image_files() -> Result<tempfile::TempDir> {
     let mode = std::fs::Permissions::from_mode(0o755);
     let folder = tempfile::Builder::new().prefix("clip-search-images-").permissions(mode).tempdir()?;
-    captions::Collection::open(&EmojiFiles::default())?.write(folder.path())?;
+    captions::Collection::open(Path::new(FONT))?.write(folder.path())?;
     Ok(folder)
 }
 
 /// Starts the server and writes the list of its URLs.
 fn serve_images(folder: &Path) -> Result<ImageServer> {
-    let collection = captions::Collection::open(&EmojiFiles::default())?;
+    let collection = captions::Collection::open(Path::new(FONT))?;
     std::fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
     let path = folder.join(CAPTIONS);
     let csv = collection.csv();

@@ -1,7 +1,8 @@
 //! The bundled model means something: names find their emoji, through the whole of the extension.
 
-use clip_search_demo::emoji::{EmojiFiles, EmojiSource};
+use clip_search_demo::emoji::{EmojiSource, FONT};
 use cluster_tests::Cluster;
+use std::path::Path;
 
 /// What docs/demo-model.md promises.
 const RECALL_AT_1: f64 = 0.75;
@@ -28,7 +29,7 @@ const RECALL: &str = "
 
 #[test]
 fn names_find_their_emoji() {
-    let source = EmojiSource::open(&EmojiFiles::default()).expect("the emoji; run `make setup`");
+    let source = EmojiSource::open(Path::new(FONT)).expect("the emoji; run `make setup`");
     assert!((1_300..1_500).contains(&source.emoji().len()), "{} emoji", source.emoji().len());
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
@@ -39,7 +40,7 @@ fn names_find_their_emoji() {
         )
         .unwrap();
     for part in source.emoji().chunks(100) {
-        let names: Vec<&str> = part.iter().map(|emoji| emoji.name.as_str()).collect();
+        let names: Vec<&str> = part.iter().map(|emoji| emoji.name).collect();
         let images: Vec<Vec<u8>> = part.iter().map(|emoji| source.image(emoji).unwrap()).collect();
         client
             .execute(

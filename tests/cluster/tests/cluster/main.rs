@@ -28,6 +28,7 @@ mod not_a_number;
 mod parallel;
 mod privileges;
 mod queue;
+mod release;
 mod repair;
 mod reports;
 mod restart;
