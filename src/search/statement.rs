@@ -128,7 +128,11 @@ fn compose(table: &Table, query: &[f32], options: &Options, is_exact: bool) -> R
     column.check_dimension(query.len())?;
     let key = table.key(options.id_column.as_deref())?;
     let metadata = metadata(table, &key, options)?;
-    let index = embeddings.index(Some(query.len())).filter(|index| !is_exact || index.kind == IndexKind::Column);
+    let index = embeddings.index(Some(query.len())).filter(|index| match index.kind {
+        IndexKind::Column => true,
+        IndexKind::Halves => !is_exact && fits_half_precision(query),
+        IndexKind::Bits => !is_exact,
+    });
 
     let mut parameters = Parameters::default();
     // SAFETY: the type that is beside the column's own, or the column's own.
@@ -176,6 +180,15 @@ fn compose(table: &Table, query: &[f32], options: &Options, is_exact: bool) -> R
         object("m", &metadata),
     );
     Ok(Statement { text, parameters, has_index: index.is_some(), candidates })
+}
+
+/// Whether a vector keeps its direction in half precision: its largest number is neither infinite there nor near zero.
+/// Embeddings do; a user's own vector may not.
+fn fits_half_precision(query: &[f32]) -> bool {
+    const LEAST: f32 = 1e-3;
+    const MOST: f32 = 65_504.0;
+    let largest = query.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    (LEAST..=MOST).contains(&largest)
 }
 
 /// What the rows of the table are ordered by: the very expression of the index.

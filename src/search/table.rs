@@ -105,7 +105,8 @@ impl Index {
         let kind = match words.next()? {
             "0" => IndexKind::Column,
             "1" => IndexKind::Halves,
-            _ => IndexKind::Bits,
+            "2" => IndexKind::Bits,
+            _ => return None,
         };
         let operator = words.next()?.to_owned();
         Some(Self { id, kind, operator, dimension: words.next().and_then(|word| word.parse().ok()) })
@@ -146,7 +147,7 @@ SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), t.typcate
                        (SELECT d.definition, substring(d.definition FROM '[(]([0-9]+)[)][)]$') AS dimension
                           FROM pg_get_indexdef(i.indexrelid, 1, false) AS d(definition)) AS x
                  WHERE i.indrelid = $1 AND i.indkey[0] IN (a.attnum, 0) AND i.indisvalid AND i.indpred IS NULL) AS u
-         WHERE u.kind < 2 OR u.operator = '<~>'),
+         WHERE u.kind < 2 OR u.kind = 2 AND u.operator = '<~>'),
        a.atttypid
   FROM pg_attribute AS a
   JOIN pg_type AS t ON t.oid = a.atttypid
@@ -337,6 +338,8 @@ fn sql_type(type_id: Oid) -> String {
 
 fn qualified(operator: Oid) -> Result<Option<String>> {
     let _settings = LocalSettings::with_catalog_only();
+    // The name may be kept with the table.
+    let _now = CatalogSnapshot::begin();
     Ok(spi::select_catalog(OPERATOR, &[Argument::oid(operator)], |row| Ok(row.text(1)))?.into_iter().flatten().next())
 }
 

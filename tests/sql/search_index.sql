@@ -44,6 +44,11 @@ SELECT scans AS scans_of_halves FROM checked('notes_halves', 10);
 SELECT s -> 'metric', jsonb_path_query_array(s, '$.indexes[*].name'), s #>> '{indexes,0,expression}' FROM clip_index_stats('notes') s;
 DROP INDEX notes_whole;
 SELECT * FROM checked('notes_halves', 10);
+-- Queries that half precision cannot hold
+SELECT count(*), bool_and(similarity IS NOT NULL) FROM clip_search('notes', array_fill(1e6, ARRAY[128])::vector, 3);
+SELECT array_agg(t.id::int ORDER BY t.similarity DESC) = (SELECT array_agg(id ORDER BY rank) FROM exact WHERE rank <= 3)
+  FROM (SELECT (clip_embed_text('note 7')::real[]) AS e) q,
+  clip_search('notes', (SELECT array_agg(v * 1e-9 ORDER BY n) FROM unnest(q.e) WITH ORDINALITY u(v, n))::vector, 3) t;
 DROP INDEX notes_halves;
 SELECT * FROM checked('notes_bits', 10);
 -- Too few from an index: all rows are looked at, by the exact distance.
@@ -72,6 +77,9 @@ ALTER TABLE notes ADD halves halfvec(128), ADD loose vector;
 UPDATE notes SET halves = embedding, loose = embedding;
 CREATE INDEX notes_bits ON notes USING hnsw ((binary_quantize(halves)::bit(128)) bit_hamming_ops);
 SELECT * FROM checked('notes_bits', 10, col => 'halves');
+-- An index of another column serves this one not.
+SELECT * FROM checked('notes_bits', 10);
+SELECT clip_index_stats('notes', 'embedding') -> 'indexes';
 CREATE INDEX notes_halves ON notes USING hnsw (halves halfvec_cosine_ops);
 SELECT * FROM checked('notes_halves', 10, col => 'halves');
 CREATE INDEX notes_loose ON notes USING hnsw ((loose::halfvec(128)) halfvec_cosine_ops);
