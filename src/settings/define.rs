@@ -1,7 +1,14 @@
 //! From the table of settings to their variables and their definitions in PostgreSQL.
 
-/// A variable for each setting, and a function that defines them in PostgreSQL.
+/// A variable for each setting, and a function that defines them in PostgreSQL; and a constant of their names, where one
+/// is asked for.
 macro_rules! settings {
+    ($define:ident, $names:ident: $($setting:ident: $kind:ident { name: $name:expr, $($field:tt)* })*) => {
+        /// The names of these settings.
+        pub const $names: &[&std::ffi::CStr] = &[$($name),*];
+
+        settings! { $define: $($setting: $kind { name: $name, $($field)* })* }
+    };
     ($define:ident: $($setting:ident: $kind:ident { $($field:tt)* })*) => {
         $(variable! { $setting $kind $($field)* })*
 

@@ -37,14 +37,18 @@ static NEXT_ANALYSIS: OnceLock<pg_sys::post_parse_analyze_hook_type> = OnceLock:
 /// Defines all settings and reserves their prefix.
 ///
 /// Before PostgreSQL 16 each definition sorts all settings again: those that sessions cannot set take milliseconds. A
-/// backend that has just loaded the library leaves them until something asks for them.
+/// backend that has just loaded the library leaves them until something asks for them. Not where some have a value
+/// already, from a file or a session: parallel workers check these as they start, and a value cannot be taken over in the
+/// midst of a parallel query.
 pub fn register() {
     define_session();
     DEFINED.store(1, Ordering::Relaxed);
     // SAFETY: numbers and pointers of this process; the text of the statement is NULL or NUL-terminated.
     unsafe {
         let is_backend = !pg_sys::process_shared_preload_libraries_in_progress && pg_sys::MyBgworkerEntry.is_null();
-        if !compat::SORTS_SETTINGS || !is_backend || may_ask(pg_sys::debug_query_string) {
+        let has_values =
+            || OTHER_NAMES.iter().any(|name| !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null());
+        if !compat::SORTS_SETTINGS || !is_backend || may_ask(pg_sys::debug_query_string) || has_values() {
             return define_all();
         }
         NEXT_ANALYSIS.get_or_init(|| pg_sys::post_parse_analyze_hook);

@@ -105,7 +105,7 @@ settings! {
 }
 
 settings! {
-    define_others:
+    define_others, OTHER_NAMES:
 
     DEVICE: string {
         name: c"clip_search.device",

@@ -57,3 +57,19 @@ fn parallel_and_serial_give_the_same_vectors() {
     }
     cluster.assert_sessions_survived();
 }
+
+/// Where the library is loaded by the first call: settings that were set before, one of them by somebody who may not, are
+/// checked then, and not by each worker.
+#[test]
+fn settings_from_before_the_library_was_loaded() {
+    let cluster = cluster_with_words();
+    let mut client = parallel_client(&cluster);
+    client
+        .batch_execute(
+            "CREATE ROLE reader; GRANT SELECT ON words TO reader; SET ROLE reader; SET clip_search.url_fetch = on",
+        )
+        .unwrap();
+    client.execute("SELECT clip_embed_text('word', 'golden/small')", &[]).unwrap();
+    let count: i64 = client.query_one("SELECT count(*) FROM words WHERE word LIKE 'word %'", &[]).unwrap().get(0);
+    assert_eq!(count, 300);
+}
