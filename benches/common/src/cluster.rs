@@ -6,9 +6,9 @@ use postgres::{Client, Config, NoTls};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Which cluster, and with which model.
+/// Which server and database.
 #[derive(Args)]
-pub struct Cluster {
+pub struct Server {
     /// Folder of the server's Unix socket.
     #[arg(long, env = "PGHOST")]
     host: PathBuf,
@@ -21,6 +21,22 @@ pub struct Cluster {
     /// Database; the extensions are created in it where they are missing.
     #[arg(long, env = "PGDATABASE", default_value = "postgres")]
     database: String,
+}
+
+impl Server {
+    /// How to connect.
+    pub fn config(&self) -> Config {
+        let mut config = Config::new();
+        config.host_path(&self.host).port(self.port).user(&self.user).dbname(&self.database);
+        config
+    }
+}
+
+/// Which cluster, and with which model.
+#[derive(Args)]
+pub struct Cluster {
+    #[command(flatten)]
+    server: Server,
     /// Model, as owner/name.
     #[arg(long, env = "MODEL")]
     pub model: String,
@@ -32,8 +48,7 @@ impl Cluster {
     /// # Errors
     /// What PostgreSQL says.
     pub fn prepare(&self, model: &str) -> anyhow::Result<Config> {
-        let mut config = Config::new();
-        config.host_path(&self.host).port(self.port).user(&self.user).dbname(&self.database);
+        let mut config = self.server.config();
         connect(&config)?
             .batch_execute("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS clip_search CASCADE")?;
         config.options(&format!("-c clip_search.model={model}"));

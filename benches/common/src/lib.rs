@@ -3,6 +3,7 @@
 
 mod client;
 mod cluster;
+pub mod document;
 mod images;
 mod onnx;
 mod report;
@@ -10,7 +11,7 @@ mod samples;
 mod vit;
 
 pub use client::{Connection, embed_request};
-pub use cluster::{Cluster, connect, exit_code};
+pub use cluster::{Cluster, Server, connect, exit_code};
 pub use images::{Image, with_mark};
 pub use report::{Bound, Report, heading, table};
 pub use samples::{Samples, median};

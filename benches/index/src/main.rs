@@ -16,7 +16,7 @@ mod query;
 
 use anyhow::Context;
 use clap::Parser;
-use postgres::Config;
+use measure::Server;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ enum Command {
     /// Fills the table and builds the indexes.
     Build {
         #[command(flatten)]
-        cluster: Cluster,
+        server: Server,
         /// Rows of the table.
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
         rows: u32,
@@ -41,35 +41,11 @@ enum Command {
     /// Measures the indexes that were built.
     Query {
         #[command(flatten)]
-        cluster: Cluster,
-        /// A page whose tables between the marks `<!-- bench-index -->` and `<!-- /bench-index -->` are replaced.
+        server: Server,
+        /// A page whose section of tables is replaced.
         #[arg(long)]
         page: Option<PathBuf>,
     },
-}
-
-#[derive(clap::Args)]
-struct Cluster {
-    /// Folder of the server's Unix socket.
-    #[arg(long, env = "PGHOST")]
-    host: PathBuf,
-    /// Port, which is a part of the socket's name.
-    #[arg(long, env = "PGPORT", default_value_t = 5432)]
-    port: u16,
-    /// A superuser.
-    #[arg(long, env = "PGUSER", default_value = "postgres")]
-    user: String,
-    /// Database.
-    #[arg(long, env = "PGDATABASE", default_value = "postgres")]
-    database: String,
-}
-
-impl Cluster {
-    fn config(&self) -> Config {
-        let mut config = Config::new();
-        config.host_path(&self.host).port(self.port).user(&self.user).dbname(&self.database);
-        config
-    }
 }
 
 fn main() -> ExitCode {
@@ -78,22 +54,18 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build { cluster, rows, memory, jobs } => build::build(&cluster.config(), rows, &memory, jobs.into()),
-        Command::Query { cluster, page } => {
-            let tables = query::query(&cluster.config())?;
+        Command::Build { server, rows, memory, jobs } => build::build(&server.config(), rows, &memory, jobs.into()),
+        Command::Query { server, page } => {
+            let tables = query::query(&server.config())?;
             println!("\n{tables}");
             page.map_or(Ok(()), |page| replace(&page, &tables))
         }
     }
 }
 
-/// Puts the tables between the marks of a page.
+/// Puts the tables into their section of a page.
 fn replace(page: &Path, tables: &str) -> anyhow::Result<()> {
-    const MARKS: (&str, &str) = ("<!-- bench-index -->", "<!-- /bench-index -->");
     let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
-    let missing = || format!("{} lacks the marks of the tables", page.display());
-    let (before, rest) = text.split_once(MARKS.0).with_context(missing)?;
-    let (_, after) = rest.split_once(MARKS.1).with_context(missing)?;
-    let text = format!("{before}{}\n{tables}{}{after}", MARKS.0, MARKS.1);
+    let text = measure::document::put(&text, "benches/index/run", "indexes", tables)?;
     fs::write(page, text).with_context(|| page.display().to_string())
 }

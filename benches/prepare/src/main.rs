@@ -5,12 +5,10 @@
 //! speed      made files of 500 x 375 and of 12 megapixels
 //! photos     cosines between vectors of scaled and of exact JPEG files
 //! pillow     the Python process
-//! document   tables in the docs
 //! ```
 //!
 //! Figures of one run can be compared with each other, not with those of another machine.
 
-mod document;
 mod photos;
 mod pillow;
 mod speed;
@@ -25,6 +23,9 @@ use std::process::ExitCode;
 
 /// Pixels of a side of the input.
 const EDGE: u32 = 224;
+
+/// Who writes the tables in the docs, as the docs say.
+const WRITER: &str = "benches/prepare/run --write";
 
 /// Measures how fast clip_search prepares images for a model, beside Pillow.
 #[derive(Parser)]
@@ -72,9 +73,9 @@ fn measure_all(run: &Run) -> anyhow::Result<bool> {
     }
     if let Some(path) = &run.write {
         let mut page = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        page = document::put(&page, "speed", &format!("{about}\n\n{speed}"))?;
+        page = measure::document::put(&page, WRITER, "speed", &format!("{about}\n\n{speed}"))?;
         if let Some(photos) = &photos {
-            page = document::put(&page, "photographs", photos)?;
+            page = measure::document::put(&page, WRITER, "photographs", photos)?;
         }
         std::fs::write(path, page).with_context(|| path.display().to_string())?;
     }
