@@ -18,12 +18,14 @@ mod graph;
 mod layout;
 mod model;
 mod onnx;
+mod quantize;
 mod source;
 
 use std::path::Path;
 
 pub use error::{Error, Result};
 pub use onnx::Precision;
+pub use quantize::{Quantized, RANGE_PREFIX, observe, quantize};
 
 /// Folder of the graphs.
 const FOLDER: &str = "onnx";

@@ -1,7 +1,7 @@
 //! ONNX files: the messages, a graph that is being built, and writing it to a file.
 
 mod builder;
-mod proto;
+pub(crate) mod proto;
 mod write;
 
 pub(crate) use builder::{Attribute, Builder, Dimension, Value};

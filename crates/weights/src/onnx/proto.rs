@@ -4,9 +4,13 @@
 pub const FLOAT_ATTRIBUTE: i32 = 1;
 pub const INT_ATTRIBUTE: i32 = 2;
 pub const INTS_ATTRIBUTE: i32 = 7;
+/// A graph, and several.
+pub const GRAPH_ATTRIBUTES: [i32; 2] = [5, 10];
 
 /// `TensorProto.DataType`
 pub const FLOAT: i32 = 1;
+pub const UINT8: i32 = 2;
+pub const INT8: i32 = 3;
 pub const INT32: i32 = 6;
 pub const INT64: i32 = 7;
 pub const FLOAT16: i32 = 10;
@@ -16,10 +20,18 @@ pub const EXTERNAL: i32 = 1;
 
 /// `TensorProto.raw_data`, which is written behind the message.
 pub const RAW_DATA: u32 = 9;
+/// `GraphProto.node`
+pub const NODE: u32 = 1;
 /// `GraphProto.initializer`
 pub const INITIALIZER: u32 = 5;
+/// `GraphProto.input`
+pub const INPUT: u32 = 11;
+/// `GraphProto.output`
+pub const OUTPUT: u32 = 12;
 /// `ModelProto.graph`
 pub const GRAPH: u32 = 7;
+/// `ModelProto.opset_import`
+pub const OPERATOR_SET: u32 = 8;
 
 /// `ModelProto` without its graph.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -1,0 +1,134 @@
+//! Which products of a graph are rewritten.
+
+use std::collections::HashMap;
+
+use super::RANGE_PREFIX;
+use super::graph::{Constant, Graph, is_onnx};
+use crate::error::Result;
+use crate::onnx::proto::Node;
+
+/// The first version of ONNX's operators that has QuantizeLinear.
+const FIRST_OPERATOR_SET: i64 = 10;
+
+/// The products of a graph, and what goes into them.
+pub(super) struct Plan {
+    pub products: Vec<Product>,
+    pub groups: Vec<Group>,
+}
+
+/// A product of activations and constant weights.
+pub(super) struct Product {
+    /// Number of its node.
+    pub node: usize,
+    /// The node after which it stands: its own, or that of the sum that is done with it.
+    pub place: usize,
+    pub weights: Constant,
+    /// A constant vector that is added.
+    pub bias: Option<String>,
+    pub output: String,
+    pub group: usize,
+}
+
+/// Products of the same activations.
+pub(super) struct Group {
+    pub input: String,
+    /// Channels of the input.
+    pub size: usize,
+}
+
+impl Plan {
+    /// The products of a graph: the same, in the same order, whenever it is asked.
+    pub fn of(graph: &Graph<'_>) -> Result<Plan> {
+        let version = graph.operator_set();
+        if version < FIRST_OPERATOR_SET {
+            return Err(graph.unsupported(format!("version {version} of ONNX's operators")));
+        }
+        let nodes = graph.nodes.iter().map(|(_, node)| node);
+        if nodes.clone().flat_map(|node| &node.output).any(|name| name.starts_with(RANGE_PREFIX)) {
+            return Err(graph.unsupported("a graph that was made for a calibration"));
+        }
+        let readers = readers(graph);
+        let mut plan = Plan { products: Vec::new(), groups: Vec::new() };
+        for (index, node) in nodes.enumerate() {
+            let Some(found) = product(graph, &readers, index, node) else { continue };
+            let input = &node.input[0];
+            let known = plan.groups.iter().position(|group| group.input == *input);
+            let group = known.unwrap_or(plan.groups.len());
+            if known.is_none() {
+                plan.groups.push(Group { input: input.clone(), size: found.weights.dims[0] });
+            } else if plan.groups[group].size != found.weights.dims[0] {
+                return Err(graph.bad("two products of one input have another number of channels"));
+            }
+            plan.products.push(Product { group, ..found });
+        }
+        if plan.products.is_empty() {
+            return Err(graph.unsupported("a graph without products of 32-bit activations and constant weights"));
+        }
+        Ok(plan)
+    }
+}
+
+/// The nodes that read a value.
+fn readers<'a>(graph: &'a Graph<'_>) -> HashMap<&'a str, Vec<usize>> {
+    let mut found: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, (_, node)) in graph.nodes.iter().enumerate() {
+        for input in &node.input {
+            found.entry(input).or_default().push(index);
+        }
+    }
+    found
+}
+
+/// What a node multiplies, if it is a product that can be rewritten. Its group is not known yet.
+fn product(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, index: usize, node: &Node) -> Option<Product> {
+    if !is_onnx(&node.domain) || node.input.len() < 2 || graph.constant(&node.input[0]).is_some() {
+        return None;
+    }
+    let mut weights = graph.constant(&node.input[1])?;
+    let (mut place, mut output, mut bias) = (index, node.output.first()?.clone(), None);
+    match node.op_type.as_str() {
+        "MatMul" => {}
+        "Gemm" => {
+            let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
+            let number = |name| attribute(name).and_then(|attribute| attribute.i).unwrap_or(0);
+            let factor = |name| attribute(name).and_then(|attribute| attribute.f).unwrap_or(1.0);
+            if number("transA") != 0 || factor("alpha") != 1.0 || factor("beta") != 1.0 {
+                return None;
+            }
+            if number("transB") != 0 {
+                weights.is_transposed ^= true;
+                weights.dims.reverse();
+            }
+            if let Some(added) = node.input.get(2).filter(|name| !name.is_empty()) {
+                is_vector(graph, added, &weights).then_some(())?;
+                bias = Some(added.clone());
+            }
+        }
+        _ => return None,
+    }
+    if weights.dims.len() != 2 || weights.dims.contains(&0) {
+        return None;
+    }
+    // The sum behind it costs a pass over all values of its own.
+    if bias.is_none()
+        && !graph.has_subgraphs
+        && !graph.outputs.contains(&output)
+        && let Some([reader]) = readers.get(output.as_str()).map(Vec::as_slice)
+        && let (_, sum) = &graph.nodes[*reader]
+        && sum.op_type == "Add"
+        && is_onnx(&sum.domain)
+        && let Some(added) = sum.input.iter().find(|input| **input != output)
+        && is_vector(graph, added, &weights)
+    {
+        (place, bias) = (*reader, Some(added.clone()));
+        output = sum.output.first()?.clone();
+    }
+    Some(Product { node: index, place, weights, bias, output, group: 0 })
+}
+
+/// Whether a value is a constant of one number for each output channel.
+fn is_vector(graph: &Graph<'_>, value: &str, weights: &Constant) -> bool {
+    graph
+        .constant(value)
+        .is_some_and(|constant| weights.dims.get(1) == constant.dims.first() && constant.dims.len() == 1)
+}

@@ -1,0 +1,311 @@
+//! Graphs written anew: with outputs for a calibration, and with products of integers.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use prost::Message;
+
+use super::RANGE_PREFIX;
+use super::balance::{Scales, Weights, scales};
+use super::graph::{Graph, MAX_FILE, is_onnx};
+use super::plan::{Plan, Product};
+use super::wire::head;
+use crate::error::{Error, Result};
+use crate::files::{new_file, rename};
+use crate::onnx::proto::{self, Node, Tensor};
+
+/// How the names of new values begin.
+const PREFIX: &str = "clip_search_quantized_";
+/// The level of 0: activations have no sign, as the instructions want it.
+const ZERO: u8 = 128;
+const MICROSOFT: &str = "com.microsoft";
+/// From it on, the axes of a reduction are an input.
+const AXES_ARE_INPUT: i64 = 18;
+
+/// The fields of the new graph, in order.
+type Pieces<'a> = Vec<Cow<'a, [u8]>>;
+
+/// Writes the graph with one more output for each group.
+pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, target: &Path) -> Result<()> {
+    let mut pieces: Pieces = graph.nodes.iter().map(|(field, _)| Cow::Borrowed(field.whole)).collect();
+    pieces.extend(graph.initializers.iter().map(|one| Cow::Borrowed(one.field.whole)));
+    pieces.extend(graph.rest.iter().map(|field| Cow::Borrowed(field.whole)));
+    let axes_are_input = graph.operator_set() >= AXES_ARE_INPUT;
+    let mut put = |number, message: Vec<u8>| {
+        pieces.push(head(number, message.len()).into());
+        pieces.push(message.into());
+    };
+    put(proto::INITIALIZER, ints(&format!("{RANGE_PREFIX}axis"), &[0]));
+    for (index, group) in plan.groups.iter().enumerate() {
+        let name = |what: &str| format!("{RANGE_PREFIX}{what}{index}");
+        put(proto::INITIALIZER, ints(&name("shape_"), &[-1, group.size as i64]));
+        let mut reduce = node("ReduceMax", &[&name("rows_")], &name(""));
+        reduce.attribute.push(attribute("keepdims", 0, Vec::new()));
+        match axes_are_input {
+            true => reduce.input.push(format!("{RANGE_PREFIX}axis")),
+            false => reduce.attribute.push(attribute("axes", 0, vec![0])),
+        }
+        for node in [
+            node("Abs", &[&group.input], &name("abs_")),
+            node("Reshape", &[&name("abs_"), &name("shape_")], &name("rows_")),
+            reduce,
+        ] {
+            put(proto::NODE, node.encode_to_vec());
+        }
+        put(proto::OUTPUT, vector(name(""), group.size).encode_to_vec());
+    }
+    write(graph, &graph.operator_sets, &pieces, target).map(|_| ())
+}
+
+/// Writes the graph with its products of integers; returns the bytes of the file.
+pub(super) fn quantized(graph: &Graph<'_>, plan: &Plan, ranges: &[Vec<f32>], target: &Path) -> Result<u64> {
+    let fits = ranges.len() == plan.groups.len()
+        && ranges.iter().zip(&plan.groups).all(|(range, group)| range.len() == group.size);
+    if !fits || ranges.iter().flatten().any(|range| !range.is_finite() || *range < 0.0) {
+        return Err(graph.bad("the ranges of its calibration are not those of its products"));
+    }
+    let mut nodes = Vec::new();
+    let mut tensors: Pieces = Vec::new();
+    let mut put = |tensor: Tensor, values: Vec<u8>| add_tensor(&mut tensors, tensor, values.into());
+    put(scalar("zero", proto::UINT8), vec![ZERO]);
+    let placed = |index: usize| plan.products.iter().filter(move |product| product.place == index);
+    let mut made = HashSet::new();
+    for index in 0..graph.nodes.len() {
+        if !plan.products.iter().any(|product| product.node == index || product.place == index) {
+            nodes.push(New::Copied(index));
+        }
+        for product in placed(index) {
+            if made.insert(product.group) {
+                nodes.extend(quantized_group(graph, plan, product.group, &ranges[product.group], &mut put)?);
+            }
+            nodes.push(New::Made(integer_product(product)));
+        }
+    }
+    if !graph.has_subgraphs {
+        drop_unread(graph, &mut nodes);
+    }
+    let read: HashSet<&str> = nodes.iter().flat_map(|node| node.inputs(graph)).collect();
+    let mut pieces: Pieces = Vec::new();
+    for node in &nodes {
+        match node {
+            New::Copied(index) => pieces.push(graph.nodes[*index].0.whole.into()),
+            New::Made(node) => {
+                let message = node.encode_to_vec();
+                pieces.push(head(proto::NODE, message.len()).into());
+                pieces.push(message.into());
+            }
+        }
+    }
+    pieces.extend(graph.rest.iter().map(|field| Cow::Borrowed(field.whole)));
+    for (index, one) in graph.initializers.iter().enumerate() {
+        let is_output = graph.outputs.contains(&one.tensor.name);
+        if !graph.has_subgraphs && !is_output && !read.contains(one.tensor.name.as_str()) {
+            continue;
+        }
+        if one.tensor.data_location == proto::EXTERNAL {
+            let inside = Tensor { external_data: Vec::new(), data_location: 0, ..one.tensor.clone() };
+            add_tensor(&mut pieces, inside, graph.bytes(index)?);
+        } else {
+            pieces.push(one.field.whole.into());
+        }
+    }
+    pieces.extend(tensors);
+    let mut sets = graph.operator_sets.clone();
+    if !sets.iter().any(|set| set.domain == MICROSOFT) {
+        sets.push(proto::OperatorSet { domain: MICROSOFT.to_owned(), version: 1 });
+    }
+    write(graph, &sets, &pieces, target)
+}
+
+/// A node of the new graph.
+enum New {
+    /// That of this number, as it is.
+    Copied(usize),
+    Made(Node),
+}
+
+impl New {
+    fn inputs<'a>(&'a self, graph: &'a Graph<'_>) -> impl Iterator<Item = &'a str> {
+        let node = match self {
+            New::Copied(index) => &graph.nodes[*index].1,
+            New::Made(node) => node,
+        };
+        node.input.iter().map(String::as_str)
+    }
+}
+
+/// The nodes that quantise the input of a group; its weights are put away.
+fn quantized_group(
+    graph: &Graph<'_>,
+    plan: &Plan,
+    group: usize,
+    ranges: &[f32],
+    put: &mut impl FnMut(Tensor, Vec<u8>),
+) -> Result<[New; 2]> {
+    let products: Vec<&Product> = plan.products.iter().filter(|product| product.group == group).collect();
+    let weights: Vec<Weights> = products.iter().map(|product| weights(graph, product)).collect::<Result<_>>()?;
+    let Scales { factors, scale } = scales(ranges, &weights);
+    for (product, weights) in products.iter().zip(&weights) {
+        let (levels, columns) = weights.quantize(&factors);
+        let dims = product.weights.dims.iter().map(|size| *size as i64).collect();
+        let tensor = Tensor { dims, data_type: proto::INT8, name: of("weights", product.node), ..Default::default() };
+        put(tensor, levels.into_iter().map(|level| level as u8).collect());
+        put(floats(of("columns", product.node), columns.len()), bytes(&columns));
+    }
+    let inverse: Vec<f32> = factors.iter().map(|factor| 1.0 / factor).collect();
+    put(floats(of("factors", group), inverse.len()), bytes(&inverse));
+    put(scalar(&format!("scale_{group}"), proto::FLOAT), bytes(&[scale]));
+    let balanced = node("Mul", &[&plan.groups[group].input, &of("factors", group)], &of("balanced", group));
+    let inputs = [of("balanced", group), of("scale", group), format!("{PREFIX}zero")];
+    let levels = node("QuantizeLinear", &inputs.each_ref().map(String::as_str), &of("levels", group));
+    Ok([New::Made(balanced), New::Made(levels)])
+}
+
+/// The weights of a product, as rows of input channels.
+fn weights(graph: &Graph<'_>, product: &Product) -> Result<Weights> {
+    let [rows, columns] = product.weights.dims[..] else { return Err(graph.bad("weights that are no matrix")) };
+    let stored = graph.values(product.weights.initializer)?;
+    if !product.weights.is_transposed {
+        return Ok(Weights { values: stored, columns });
+    }
+    let places = (0..rows).flat_map(|row| (0..columns).map(move |column| column * rows + row));
+    Ok(Weights { values: places.map(|place| stored[place]).collect(), columns })
+}
+
+/// The node of a product, with its sum.
+fn integer_product(product: &Product) -> Node {
+    let Product { node: number, group, bias, output, .. } = product;
+    let mut made = node(
+        "MatMulIntegerToFloat",
+        &[
+            &of("levels", *group),
+            &of("weights", *number),
+            &of("scale", *group),
+            &of("columns", *number),
+            &format!("{PREFIX}zero"),
+        ],
+        output,
+    );
+    MICROSOFT.clone_into(&mut made.domain);
+    if let Some(bias) = bias {
+        made.input.extend([String::new(), bias.clone()]);
+    }
+    made
+}
+
+/// Drops the casts and transpositions of weights that nothing reads any more.
+fn drop_unread(graph: &Graph<'_>, nodes: &mut Vec<New>) {
+    loop {
+        let read: HashSet<String> = nodes.iter().flat_map(|node| node.inputs(graph)).map(str::to_owned).collect();
+        let before = nodes.len();
+        nodes.retain(|node| match node {
+            New::Made(_) => true,
+            New::Copied(index) => {
+                let node = &graph.nodes[*index].1;
+                let is_of_weights = is_onnx(&node.domain)
+                    && matches!(node.op_type.as_str(), "Cast" | "Identity" | "Transpose")
+                    && node.output.iter().all(|output| graph.constant(output).is_some());
+                !is_of_weights
+                    || node.output.iter().any(|output| read.contains(output) || graph.outputs.contains(output))
+            }
+        });
+        if nodes.len() == before {
+            return;
+        }
+    }
+}
+
+/// Writes the model with another graph; returns the bytes of the file.
+fn write(graph: &Graph<'_>, sets: &[proto::OperatorSet], pieces: &Pieces<'_>, target: &Path) -> Result<u64> {
+    let file = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let failed = |error: std::io::Error| Error::Write { file: file.clone(), reason: error.to_string() };
+    let mut start: Vec<u8> = graph.model.iter().flat_map(|field| field.whole).copied().collect();
+    for set in sets {
+        let message = set.encode_to_vec();
+        start.extend(head(proto::OPERATOR_SET, message.len()));
+        start.extend(message);
+    }
+    let inner: usize = pieces.iter().map(|piece| piece.len()).sum();
+    start.extend(head(proto::GRAPH, inner));
+    let total = (start.len() + inner) as u64;
+    if total > MAX_FILE {
+        return Err(graph.unsupported(format!("a graph that has {total} bytes in one file")));
+    }
+    let mut new = new_file(target.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    let mut out = BufWriter::new(new.as_file_mut());
+    let pieces = pieces.iter().map(|piece| &**piece);
+    [&*start].into_iter().chain(pieces).try_for_each(|piece| out.write_all(piece)).map_err(failed)?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    new.as_file().sync_all().map_err(failed)?;
+    rename(new, target).map_err(failed)?;
+    Ok(total)
+}
+
+fn of(what: &str, number: usize) -> String {
+    format!("{PREFIX}{what}_{number}")
+}
+
+fn node(kind: &str, inputs: &[&str], output: &str) -> Node {
+    Node {
+        input: inputs.iter().map(|input| (*input).to_owned()).collect(),
+        output: vec![output.to_owned()],
+        name: output.to_owned(),
+        op_type: kind.to_owned(),
+        ..Default::default()
+    }
+}
+
+fn attribute(name: &str, number: i64, numbers: Vec<i64>) -> proto::Attribute {
+    let is_list = !numbers.is_empty();
+    proto::Attribute {
+        name: name.to_owned(),
+        i: (!is_list).then_some(number),
+        ints: numbers,
+        kind: if is_list { proto::INTS_ATTRIBUTE } else { proto::INT_ATTRIBUTE },
+        ..Default::default()
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> Vec<u8> {
+    let tensor = Tensor {
+        dims: vec![values.len() as i64],
+        data_type: proto::INT64,
+        name: name.to_owned(),
+        ..Default::default()
+    };
+    let mut message = tensor.encode_to_vec();
+    message.extend(head(proto::RAW_DATA, 8 * values.len()));
+    message.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    message
+}
+
+fn floats(name: String, length: usize) -> Tensor {
+    Tensor { dims: vec![length as i64], data_type: proto::FLOAT, name, ..Default::default() }
+}
+
+fn scalar(name: &str, data_type: i32) -> Tensor {
+    Tensor { data_type, name: format!("{PREFIX}{name}"), ..Default::default() }
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn vector(name: String, size: usize) -> proto::ValueInfo {
+    let dimension = proto::Dimension { dim_value: Some(size as i64), dim_param: None };
+    let shape = Some(proto::Shape { dim: vec![dimension] });
+    let tensor_type = Some(proto::TensorType { elem_type: proto::FLOAT, shape });
+    proto::ValueInfo { name, r#type: Some(proto::Type { tensor_type }) }
+}
+
+/// Adds an initialiser with its values.
+fn add_tensor<'a>(pieces: &mut Pieces<'a>, tensor: Tensor, values: Cow<'a, [u8]>) {
+    let mut message = tensor.encode_to_vec();
+    message.extend(head(proto::RAW_DATA, values.len()));
+    pieces.push(head(proto::INITIALIZER, message.len() + values.len()).into());
+    pieces.push(message.into());
+    pieces.push(values);
+}
