@@ -101,6 +101,8 @@ pub enum Precision {
     Fp32,
     /// `…_fp16.onnx`
     Fp16,
+    /// `…_w8a8.onnx`: products of 8-bit integers with scales from a calibration
+    W8a8,
     /// `…_int8.onnx`
     Int8,
     /// `…_uint8.onnx`
@@ -117,9 +119,10 @@ pub enum Precision {
 
 impl Precision {
     /// All precisions, the most exact first.
-    pub const ALL: [Precision; 8] = [
+    pub const ALL: [Precision; 9] = [
         Precision::Fp32,
         Precision::Fp16,
+        Precision::W8a8,
         Precision::Quantized,
         Precision::Int8,
         Precision::Uint8,
@@ -133,6 +136,7 @@ impl Precision {
         match self {
             Precision::Fp32 => "fp32",
             Precision::Fp16 => "fp16",
+            Precision::W8a8 => "w8a8",
             Precision::Int8 => "int8",
             Precision::Uint8 => "uint8",
             Precision::Quantized => "quantized",

@@ -52,6 +52,6 @@ pub use error::{Error, Result};
 pub use name::ModelName;
 pub use ndarray::{Array3, ArrayView3};
 pub use runtime::Runtime;
-pub use session::{ImageEncoder, ImageStager, SessionOptions, StagedImages, TextEncoder};
+pub use session::{ImageEncoder, ImageStager, RANGE_PREFIX, SessionOptions, StagedImages, TextEncoder};
 pub use spec::{CropRounding, EncoderStamp, Filter, ImageSpec, Modality, ModelSpec, Normalize, Resize, TokenIds};
 pub use text::{LongText, Tokenizer};

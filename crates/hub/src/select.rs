@@ -13,7 +13,7 @@ const MAX_SETTINGS: u64 = 128 << 20;
 const MAX_MODEL: u64 = 64 << 30;
 
 /// The precisions of exports, the most exact first. What is not among them comes last.
-const PRECISIONS: [&str; 8] = ["fp32", "fp16", "quantized", "int8", "uint8", "q4", "q4f16", "bnb4"];
+const PRECISIONS: [&str; 9] = ["fp32", "fp16", "w8a8", "quantized", "int8", "uint8", "q4", "q4f16", "bnb4"];
 
 /// Small files that say how a model is used, wherever the model's own files are.
 const SETTINGS: [&str; 16] = [

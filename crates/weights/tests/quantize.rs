@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use tempfile::TempDir;
-use weights::{Error, Options, RANGE_PREFIX, Report, convert_with, observe, quantize};
+use weights::{Error, Options, Report, convert_with, observe, quantize};
 
 /// A model as graphs of 32 bits.
 struct Model {
@@ -20,6 +20,7 @@ struct Model {
     rows: Vec<Vec<i64>>,
 }
 
+const PREFIX: &str = "range_";
 const TEXT: &str = "text_model";
 const IMAGE: &str = "vision_model";
 
@@ -65,12 +66,12 @@ impl Model {
     /// The ranges of an encoder, from the first half of the samples.
     fn ranges(&self, encoder: &str) -> Vec<Vec<f32>> {
         let observed = self.path("observed");
-        let count = observe(&self.path(encoder), &observed).unwrap();
+        let count = observe(&self.path(encoder), &observed, PREFIX).unwrap();
         let mut session = load(&observed);
         let mut ranges = vec![Vec::new(); count];
         let mut keep = |outputs: &ort::session::SessionOutputs<'_>| {
             for (index, most) in ranges.iter_mut().enumerate() {
-                let values = outputs[format!("{RANGE_PREFIX}{index}").as_str()].try_extract_tensor::<f32>().unwrap().1;
+                let values = outputs[format!("{PREFIX}{index}").as_str()].try_extract_tensor::<f32>().unwrap().1;
                 most.resize(values.len(), 0.0);
                 most.iter_mut().zip(values).for_each(|(most, value)| *most = f32::max(*most, *value));
             }
@@ -209,14 +210,14 @@ fn what_cannot_be_rewritten_is_told() {
     // Once is enough.
     quantize(&model.path(TEXT), &target, &ranges).unwrap();
     for source in [&target, &model.path("observed")] {
-        let error = observe(source, &model.path("again")).unwrap_err();
+        let error = observe(source, &model.path("again"), PREFIX).unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
     }
-    assert!(matches!(observe(&model.path("none"), &target), Err(Error::BadFile { .. })));
-    assert!(matches!(observe(model.target.path(), &target), Err(Error::BadFile { .. })));
+    assert!(matches!(observe(&model.path("none"), &target, PREFIX), Err(Error::BadFile { .. })));
+    assert!(matches!(observe(model.target.path(), &target, PREFIX), Err(Error::BadFile { .. })));
     let folder = model.path("folder");
     std::fs::create_dir(&folder).unwrap();
-    assert!(matches!(observe(&model.path(TEXT), &folder), Err(Error::Write { .. })));
+    assert!(matches!(observe(&model.path(TEXT), &folder, PREFIX), Err(Error::Write { .. })));
 }
 
 proptest! {
@@ -239,7 +240,7 @@ proptest! {
         bytes.truncate((length * bytes.len() as f64) as usize);
         std::fs::write(&source, &bytes).unwrap();
         let _ = quantize(&source, &target, &[]);
-        if let Err(error) = observe(&source, &target) {
+        if let Err(error) = observe(&source, &target, PREFIX) {
             prop_assert!(error.to_string().len() < 500, "{error}");
             prop_assert!(!target.exists());
         }

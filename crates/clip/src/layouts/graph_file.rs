@@ -16,6 +16,9 @@ const MAX_NAME: u64 = 1_000;
 /// Most names that are kept.
 const MAX_NAMES: usize = 10_000;
 
+/// Quantises with a scale that the graph has.
+const FIXED_SCALE: &str = "QuantizeLinear";
+
 /// What a graph takes, answers and is made of.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct GraphFile {
@@ -42,16 +45,26 @@ impl GraphFile {
     /// True where activations are quantised with a scale that is taken from all items of a batch: an item's vector then
     /// depends on the others.
     pub fn is_quantized_by_batch(&self) -> bool {
-        const OPERATORS: [&str; 7] = [
+        const OPERATORS: [&str; 6] = [
             "ConvInteger",
             "DynamicQuantizeLSTM",
             "DynamicQuantizeLinear",
             "DynamicQuantizeMatMul",
             "MatMulInteger",
-            "MatMulIntegerToFloat",
             "QAttention",
         ];
-        OPERATORS.iter().any(|name| self.operators.contains(*name))
+        // Its scale may be constant, as behind QuantizeLinear, or not.
+        let scales_itself = self.has("MatMulIntegerToFloat") && !self.has(FIXED_SCALE);
+        scales_itself || OPERATORS.iter().any(|name| self.has(name))
+    }
+
+    /// True where activations are quantised.
+    pub fn is_quantized(&self) -> bool {
+        self.has(FIXED_SCALE) || self.is_quantized_by_batch()
+    }
+
+    fn has(&self, operator: &str) -> bool {
+        self.operators.contains(operator)
     }
 }
 

@@ -11,6 +11,7 @@ use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
 use super::SessionOptions;
 use super::failure::{inference, is_out_of_memory};
+use super::ranges::Ranges;
 use super::role::Role;
 use super::stage::ImageStager;
 use crate::cancel::Cancel;
@@ -32,6 +33,10 @@ pub(super) struct Graph {
     note: Option<String>,
     /// Whether an item's vector would depend on the others of its run.
     pub one_by_one: bool,
+    /// Whether activations are quantised.
+    pub is_quantized: bool,
+    /// Of a graph that was made for a calibration.
+    pub ranges: Ranges,
     /// Inputs of the other encoder, where both are one graph.
     others: Vec<Other>,
 }
@@ -70,8 +75,10 @@ impl Graph {
         };
         let output = output(session.outputs(), modality, spec).map_err(|reason| spec.bad(&file, reason))?;
         let about = GraphFile::read(&spec.path.join(&file)).map_err(|reason| spec.bad(&file, reason))?;
-        let (one_by_one, others) = (about.is_quantized_by_batch(), Vec::new());
-        let mut graph = Graph { session, spec: spec.clone(), file, output, provider, note, one_by_one, others };
+        let (one_by_one, is_quantized) = (about.is_quantized_by_batch(), about.is_quantized());
+        let ranges = Ranges::of(session.outputs());
+        let (spec, others) = (spec.clone(), Vec::new());
+        let mut graph = Graph { session, spec, file, output, provider, note, one_by_one, is_quantized, ranges, others };
         let others = graph
             .all_inputs()?
             .into_iter()
@@ -181,8 +188,11 @@ impl Graph {
             binding.bind_input(*name, value)?;
         }
         let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
-        binding.bind_output_to_device(self.output.as_str(), &memory)?;
+        for output in [&self.output].into_iter().chain(self.ranges.outputs()) {
+            binding.bind_output_to_device(output.as_str(), &memory)?;
+        }
         let outputs = self.session.run_binding_with_options(&binding, options)?;
+        self.ranges.widen(&outputs)?;
         let value = &outputs[self.output.as_str()];
         match value.dtype().tensor_type() {
             Some(TensorElementType::Float16) => {

@@ -101,6 +101,12 @@ impl ImageEncoder {
         Arc::clone(&self.stager)
     }
 
+    /// The largest magnitudes so far of what the outputs named by [`crate::RANGE_PREFIX`] answer, by channel; empty for
+    /// graphs without such outputs.
+    pub fn ranges(&self) -> &[Vec<f32>] {
+        self.graph.ranges.most()
+    }
+
     /// The execution provider that runs the encoder.
     pub fn provider(&self) -> Provider {
         self.graph.provider()

@@ -3,11 +3,13 @@
 mod failure;
 mod graph;
 mod image;
+mod ranges;
 mod role;
 mod stage;
 mod text;
 
 pub use self::image::ImageEncoder;
+pub use ranges::RANGE_PREFIX;
 pub use stage::{ImageStager, StagedImages};
 pub use text::TextEncoder;
 

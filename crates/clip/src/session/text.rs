@@ -29,7 +29,8 @@ enum Padding {
     Longest,
     /// So many, whatever the text: the graph takes no other number, or the encoder sees the padding and was trained so.
     Fixed(usize),
-    /// None: the encoder sees the padding and was trained without. A run has texts of one length.
+    /// None: the encoder sees the padding and was trained without, or rounds otherwise with it. A run has texts of one
+    /// length.
     None,
 }
 
@@ -118,9 +119,10 @@ impl TextEncoder {
             Ok(alone) => alone,
         };
         let padded = self.graph.check_probe(padded)?;
-        let enough = if self.graph.one_by_one { SAME_QUANTIZED } else { SAME };
+        let enough = if self.graph.is_quantized { SAME_QUANTIZED } else { SAME };
         if alone.iter().zip(&padded).all(|(a, b)| cosine(a, b) >= enough) {
-            return Ok(Padding::Longest);
+            // Another length adds up in another order, which may be another level of an activation.
+            return Ok(if self.graph.is_quantized { Padding::None } else { Padding::Longest });
         }
         // What an encoder that was trained with a mask makes of padding without one is not what it was trained for.
         let is_masked = self.graph.spec.text.family == TextFamily::Masked;
@@ -238,6 +240,12 @@ impl TextEncoder {
         }
         let values: Vec<(&str, &DynValue)> = values.iter().map(|(name, value)| (*name, value)).collect();
         self.graph.run(&values, rows, part.len(), cancel)
+    }
+
+    /// The largest magnitudes so far of what the outputs named by [`crate::RANGE_PREFIX`] answer, by channel; empty for
+    /// graphs without such outputs.
+    pub fn ranges(&self) -> &[Vec<f32>] {
+        self.graph.ranges.most()
     }
 
     /// The execution provider that runs the encoder.

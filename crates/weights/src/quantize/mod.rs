@@ -27,9 +27,6 @@ use crate::error::Result;
 use graph::Graph;
 use plan::Plan;
 
-/// How the names of the outputs begin that [`observe`] adds; a number follows, from 0.
-pub const RANGE_PREFIX: &str = "clip_search_range_";
-
 /// What [`quantize`] has written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,17 +39,17 @@ pub struct Quantized {
 
 /// Writes a copy of a graph that also answers the largest magnitudes of the input channels of its matrix products.
 ///
-/// The copy wants the external data of the source beside it. Returns how many outputs there are more: each is a vector of as
-/// many values as there are channels.
+/// These outputs are vectors, named by `prefix` and a number from 0. The copy wants the external data of the source beside
+/// it. Returns how many outputs there are more.
 ///
 /// # Errors
 /// [`crate::Error::BadFile`]; [`crate::Error::Unsupported`] where the graph has no products with constant weights, or is of a
 /// version that cannot be rewritten; [`crate::Error::Write`].
-pub fn observe(source: &Path, target: &Path) -> Result<usize> {
+pub fn observe(source: &Path, target: &Path, prefix: &str) -> Result<usize> {
     let bytes = graph::read(source)?;
     let graph = Graph::parse(source, &bytes)?;
     let plan = Plan::of(&graph)?;
-    rewrite::observed(&graph, &plan, target)?;
+    rewrite::observed(&graph, &plan, prefix, target)?;
     Ok(plan.groups.len())
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::RANGE_PREFIX;
 use super::graph::{Constant, Graph, is_onnx};
 use crate::error::Result;
 use crate::onnx::proto::Node;
@@ -43,13 +42,9 @@ impl Plan {
         if version < FIRST_OPERATOR_SET {
             return Err(graph.unsupported(format!("version {version} of ONNX's operators")));
         }
-        let nodes = graph.nodes.iter().map(|(_, node)| node);
-        if nodes.clone().flat_map(|node| &node.output).any(|name| name.starts_with(RANGE_PREFIX)) {
-            return Err(graph.unsupported("a graph that was made for a calibration"));
-        }
         let readers = readers(graph);
         let mut plan = Plan { products: Vec::new(), groups: Vec::new() };
-        for (index, node) in nodes.enumerate() {
+        for (index, (_, node)) in graph.nodes.iter().enumerate() {
             let Some(found) = product(graph, &readers, index, node) else { continue };
             let input = &node.input[0];
             let known = plan.groups.iter().position(|group| group.input == *input);

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::RANGE_PREFIX;
 use super::balance::{Scales, Weights, scales};
 use super::graph::{Graph, MAX_FILE, is_onnx};
 use super::plan::{Plan, Product};
@@ -28,7 +27,10 @@ const AXES_ARE_INPUT: i64 = 18;
 type Pieces<'a> = Vec<Cow<'a, [u8]>>;
 
 /// Writes the graph with one more output for each group.
-pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, target: &Path) -> Result<()> {
+pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, prefix: &str, target: &Path) -> Result<()> {
+    if graph.outputs.iter().any(|output| output.starts_with(prefix)) {
+        return Err(graph.unsupported("a graph that was made for a calibration"));
+    }
     let mut pieces: Pieces = graph.nodes.iter().map(|(field, _)| Cow::Borrowed(field.whole)).collect();
     pieces.extend(graph.initializers.iter().map(|one| Cow::Borrowed(one.field.whole)));
     pieces.extend(graph.rest.iter().map(|field| Cow::Borrowed(field.whole)));
@@ -37,14 +39,14 @@ pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, target: &Path) -> Result<
         pieces.push(head(number, message.len()).into());
         pieces.push(message.into());
     };
-    put(proto::INITIALIZER, ints(&format!("{RANGE_PREFIX}axis"), &[0]));
+    put(proto::INITIALIZER, ints(&format!("{prefix}axis"), &[0]));
     for (index, group) in plan.groups.iter().enumerate() {
-        let name = |what: &str| format!("{RANGE_PREFIX}{what}{index}");
+        let name = |what: &str| format!("{prefix}{what}{index}");
         put(proto::INITIALIZER, ints(&name("shape_"), &[-1, group.size as i64]));
         let mut reduce = node("ReduceMax", &[&name("rows_")], &name(""));
         reduce.attribute.push(attribute("keepdims", 0, Vec::new()));
         match axes_are_input {
-            true => reduce.input.push(format!("{RANGE_PREFIX}axis")),
+            true => reduce.input.push(format!("{prefix}axis")),
             false => reduce.attribute.push(attribute("axes", 0, vec![0])),
         }
         for node in [
