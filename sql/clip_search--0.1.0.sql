@@ -239,12 +239,43 @@ COMMENT ON FUNCTION @extschema@.clip_best_label(vector, text[], text, text, text
 -- drivers may send these types and PostgreSQL does not implicitly cast them to smaller ones.
 ------------------------------------------------------------------------------------------------------------------------
 
+-- jsonb under another name: jsonb, json, text and varchar are implicitly cast to it, so that drivers can send any of these.
+-- Nothing else takes this type, and it has no implicit cast to another one: no other call or operator becomes ambiguous.
+CREATE TYPE @extschema@.clip_filter;
+CREATE FUNCTION @extschema@.clip_filter_in(cstring) RETURNS @extschema@.clip_filter
+    AS 'jsonb_in' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.clip_filter_in(cstring) IS
+    'part of the type clip_filter';
+CREATE FUNCTION @extschema@.clip_filter_out(@extschema@.clip_filter) RETURNS cstring
+    AS 'jsonb_out' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.clip_filter_out(@extschema@.clip_filter) IS
+    'part of the type clip_filter';
+CREATE FUNCTION @extschema@.clip_filter_recv(internal) RETURNS @extschema@.clip_filter
+    AS 'jsonb_recv' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.clip_filter_recv(internal) IS
+    'part of the type clip_filter';
+CREATE FUNCTION @extschema@.clip_filter_send(@extschema@.clip_filter) RETURNS bytea
+    AS 'jsonb_send' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.clip_filter_send(@extschema@.clip_filter) IS
+    'part of the type clip_filter';
+CREATE TYPE @extschema@.clip_filter (
+    INPUT = @extschema@.clip_filter_in, OUTPUT = @extschema@.clip_filter_out,
+    RECEIVE = @extschema@.clip_filter_recv, SEND = @extschema@.clip_filter_send,
+    LIKE = jsonb);
+COMMENT ON TYPE @extschema@.clip_filter IS
+    'the filter of clip_search: jsonb, to which jsonb, json and texts are implicitly cast';
+CREATE CAST (jsonb AS @extschema@.clip_filter) WITHOUT FUNCTION AS IMPLICIT;
+CREATE CAST (json AS @extschema@.clip_filter) WITH INOUT AS IMPLICIT;
+CREATE CAST (text AS @extschema@.clip_filter) WITH INOUT AS IMPLICIT;
+CREATE CAST (varchar AS @extschema@.clip_filter) WITH INOUT AS IMPLICIT;
+CREATE CAST (@extschema@.clip_filter AS jsonb) WITHOUT FUNCTION AS ASSIGNMENT;
+
 CREATE FUNCTION @extschema@.clip_search(
         tbl regclass,
         query text,
         k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
-        filter jsonb DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
@@ -254,7 +285,7 @@ CREATE FUNCTION @extschema@.clip_search(
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_text'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, text, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, text, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text) IS
     'the rows of a table that a text describes, most similar first';
 
 CREATE FUNCTION @extschema@.clip_search(
@@ -262,7 +293,7 @@ CREATE FUNCTION @extschema@.clip_search(
         query bytea,
         k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
-        filter jsonb DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
@@ -272,7 +303,7 @@ CREATE FUNCTION @extschema@.clip_search(
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, bytea, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, bytea, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text) IS
     'the rows of a table that look like an image, most similar first';
 
 CREATE FUNCTION @extschema@.clip_search_image(
@@ -280,7 +311,7 @@ CREATE FUNCTION @extschema@.clip_search_image(
         query bytea,
         k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
-        filter jsonb DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
@@ -290,7 +321,7 @@ CREATE FUNCTION @extschema@.clip_search_image(
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search_image(regclass, bytea, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_image(regclass, bytea, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text) IS
     'as clip_search; a parameter without a type is an image here';
 
 CREATE FUNCTION @extschema@.clip_search(
@@ -298,7 +329,7 @@ CREATE FUNCTION @extschema@.clip_search(
         query vector,
         k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
-        filter jsonb DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
@@ -307,7 +338,7 @@ CREATE FUNCTION @extschema@.clip_search(
     RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
     AS 'MODULE_PATHNAME', 'clip_search_vector'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint) IS
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint) IS
     'the rows of a table that are close to an embedding, most similar first';
 
 CREATE FUNCTION @extschema@.clip_search_json(
@@ -315,7 +346,7 @@ CREATE FUNCTION @extschema@.clip_search_json(
         query text,
         k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
-        filter jsonb DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
@@ -325,7 +356,7 @@ CREATE FUNCTION @extschema@.clip_search_json(
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_text'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, text, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, text, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text) IS
     'the rows of a table that a text describes, as {"matches": [{"id", "score", "metadata"}]}';
 
 CREATE FUNCTION @extschema@.clip_search_json(
@@ -333,7 +364,7 @@ CREATE FUNCTION @extschema@.clip_search_json(
         query bytea,
         k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
-        filter jsonb DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
@@ -343,7 +374,7 @@ CREATE FUNCTION @extschema@.clip_search_json(
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_image'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, bytea, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, bytea, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text) IS
     'the rows of a table that look like an image, as {"matches": [{"id", "score", "metadata"}]}';
 
 CREATE FUNCTION @extschema@.clip_search_json(
@@ -351,7 +382,7 @@ CREATE FUNCTION @extschema@.clip_search_json(
         query vector,
         k bigint DEFAULT 10,
         min_similarity double precision DEFAULT NULL,
-        filter jsonb DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
         columns text[] DEFAULT NULL,
         embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
         id_column name DEFAULT NULL,            -- the primary key
@@ -360,7 +391,7 @@ CREATE FUNCTION @extschema@.clip_search_json(
     RETURNS jsonb
     AS 'MODULE_PATHNAME', 'clip_search_json_vector'
     LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint) IS
+COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, vector, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint) IS
     'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
 
 -- The same for halfvec, which pgvector has since 0.7. As above, its input function identifies the type, not just its name.
@@ -375,7 +406,7 @@ DO $do$ BEGIN
                 query halfvec,
                 k bigint DEFAULT 10,
                 min_similarity double precision DEFAULT NULL,
-                filter jsonb DEFAULT NULL,
+                filter @extschema@.clip_filter DEFAULT NULL,
                 columns text[] DEFAULT NULL,
                 embedding_column name DEFAULT NULL,
                 id_column name DEFAULT NULL,
@@ -384,14 +415,14 @@ DO $do$ BEGIN
             RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
             AS 'MODULE_PATHNAME', 'clip_search_halfvec'
             LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-        COMMENT ON FUNCTION @extschema@.clip_search(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint) IS
+        COMMENT ON FUNCTION @extschema@.clip_search(regclass, halfvec, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint) IS
             'the rows of a table that are close to an embedding, most similar first';
         CREATE FUNCTION @extschema@.clip_search_json(
                 tbl regclass,
                 query halfvec,
                 k bigint DEFAULT 10,
                 min_similarity double precision DEFAULT NULL,
-                filter jsonb DEFAULT NULL,
+                filter @extschema@.clip_filter DEFAULT NULL,
                 columns text[] DEFAULT NULL,
                 embedding_column name DEFAULT NULL,
                 id_column name DEFAULT NULL,
@@ -400,7 +431,7 @@ DO $do$ BEGIN
             RETURNS jsonb
             AS 'MODULE_PATHNAME', 'clip_search_json_halfvec'
             LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-        COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, halfvec, bigint, double precision, jsonb, text[], name, name, anycompatible, bigint) IS
+        COMMENT ON FUNCTION @extschema@.clip_search_json(regclass, halfvec, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint) IS
             'the rows of a table that are close to an embedding, as {"matches": [{"id", "score", "metadata"}]}';
     END IF;
 END $do$;

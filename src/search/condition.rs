@@ -94,7 +94,7 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
             _ => equal(column, &entry, parameters)?,
         })
     };
-    // SAFETY: a jsonb, as the functions declare it, that lives as long as the call.
+    // SAFETY: a clip_filter, which is a jsonb, that lives as long as the call.
     let whole = single(unsafe { Argument::jsonb(json) })?;
     object("filter", whole)?.into_iter().map(condition).collect()
 }

@@ -42,7 +42,7 @@ async def main():
 
     # With a codec, dicts and numbers are sent as they are.
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-    found = await connection.fetch(SEARCH, "frog", 1, {"category": ["animal", "fruit"]})
+    found = await connection.fetch(SEARCH.replace("$3", "$3::jsonb"), "frog", 1, {"category": ["animal", "fruit"]})
     assert found[0]["metadata"]["caption"] == "frog", found
     found = await connection.fetch("SELECT id FROM clip_search_image('photos', $1, exclude => $2::bigint)", CAT, apple)
     assert found and apple not in [row["id"] for row in found], found

@@ -62,11 +62,11 @@ def search(query, k, filter=None, exclude=None):
     )
 
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 found = search("red apple", 3)
 assert len(found) == 3 and found[0].caption == "red apple", found
-for filter in (Jsonb({"category": "animal"}), '{"category": "animal"}'):
+for filter in (Jsonb({"category": "animal"}), Json({"category": "animal"}), '{"category": "animal"}'):
     found = search("red apple", 10, filter)
     assert {photo.category for photo in found} == {"animal"} and len(found) == 4, found
 

@@ -80,6 +80,34 @@ SELECT id FROM clip_search('things', 'red apple', filter => '{"info": {"rank": 4
 SELECT id FROM clip_search('things', 'red apple', filter => '{"code": "c7"}');
 SELECT id FROM clip_search('things', 'red apple', filter => $${"name": "x' OR true --"}$$);
 SELECT count(*) FROM clip_search('things', 'red apple', 100, filter => '{}');
+-- Of any type that has JSON, by name and by place.
+SELECT bool_and(forms = first) AS same, first FROM (
+    SELECT array(SELECT id FROM clip_search('things', 'dog', filter => '{"shop": 0}'))::text AS first, unnest(ARRAY[
+        array(SELECT id FROM clip_search('things', 'dog', filter => '{"shop": 0}'::jsonb))::text,
+        array(SELECT id FROM clip_search('things', 'dog', filter => '{"shop": 0}'::json))::text,
+        array(SELECT id FROM clip_search('things', 'dog', filter => '{"shop": 0}'::text))::text,
+        array(SELECT id FROM clip_search('things', 'dog', filter => '{"shop": 0}'::varchar))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 10, NULL, '{"shop": 0}'))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 10, NULL, '{"shop": 0}'::jsonb))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 10, NULL, '{"shop": 0}'::json))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 10, NULL, '{"shop": 0}'::text))::text,
+        array(SELECT id FROM clip_search('things', 'dog', 10, NULL, '{"shop": 0}'::varchar))::text,
+        array(SELECT id FROM clip_search('things', clip_embed_text('dog'), filter => '{"shop": 0}'::text))::text,
+        array(SELECT id FROM clip_search('things', clip_embed_text('dog')::halfvec, filter => '{"shop": 0}'::json))::text,
+        array(SELECT m->'id' FROM jsonb_array_elements(clip_search_json('things', 'dog', filter => '{"shop": 0}'::text)->'matches') m)::text,
+        array(SELECT m->'id' FROM jsonb_array_elements(clip_search_json('things', clip_embed_text('dog'), 10, NULL, '{"shop": 0}'::json)->'matches') m)::text])
+        AS forms) x GROUP BY first;
+SELECT count(*) FROM pixel, clip_search_image('things', image, 100, filter => '{"shop": 0}'::text);
+SELECT (SELECT count(*) FROM clip_search('things', 'dog', 100, filter => NULL)) AS untyped,
+       (SELECT count(*) FROM clip_search('things', 'dog', 100, filter => NULL::jsonb)) AS jsonb,
+       (SELECT count(*) FROM clip_search('things', 'dog', 100, filter => NULL::text)) AS text;
+SELECT state, message FROM report($$SELECT id FROM clip_search('things', 'dog', filter => 'shop'::text)$$);
+SELECT state, message FROM report($$SELECT id FROM clip_search('things', 'dog', filter => 'shop')$$);
+SELECT state, message FROM report($$SELECT id FROM clip_search('things', 'dog', filter => '[1]'::json)$$);
+-- Only casts to it are implicit, so that no call or operator becomes ambiguous.
+SELECT castsource::regtype, casttarget::regtype, castcontext, castmethod FROM pg_cast
+ WHERE 'clip_filter'::regtype IN (castsource, casttarget) ORDER BY castsource::regtype::text;
+SELECT '{"a": 1}'::clip_filter::jsonb -> 'a' AS jsonb, '{"a": 1}'::text::clip_filter AS text;
 
 -- Columns whose names are those of the statement inside, and types with an equality of their own
 CREATE TYPE mood AS ENUM ('good', 'bad');
