@@ -4,7 +4,7 @@ SELECT vector_dims(clip_embed_text('load'));
 SELECT name, is_default, dimension, image_size, context_length, "precision", device, execution_provider, loaded @> '{text}' AS text_loaded,
        size_bytes > 0 AS has_size, length(fingerprint) AS fingerprint, error
 FROM clip_models() WHERE name = 'clip-search/emoji';
-SELECT version, onnxruntime_version, requests > 0 AS requests, texts > 0 AS texts, batches > 0 AS batches, errors >= 0 AS errors
+SELECT version = (SELECT extversion FROM pg_extension WHERE extname = 'clip_search') AS version, onnxruntime_version, requests > 0 AS requests, texts > 0 AS texts, batches > 0 AS batches, errors >= 0 AS errors
 FROM clip_stat_server;
 
 -- One inference, however often a plan evaluates the function.

@@ -204,7 +204,10 @@ mod tests {
             .into_iter()
             .map(|(name, value)| (name, if matches!(value, Value::Count(_)) { "count" } else { "real" }))
             .collect();
-        assert_eq!(row, declared(include_str!("../../../sql/clip_search--0.1.0.sql")));
+        assert_eq!(
+            row,
+            declared(include_str!(concat!("../../../sql/clip_search--", env!("CARGO_PKG_VERSION"), ".sql")))
+        );
     }
 
     #[test]

@@ -38,5 +38,6 @@ mod shutdown;
 mod side_channels;
 mod standby;
 mod startup;
+mod upgrade;
 mod watchdog;
 mod wire;

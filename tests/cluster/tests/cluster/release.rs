@@ -1,6 +1,7 @@
-//! What a release is made of names one version; and META.json is what PGXN takes.
+//! What a release is made of names one version, and does not change afterwards; and META.json is what PGXN takes.
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,25 @@ fn every_file_names_this_version() {
     let meta: Value = serde_json::from_str(&file("META.json")).unwrap();
     assert_eq!(meta["version"], VERSION);
     assert_eq!(meta["provides"]["clip_search"]["version"], VERSION);
+}
+
+/// The SHA-256 of each released script: databases were made by it. A change belongs into the next version's scripts.
+const RELEASED: [(&str, &str); 1] =
+    [("clip_search--0.1.0.sql", "2b21b267a80dbcbc5f567dc844b3b936996df1c803219273e95cc4f94a4e8482")];
+
+#[test]
+fn released_scripts_do_not_change() {
+    let this = format!("--{VERSION}.sql");
+    let names =
+        fs::read_dir(root().join("sql")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut released: Vec<String> = names.filter(|name| !name.ends_with(&this)).collect();
+    released.sort();
+    assert_eq!(released, RELEASED.map(|(name, _)| name));
+    for (name, hash) in RELEASED {
+        let found: String =
+            Sha256::digest(file(&format!("sql/{name}"))).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, hash, "{name}");
+    }
 }
 
 /// The required keys of version 1.0.0 of the PGXN Meta Spec, and what they may be. `pgxn_meta META.json` checks the rest.
