@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use half::f16;
 use ort::ep::{ArenaExtendStrategy, CUDA, ExecutionProvider, cuda::ConvAlgorithmSearch};
+use ort::error::ErrorCode;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
@@ -20,6 +21,14 @@ use crate::error::{Error, Result, shorten};
 use crate::layouts::GraphFile;
 use crate::runtime::{self, Runtime};
 use crate::spec::{Modality, ModelSpec};
+
+/// How much ONNX Runtime changes a graph, the fastest first, and its name of each level.
+const OPTIMIZATION_LEVELS: [(GraphOptimizationLevel, &str); 4] = [
+    (GraphOptimizationLevel::All, "all"),
+    (GraphOptimizationLevel::Level2, "extended"),
+    (GraphOptimizationLevel::Level1, "basic"),
+    (GraphOptimizationLevel::Disable, "disabled"),
+];
 
 /// A graph with one embedding for each item as its output.
 #[derive(Debug)]
@@ -62,17 +71,20 @@ impl Graph {
     pub fn load(spec: &ModelSpec, modality: Modality, options: &SessionOptions, runtime: &Runtime) -> Result<Graph> {
         let file = spec.onnx_file(modality, options.precision)?;
         let open = |provider| open(spec, modality, &file, provider, options, runtime);
-        let (session, provider, note) = match options.device {
+        let (opened, provider, no_device) = match options.device {
             Device::Cpu => (open(Provider::Cpu)?, Provider::Cpu, None),
             Device::Cuda(number) => (open(Provider::Cuda(number))?, Provider::Cuda(number), None),
             Device::Auto => match open(Provider::Cuda(0)) {
-                Ok(session) => (session, Provider::Cuda(0), None),
+                Ok(opened) => (opened, Provider::Cuda(0), None),
                 Err(Error::DeviceUnavailable { reason, .. }) => {
                     (open(Provider::Cpu)?, Provider::Cpu, Some(format!("no CUDA device: {reason}")))
                 }
                 Err(error) => return Err(error),
             },
         };
+        let (session, less_optimized) = opened;
+        let notes: Vec<String> = no_device.into_iter().chain(less_optimized).collect();
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
         let output = output(session.outputs(), modality, spec).map_err(|reason| spec.bad(&file, reason))?;
         let about = GraphFile::read(&spec.path.join(&file)).map_err(|reason| spec.bad(&file, reason))?;
         let (one_by_one, is_quantized) = (about.is_quantized_by_batch(), about.is_quantized());
@@ -220,6 +232,7 @@ impl Graph {
     }
 }
 
+/// Opens a graph at the highest optimisation level at which ONNX Runtime can, and says so where that is not the first.
 fn open(
     spec: &ModelSpec,
     modality: Modality,
@@ -227,36 +240,60 @@ fn open(
     provider: Provider,
     options: &SessionOptions,
     runtime: &Runtime,
-) -> Result<Session> {
+) -> Result<(Session, Option<String>)> {
     // ONNX Runtime says numbers in place of reasons.
     let path = spec.path.join(file);
     let about = path.metadata().map_err(|error| spec.bad(file, error.to_string()))?;
     if about.is_file() {
         std::fs::File::open(&path).map_err(|error| spec.bad(file, error.to_string()))?;
     }
-    runtime::forget_messages();
-    let configured = || -> Result<SessionBuilder, ort::Error> {
-        Ok(Session::builder(runtime.environment())?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(options.thread_count())?
-            .with_inter_threads(1)?
-            // Idle cores belong to Postgres.
-            .with_intra_op_spinning(false)?
-            // A plan for the memory of one shape; texts come in many.
-            .with_memory_pattern(modality == Modality::Image)?)
+    let builder = |level| -> Result<SessionBuilder> {
+        let configured = || -> Result<SessionBuilder, ort::Error> {
+            Ok(Session::builder(runtime.environment())?
+                .with_optimization_level(level)?
+                .with_intra_threads(options.thread_count())?
+                .with_inter_threads(1)?
+                // Idle cores belong to Postgres.
+                .with_intra_op_spinning(false)?
+                // A plan for the memory of one shape; texts come in many.
+                .with_memory_pattern(modality == Modality::Image)?)
+        };
+        let builder = configured().map_err(|error| inference(spec, &error.to_string()))?;
+        match provider {
+            Provider::Cuda(number) => with_cuda(builder, number, options.max_gpu_memory),
+            Provider::Cpu => Ok(builder),
+        }
     };
-    let mut builder = configured().map_err(|error| inference(spec, &error.to_string()))?;
-    if let Provider::Cuda(number) = provider {
-        builder = with_cuda(builder, number, options.max_gpu_memory)?;
-    }
-    builder.commit_from_file(&path).map_err(|error| {
+    let mut refused: Option<String> = None;
+    for (level, name) in OPTIMIZATION_LEVELS {
+        runtime::forget_messages();
+        let error = match builder(level)?.commit_from_file(&path) {
+            Ok(session) => return Ok((session, refused.map(|said| less_optimized(name, &said)))),
+            Err(error) => error,
+        };
         let said = explain(&error.to_string());
         match provider {
-            _ if is_out_of_memory(&said) => inference(spec, &said),
-            Provider::Cuda(number) if is_about_cuda(&said) => unavailable(number, &said),
-            _ => spec.bad(file, shorten(&said, 1000)),
+            _ if is_out_of_memory(&said) => return Err(inference(spec, &said)),
+            Provider::Cuda(number) if is_about_cuda(&said) => return Err(unavailable(number, &said)),
+            _ => {}
         }
-    })
+        let may_be_optimization = may_be_optimization(error.code(), &said);
+        refused.get_or_insert(said);
+        if !may_be_optimization {
+            break;
+        }
+    }
+    Err(spec.bad(file, shorten(&refused.unwrap_or_default(), 1000)))
+}
+
+fn less_optimized(level: &str, reason: &str) -> String {
+    format!("graph optimization level {level}, since ONNX Runtime fails above it: {}", shorten(reason, 300))
+}
+
+/// Whether another optimisation level may help: not where the file itself cannot be read.
+fn may_be_optimization(code: ErrorCode, said: &str) -> bool {
+    matches!(code, ErrorCode::GenericFailure | ErrorCode::NotImplemented | ErrorCode::RuntimeException)
+        && !said.starts_with("Load model from ")
 }
 
 fn with_cuda(builder: SessionBuilder, number: u32, max_memory: u64) -> Result<SessionBuilder> {

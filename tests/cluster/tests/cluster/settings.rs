@@ -5,6 +5,8 @@ use cluster_tests::{
 };
 use postgres::Client;
 use postgres::error::DbError;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 const TAKES_EFFECT: Duration = Duration::from_secs(10);
@@ -155,6 +157,35 @@ fn precision() {
     let error = refused_after_reload(|| embed_text(&mut cluster.connect(), "a red apple"));
     assert_eq!(error.code().code(), "55000", "{error:?}");
     assert!(error.hint().unwrap().contains("clip_search.precision"), "{error:?}");
+}
+
+/// Graphs that ONNX Runtime cannot optimise are run as they are, which the log says.
+#[test]
+fn precision_whose_graphs_cannot_be_optimized() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let image = image("photo.bmp");
+    let text = embed_text(&mut client, "a red apple").unwrap();
+    let picture = embed_image(&mut client, &image).unwrap();
+    let spelled_out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/spelled_out");
+    for file in ["text_model_fp16.onnx", "vision_model_fp16.onnx"] {
+        fs::copy(spelled_out.join(file), cluster.models().join(MODEL).join("onnx").join(file)).unwrap();
+    }
+    cluster.reconfigure(&[("clip_search.precision", "fp16")]);
+    let mut half = text.clone();
+    wait_until("the setting takes effect", TAKES_EFFECT, || {
+        half = embed_text(&mut cluster.connect(), "a red apple").unwrap();
+        half != text
+    });
+    assert!(cosine(&text, &half) > 0.999);
+    let half = embed_image(&mut cluster.connect(), &image).unwrap();
+    assert!(half != picture && cosine(&picture, &half) > 0.999);
+    let log = cluster.log();
+    for encoder in ["text", "image"] {
+        let loaded = format!("loaded the {encoder} encoder of model \"{MODEL}\" (fp16)");
+        let line = log.lines().find(|line| line.contains(&loaded)).expect(&loaded);
+        assert!(line.contains("graph optimization level disabled"), "{line}");
+    }
 }
 
 #[test]
