@@ -61,3 +61,16 @@ choose_model() {
 need_model() {
     [[ -f $MODEL_DIR/$MODEL/config.json ]] || die "there is no model $MODEL in $MODEL_DIR." "Set MODEL and MODEL_DIR."
 }
+
+# python_with FOLDER REQUIREMENTS: sets PYTHON, one with these packages from PyPI, installed into FOLDER if they are not there yet.
+python_with() {
+    local folder=$1 wanted=$2 id
+    PYTHON=$folder/venv/bin/python
+    id=$(cat "$wanted" <(python3 --version) | sha256sum)
+    [[ $(cat "$folder/.installed" 2>/dev/null) != "$id" ]] || return 0
+    rm -rf "$folder"
+    python3 -m venv "$folder/venv" || die "there is no venv for Python." "apt install python3-venv"
+    run_logged "$folder/pip.log" "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps \
+        --only-binary=:all: --requirement "$wanted" || die "the packages of $wanted could not be installed."
+    echo "$id" >"$folder/.installed"
+}

@@ -1,5 +1,5 @@
 //! Measures how fast tables of images are embedded in each way that SQL has, beside the server alone, fed by a client
-//! that speaks its protocol; what memory that takes of the backend; and what an upload costs more where it is queued.
+//! that speaks its protocol, and beside a Python program; what memory that takes of the backend; and what an upload costs more where it is queued.
 //!
 //! Figures of one run can be compared with each other, not with those of another machine or another hour: the limits are
 //! on ratios. Exits with status 1 where one is broken.
@@ -20,6 +20,7 @@ mod rates;
 mod uploads;
 mod ways;
 
+use anyhow::Context;
 use clap::Parser;
 use measure::{Cluster, Report};
 use photos::Photos;
@@ -62,6 +63,18 @@ struct Run {
     /// Uploads of each kind.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(10..))]
     uploads: u32,
+    /// A Python with the packages of requirements.txt.
+    #[arg(long, env = "PYTHON", default_value = "python3")]
+    python: PathBuf,
+    /// What that Python runs.
+    #[arg(long, default_value = "benches/ingest/pipeline.py")]
+    script: PathBuf,
+    /// Writes the rates into this page.
+    #[arg(long, num_args = 0..=1, default_missing_value = "docs/operations.md")]
+    write: Option<PathBuf>,
+    /// The rates alone.
+    #[arg(long)]
+    rates_only: bool,
     /// A glance in less than a minute, in place of the numbers above: few rounds, short arrays, a small table.
     #[arg(long)]
     quick: bool,
@@ -89,13 +102,21 @@ fn measure_all(run: &Run) -> anyhow::Result<bool> {
     let mut report = Report::default();
     let config = run.cluster.prepare(&run.cluster.model)?;
     let photos = &Photos::new()?;
-    photos.describe();
+    let mut text = format!("On {}; {}.", measure::processor(), photos.description());
+    println!("{text}");
     photos.store(&mut measure::connect(&config)?)?;
-    rates::measure(&config, photos, &run.cluster.model, run, &mut report)?;
-    if let Some(model) = &run.full_size_model {
-        rates::measure(&run.cluster.prepare(model)?, photos, model, run, &mut report)?;
+    for model in [Some(&run.cluster.model), run.full_size_model.as_ref()].into_iter().flatten() {
+        let rates = rates::measure(&run.cluster.prepare(model)?, photos, model, run, &mut report)?;
+        text = format!("{text}\n\n{rates}");
     }
-    memory::measure(&config, photos, run.gigabytes, &mut report)?;
-    uploads::measure(&config, photos, run.uploads, &mut report)?;
+    if let Some(path) = &run.write {
+        let page = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let page = measure::document::put(&page, "benches/ingest/run --write", "rates", &text)?;
+        std::fs::write(path, page).with_context(|| path.display().to_string())?;
+    }
+    if !run.rates_only {
+        memory::measure(&config, photos, run.gigabytes, &mut report)?;
+        uploads::measure(&config, photos, run.uploads, &mut report)?;
+    }
     Ok(report.print_limits())
 }

@@ -30,15 +30,15 @@ impl Photos {
         Ok(Self { pool, mark: Cell::new(0) })
     }
 
-    /// Says what they are.
-    pub fn describe(&self) {
+    /// What they are.
+    pub fn description(&self) -> String {
         let bytes: usize = self.pool.iter().map(Vec::len).sum();
-        println!(
+        format!(
             "images are JPEG files of {} x {}, {:.1} kB on average, no two of them equal",
             SIZE.width,
             SIZE.height,
             bytes as f64 / self.pool.len() as f64 / 1e3
-        );
+        )
     }
 
     /// The first of so many marks.

@@ -1,10 +1,12 @@
 //! The ways in which a table of images is embedded.
 
+use crate::Run;
 use crate::alone::Alone;
 use crate::photos::Photos;
 use anyhow::{Context, ensure};
-use measure::Samples;
+use measure::{Python, Samples};
 use postgres::{Client, Config};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A way.
@@ -18,14 +20,16 @@ pub enum Way {
     EmbedTable,
     /// A statement for each array.
     Arrays,
+    /// A Python program that decodes ahead of ONNX Runtime, with batches.
+    Python,
     /// No PostgreSQL, with so many requests under way.
     Alone(usize),
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::RowByRow, Self::BatchScan, Self::EmbedTable, Self::Arrays, Self::Alone(1), Self::Alone(2)];
+    pub const ALL: [Self; 7] =
+        [Self::RowByRow, Self::BatchScan, Self::EmbedTable, Self::Arrays, Self::Python, Self::Alone(1), Self::Alone(2)];
 
     /// Its place in [`Way::ALL`].
     pub fn number(self) -> usize {
@@ -39,6 +43,7 @@ impl Way {
             Self::BatchScan => "INSERT ... SELECT, batch scan on".to_owned(),
             Self::EmbedTable => "CALL clip_embed_table".to_owned(),
             Self::Arrays => "clip_embed_images, arrays".to_owned(),
+            Self::Python => "Python, batches of 16".to_owned(),
             Self::Alone(requests) => format!("the server alone, {requests} under way"),
         }
     }
@@ -73,6 +78,7 @@ pub struct Track<'a> {
     photos: &'a Photos,
     client: Client,
     alone: Alone,
+    python: Python,
     dimension: i32,
     /// What is measured.
     pub about: String,
@@ -84,7 +90,7 @@ impl<'a> Track<'a> {
     ///
     /// # Errors
     /// What PostgreSQL or the server say.
-    pub fn new(config: &Config, photos: &'a Photos, model: &str, array: u32) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, photos: &'a Photos, model: &str, run: &Run) -> anyhow::Result<Self> {
         let mut client = measure::connect(config)?;
         client
             .execute("SELECT clip_embed_image($1)", &[&photos.one()])
@@ -97,7 +103,27 @@ impl<'a> Track<'a> {
         )?;
         let (dimension, about) = (row.get(0), row.get(1));
         let alone = Alone::connect(&mut client, model, 2)?;
-        Ok(Self { photos, client, alone, dimension, about, array })
+        let folder: String = client.query_one("SHOW clip_search.model_dir", &[])?.get(0);
+        let threads = thread::available_parallelism()?.to_string();
+        let python = Python::start(&run.python, &run.script, [format!("{folder}/{model}"), threads])?;
+        let mut track = Self { photos, client, alone, python, dimension, about, array: run.array };
+        track.check_python()?;
+        Ok(track)
+    }
+
+    /// Which versions the Python program has.
+    pub fn about_python(&self) -> &str {
+        &self.python.about
+    }
+
+    /// Fails where the Python program makes other vectors.
+    fn check_python(&mut self) -> anyhow::Result<()> {
+        self.go(Way::Python, 16)?;
+        let compared =
+            "SELECT min(1 - (embedded.embedding <=> clip_embed_image(image))) FROM embedded JOIN photos USING (id)";
+        let worst: f64 = self.client.query_one(compared, &[])?.get(0);
+        ensure!(worst > 0.9999, "the Python program's vectors have a cosine of {worst} with those of clip_search");
+        Ok(())
     }
 
     /// How many rows the server alone embeds in so long, in whole arrays.
@@ -128,6 +154,7 @@ impl<'a> Track<'a> {
         match way {
             Way::EmbedTable => self.client.batch_execute(CALL)?,
             Way::Arrays => self.arrays(rows)?,
+            Way::Python => drop(self.python.ask(&serde_json::json!({}))?),
             _ => self.client.batch_execute(INSERT)?,
         }
         let took = began.elapsed();

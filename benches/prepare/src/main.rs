@@ -16,7 +16,7 @@ mod speed;
 use anyhow::Context;
 use clap::Parser;
 use clip::{Filter, ImageSpec, ModelName, ModelSpec, Normalize, Resize};
-use measure::{Bound, Report, heading};
+use measure::{Bound, Report, heading, processor};
 use pillow::Pillow;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,8 +60,12 @@ fn main() -> ExitCode {
 
 fn measure_all(run: &Run) -> anyhow::Result<bool> {
     let mut pillow = Pillow::start(&run.python, &run.script)?;
-    let about =
-        format!("clip_search {} and {}, one thread each, on {}.", env!("CARGO_PKG_VERSION"), pillow.about, processor());
+    let about = format!(
+        "clip_search {} and {}, one thread each, on {}.",
+        env!("CARGO_PKG_VERSION"),
+        pillow.about(),
+        processor()
+    );
     println!("{about}");
     let (speed, ratios) = speed::measure(run, &image_spec(run)?, &mut pillow)?;
     heading("A JPEG file to the input of ViT-B/32");
@@ -102,12 +106,4 @@ fn image_spec(run: &Run) -> anyhow::Result<ImageSpec> {
         }),
         ..known
     })
-}
-
-/// The processor's name, as Linux tells it.
-fn processor() -> String {
-    let known = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name =
-        known.lines().find_map(|line| line.strip_prefix("model name")).map(|rest| rest.trim_matches([' ', '\t', ':']));
-    name.unwrap_or("an unknown processor").to_owned()
 }

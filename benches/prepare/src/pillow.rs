@@ -1,20 +1,12 @@
 //! The other side: a Python process that does the same with Pillow and numpy.
 
-use anyhow::{Context, bail};
+use measure::Python;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A Python process that runs pillow.py.
-pub struct Pillow {
-    child: Child,
-    requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-    /// Which versions it has.
-    pub about: String,
-}
+pub struct Pillow(Python);
 
 /// Seconds for all files of a request.
 #[derive(Deserialize)]
@@ -31,17 +23,12 @@ impl Pillow {
     /// # Errors
     /// Where it does not run, or lacks a package.
     pub fn start(python: &Path, script: &Path) -> anyhow::Result<Self> {
-        let mut child = Command::new(python)
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| python.display().to_string())?;
-        let requests = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().context("its output is piped")?);
-        let mut pillow = Self { child, requests, answers, about: String::new() };
-        pillow.about = pillow.answer()?["about"].as_str().context("it does not say what it has")?.to_owned();
-        Ok(pillow)
+        Python::start(python, script, [] as [&str; 0]).map(Self)
+    }
+
+    /// Which versions it has.
+    pub fn about(&self) -> &str {
+        &self.0.about
     }
 
     /// Writes the JPEG file `to` from the image of another file.
@@ -49,7 +36,7 @@ impl Pillow {
     /// # Errors
     /// Where a file cannot be read or written.
     pub fn encode(&mut self, from: &Path, to: &Path) -> anyhow::Result<()> {
-        self.ask(&json!({"encode": {"from": from, "to": to}})).map(drop)
+        self.0.ask(&json!({"encode": {"from": from, "to": to}})).map(drop)
     }
 
     /// The model's input, (3, 224, 224), value by value; with `draft`, from an image that was scaled while decoding.
@@ -57,7 +44,7 @@ impl Pillow {
     /// # Errors
     /// Where the file cannot be read.
     pub fn input(&mut self, file: &Path, draft: bool) -> anyhow::Result<Vec<f32>> {
-        let mut answer = self.ask(&json!({"input": {"file": file, "draft": draft}}))?;
+        let mut answer = self.0.ask(&json!({"input": {"file": file, "draft": draft}}))?;
         Ok(serde_json::from_value(answer["values"].take())?)
     }
 
@@ -66,29 +53,6 @@ impl Pillow {
     /// # Errors
     /// Where a file cannot be read.
     pub fn time(&mut self, files: &[PathBuf], draft: bool) -> anyhow::Result<Seconds> {
-        Ok(serde_json::from_value(self.ask(&json!({"time": {"files": files, "draft": draft}}))?)?)
-    }
-
-    fn ask(&mut self, request: &Value) -> anyhow::Result<Value> {
-        let pipe = self.requests.as_mut().context("it was ended")?;
-        writeln!(pipe, "{request}")?;
-        pipe.flush()?;
-        self.answer()
-    }
-
-    fn answer(&mut self) -> anyhow::Result<Value> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            bail!("pillow.py ended; its words are above");
-        }
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-impl Drop for Pillow {
-    fn drop(&mut self) {
-        // The end of its input ends it.
-        drop(self.requests.take());
-        let _ = self.child.wait();
+        Ok(serde_json::from_value(self.0.ask(&json!({"time": {"files": files, "draft": draft}}))?)?)
     }
 }
