@@ -32,7 +32,7 @@ REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 # Not every step of the path need be there: Debian has pg_regress in the client's package, and PGXS in another.
 PG_REGRESS = $(abspath $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress)
 
-.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb matrix uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-prepare load demo demo-program clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb matrix uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-precision bench-prepare load demo demo-program clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -145,6 +145,11 @@ bench-index: setup                                  ## vector indexes of 1,000,0
 
 bench-gpu:                                          ## images and texts a second on a GPU, without PostgreSQL
 	@benches/gpu/run
+
+bench-precision: setup                              ## 8-bit graphs beside the fp32 that they are made of, through SQL
+	@$(MAKE) --no-print-directory all
+	@scripts/ensure-installed
+	@benches/precision/run --page docs/models.md
 
 bench-prepare:                                      ## decoding, resizing and normalising, beside Pillow
 	@benches/prepare/run

@@ -861,7 +861,8 @@ CREATE FUNCTION @extschema@.clip_models(
         OUT loaded text[],              -- encoders in memory
         OUT size_bytes bigint,          -- on disk
         OUT fingerprint text,           -- hash of the files that determine the vectors
-        OUT error text)                 -- why it cannot be used
+        OUT error text,                 -- why it cannot be used
+        OUT w8a8 jsonb)                 -- lowest and median cosine to fp32, where clip_quantize_model made 8-bit graphs
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'clip_models_wrapper'
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 5;
@@ -896,12 +897,26 @@ CREATE FUNCTION @extschema@.clip_verify_model(
 COMMENT ON FUNCTION @extschema@.clip_verify_model(text) IS
     'compares a model''s files and vectors with those of its installation; for superusers, unless granted';
 
+CREATE FUNCTION @extschema@.clip_quantize_model(
+        name text,
+        force boolean DEFAULT false,            -- also if a cosine is below 0.98
+        OUT text_lowest double precision,       -- lowest cosine to the vectors of fp32, of texts that the calibration has not seen
+        OUT text_median double precision,
+        OUT image_lowest double precision,
+        OUT image_median double precision)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_quantize_model'
+    LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000000 ROWS 1;
+COMMENT ON FUNCTION @extschema@.clip_quantize_model(text, boolean) IS
+    'makes 8-bit graphs of an installed model, as its precision w8a8; for superusers, unless granted';
+
 CREATE FUNCTION @extschema@.clip_remove_model(name text) RETURNS void
     AS 'MODULE_PATHNAME', 'clip_remove_model'
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.clip_remove_model(text) IS
     'deletes a model from clip_search.model_dir; for superusers, unless granted';
 REVOKE ALL ON FUNCTION @extschema@.clip_install_model(text, text, text, text), @extschema@.clip_verify_model(text),
+    @extschema@.clip_quantize_model(text, boolean),
     @extschema@.clip_remove_model(text) FROM PUBLIC;
 
 -- Statistics, in the manner of pg_stat_*: a view over a function. Without a server there are no rows, and none is started.

@@ -39,6 +39,8 @@ impl Rows {
     }
 
     /// Adds a row; `None` is NULL. Data made by `row` live in memory that is given back when the row has been added.
+    ///
+    /// The SQL of an earlier release declares fewer columns; what was added since stands behind them.
     pub fn push<R: AsRef<[Option<Datum>]>>(&mut self, row: impl FnOnce() -> R) {
         let (store, description) = (self.store, self.description);
         // SAFETY: the store and its description are those of `begin`, with as many columns as the SQL declaration
@@ -47,7 +49,7 @@ impl Rows {
             self.scratch.switch_to(|_| {
                 let row = row();
                 let row = row.as_ref();
-                assert_eq!((*description).natts as usize, row.len(), "as many columns as are declared");
+                assert!((*description).natts as usize <= row.len(), "as many columns as are declared");
                 let mut values: Vec<Datum> = row.iter().map(|value| value.unwrap_or(Datum::null())).collect();
                 let mut nulls: Vec<bool> = row.iter().map(Option::is_none).collect();
                 pg_sys::tuplestore_putvalues(store, description, values.as_mut_ptr(), nulls.as_mut_ptr());

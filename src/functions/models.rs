@@ -1,4 +1,4 @@
-//! `clip_install_model`, `clip_verify_model`, `clip_remove_model`.
+//! `clip_install_model`, `clip_verify_model`, `clip_quantize_model`, `clip_remove_model`.
 
 use super::arguments::{Arguments, required};
 use super::{server, sql_function};
@@ -11,6 +11,7 @@ use pgrx::pg_sys::Datum;
 
 sql_function!(clip_install_model, pg_finfo_clip_install_model, install);
 sql_function!(clip_verify_model, pg_finfo_clip_verify_model, verify);
+sql_function!(clip_quantize_model, pg_finfo_clip_quantize_model, quantize);
 sql_function!(clip_remove_model, pg_finfo_clip_remove_model, remove);
 
 /// The name of the model.
@@ -51,6 +52,16 @@ fn verify(call: Arguments) -> Result<Datum> {
             model.identical.into_datum(),
             model.error.map(|error| text::to_datum(&encoding::for_message(error))),
         ]
+    });
+    Ok(Datum::null())
+}
+
+/// One row.
+fn quantize(call: Arguments) -> Result<Datum> {
+    let model = models::quantize(&required(call.text(0), "name")?, call.boolean(1).unwrap_or(false))?;
+    let mut rows = Rows::begin(call.0);
+    rows.push(|| {
+        [model.text.lowest, model.text.median, model.image.lowest, model.image.median].map(IntoDatum::into_datum)
     });
     Ok(Datum::null())
 }

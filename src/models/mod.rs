@@ -1,4 +1,4 @@
-//! Installing, verifying and removing models: `clip-search-server models …` as a child of the backend, which touches neither
+//! Installing, verifying, quantising and removing models: `clip-search-server models …` as a child of the backend, which touches neither
 //! network nor model itself.
 
 mod child;
@@ -8,7 +8,7 @@ use crate::{encoding, settings};
 use child::Child;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
-use protocol::{InstalledModel, ModelLine, VerifiedModel};
+use protocol::{InstalledModel, ModelLine, Quantized, VerifiedModel};
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -66,6 +66,25 @@ pub fn verify(name: &str) -> Result<VerifiedModel> {
     run(&arguments, |line| match line {
         ModelLine::Verified(model) => Some(model),
         _ => None,
+    })
+}
+
+/// Makes graphs of 8-bit integers of an installed model; notices tell how far it is.
+///
+/// # Errors
+/// As [`install`].
+pub fn quantize(name: &str, force: bool) -> Result<Quantized> {
+    let mut arguments = arguments("quantize")?;
+    arguments.extend(force.then(|| OsString::from("--force")));
+    arguments.extend(running());
+    arguments.extend(["--".into(), OsString::from(name)]);
+    let mut notices = Notices::default();
+    run(&arguments, |line| match line {
+        ModelLine::Quantized(model) => Some(model),
+        other => {
+            notices.tell(&other);
+            None
+        }
     })
 }
 
@@ -133,7 +152,7 @@ struct Notices {
 impl Notices {
     fn tell(&mut self, line: &ModelLine) {
         match line {
-            ModelLine::Waiting => notice("another session or process installs this model; waiting for it", None),
+            ModelLine::Waiting => notice("another session or process changes this model; waiting for it", None),
             ModelLine::Selected { files, bytes, commit, license, .. } => {
                 let commit = commit.as_deref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
                 let license = license.as_deref().map(|name| format!(", licence {name}")).unwrap_or_default();
@@ -150,6 +169,8 @@ impl Notices {
             }
             ModelLine::Converting => notice("converting the weights to ONNX", None),
             ModelLine::Proving => notice("embedding the probe set", None),
+            ModelLine::Calibrating { encoder } => notice(&format!("calibrating the {encoder} encoder"), None),
+            ModelLine::Measuring { encoder } => notice(&format!("measuring the {encoder} encoder"), None),
             _ => {}
         }
     }

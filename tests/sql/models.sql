@@ -30,6 +30,11 @@ SELECT * FROM clip_verify_model('no/such');
 -- What came with the extension was not installed: it is run, and compared with nothing.
 SELECT ok, files, damaged, text_cosine, image_cosine, identical, error FROM clip_verify_model('clip-search/emoji');
 
+SELECT * FROM clip_quantize_model(NULL);
+SELECT * FROM clip_quantize_model('../../name');
+-- Only what is in clip_search.model_dir.
+SELECT * FROM clip_quantize_model('clip-search/emoji', force => true);
+
 SELECT clip_remove_model(NULL);
 SELECT clip_remove_model('../../name');
 SELECT clip_remove_model('no/such') IS NULL;
@@ -41,6 +46,7 @@ CREATE ROLE models_ordinary;
 SET ROLE models_ordinary;
 SELECT clip_install_model('owner/name');
 SELECT * FROM clip_verify_model('clip-search/emoji');
+SELECT * FROM clip_quantize_model('clip-search/emoji');
 SELECT clip_remove_model('clip-search/emoji');
 \set VERBOSITY sqlstate
 SHOW clip_search.hub_token_file;

@@ -22,6 +22,7 @@
 //! the listing has for it, wherever redirects led. The token goes to the endpoint's own scheme, host and port, and nowhere
 //! else. Paths come from an allow-list of names.
 
+mod amend;
 mod archive;
 mod client;
 mod download;
@@ -42,6 +43,7 @@ mod sys;
 mod tls;
 mod token;
 
+pub use amend::{Amendment, amend};
 pub use error::{Error, Result};
 pub use install::{Outcome, Request, Staged, remove, stage};
 pub use installed_file::InstalledFile;

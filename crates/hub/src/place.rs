@@ -5,6 +5,7 @@
 //! <model_dir>/<owner>/.<name>.lock     held by whoever installs or removes it
 //! <model_dir>/<owner>/.<name>.new      being prepared; kept when interrupted
 //! <model_dir>/<owner>/.<name>.old      replaced, about to be deleted
+//! <model_dir>/<owner>/.<name>.work     files that are being made of the model's
 //! ```
 //!
 //! A name cannot begin with a dot, so none of these is taken for a model.
@@ -45,6 +46,10 @@ impl Place {
 
     pub(crate) fn staging(&self) -> PathBuf {
         self.hidden("new")
+    }
+
+    pub(crate) fn workshop(&self) -> PathBuf {
+        self.hidden("work")
     }
 
     fn old(&self) -> PathBuf {
@@ -124,6 +129,7 @@ impl Place {
     pub(crate) fn remove(&self) -> Result<()> {
         let (target, old) = (self.target(), self.old());
         delete(&self.staging())?;
+        delete(&self.workshop())?;
         match fs::rename(&target, &old) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("remove", &target, &error)),
             _ => {}

@@ -40,7 +40,7 @@ pub use message::{
     EmbedRequest, Embedding, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items, Logits, ModelInfo, Request,
     Response, Scope, Thumbnail, ThumbnailRequest,
 };
-pub use model_line::{InstalledModel, ModelLine, VerifiedModel};
+pub use model_line::{InstalledModel, ModelLine, Nearness, Quantized, VerifiedModel};
 pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics, Value};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.

@@ -1,6 +1,6 @@
 //! The messages: what is asked, what is answered, and how a failure is described.
 
-use crate::Statistics;
+use crate::{Nearness, Statistics};
 use errors::Failure;
 use serde::{Deserialize, Serialize};
 
@@ -228,6 +228,8 @@ pub struct ModelInfo {
     pub size_bytes: Option<u64>,
     /// Hash of the files that determine the vectors.
     pub fingerprint: Option<String>,
+    /// How near the 8-bit vectors of texts and of images are to those of 32 bits, where the model was quantised here.
+    pub quantized: Option<[Nearness; 2]>,
     /// Why the model cannot be used, where it cannot.
     pub error: Option<String>,
 }

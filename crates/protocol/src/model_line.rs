@@ -76,6 +76,18 @@ pub enum ModelLine {
     },
     /// What became of a model since it was installed.
     Verified(VerifiedModel),
+    /// The ranges of an encoder's activations are being found out.
+    Calibrating {
+        /// `text` or `image`.
+        encoder: String,
+    },
+    /// An encoder of 8-bit integers is being compared with that of 32 bits.
+    Measuring {
+        /// `text` or `image`.
+        encoder: String,
+    },
+    /// The model can be run with 8-bit integers from now on.
+    Quantized(Quantized),
     /// It did not succeed. The last line.
     Error {
         /// One word, such as `network` or `not-found`.
@@ -134,4 +146,30 @@ pub struct VerifiedModel {
     pub error: Option<String>,
     /// When it was installed, in seconds since 1970.
     pub installed_at: Option<u64>,
+}
+
+/// A model that was quantised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantized {
+    /// Its name.
+    pub name: String,
+    /// Where it lies.
+    pub path: String,
+    /// Bytes of the files that were added.
+    pub bytes: u64,
+    /// How near the vectors of texts are to those of 32 bits.
+    pub text: Nearness,
+    /// The same of images.
+    pub image: Nearness,
+}
+
+/// Cosines of vectors to those of 32 bits, of samples that the calibration has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Nearness {
+    /// The lowest.
+    pub lowest: f64,
+    /// Half are higher.
+    pub median: f64,
+    /// Number of samples.
+    pub count: u32,
 }

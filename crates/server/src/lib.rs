@@ -47,6 +47,7 @@ mod models;
 mod prepare;
 pub mod process;
 pub mod proof;
+pub mod quantize;
 #[doc(hidden)]
 pub mod sandbox;
 mod scheduler;

@@ -4,7 +4,7 @@
 use crate::admission::mebibytes;
 use crate::class::Key;
 use crate::stats::Stats;
-use crate::{log_info, process};
+use crate::{log_info, process, quantize};
 use clip::{
     Device, Devices, EncoderStamp, Error, Gray16, ImageEncoder, ImageStager, Modality, ModelName, ModelSpec,
     OnTruncated, Precision, Precisions, Preprocessor, Provider, Reading, Result, Runtime, SessionOptions, TextEncoder,
@@ -463,6 +463,7 @@ impl Models {
             loaded: Vec::new(),
             size_bytes: None,
             fingerprint: None,
+            quantized: None,
             error: None,
         };
         let spec = match ModelSpec::read(directory, name) {
@@ -479,6 +480,7 @@ impl Models {
         info.context_length = Some(spec.context_length as u32);
         info.logit_scale = spec.logit_scale;
         info.size_bytes = Some(spec.size_on_disk);
+        info.quantized = quantize::read(directory).filter(|_| spec.precisions().contains(&Precision::W8a8));
         match precisions(&spec, config).and_then(|precisions| Ok((precisions, self.fingerprint(&spec, precisions)?))) {
             Ok((precisions, fingerprint)) => {
                 info.precision = Some(precisions.to_string());

@@ -7,6 +7,7 @@ pub use page::page;
 use clip_search_server::ServerError;
 use clip_search_server::cli::CommandError;
 use clip_search_server::proof::ProofError;
+use clip_search_server::quantize::Refused;
 use errors::Row;
 use errors::backend::{ArgumentError, Error as BackendError, ModelError, TableError, UrlError};
 use fetch::PublicError;
@@ -44,6 +45,7 @@ pub fn sections() -> [Section; 6] {
                 ("hub::Error", hub::Error::ROWS),
                 ("weights::Error", weights::Error::ROWS),
                 ("ProofError", ProofError::ROWS),
+                ("Refused", Refused::ROWS),
                 ("CommandError", CommandError::ROWS),
             ],
         ),

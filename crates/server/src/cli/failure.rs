@@ -1,7 +1,7 @@
 //! What did not succeed, in words, with what to do.
 
 use super::{STATUS_FAILED, STATUS_MODEL, STATUS_USAGE};
-use crate::proof;
+use crate::{proof, quantize};
 use errors::{CommandClass, Report};
 
 errors::error_table! {
@@ -113,6 +113,17 @@ impl From<proof::Error> for Failure {
             }
             proof::Error::Model(cause) if is_the_machines(&cause) => Self::new(CommandClass::Io, &cause),
             proof::Error::Model(cause) => Self::new(CommandClass::Unusable, &cause),
+        }
+    }
+}
+
+impl From<quantize::Error> for Failure {
+    fn from(error: quantize::Error) -> Self {
+        match error {
+            quantize::Error::Proof(error) => error.into(),
+            quantize::Error::Weights(error) => error.into(),
+            quantize::Error::Hub(error) => error.into(),
+            quantize::Error::Refused(error) => Self::new(error.code(), &error),
         }
     }
 }

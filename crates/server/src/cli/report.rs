@@ -3,7 +3,7 @@
 use super::Failure;
 use hub::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use protocol::{InstalledModel, ModelLine, VerifiedModel};
+use protocol::{InstalledModel, ModelLine, Nearness, Quantized, VerifiedModel};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -95,7 +95,10 @@ impl Report {
         }
         self.bar.finish_and_clear();
         match line {
-            ModelLine::Proving | ModelLine::Converting => eprintln!("{}", sentence(line)),
+            ModelLine::Proving
+            | ModelLine::Converting
+            | ModelLine::Calibrating { .. }
+            | ModelLine::Measuring { .. } => eprintln!("{}", sentence(line)),
             _ => say(&sentence(line)),
         }
     }
@@ -137,6 +140,9 @@ fn sentence(line: &ModelLine) -> String {
         }
         ModelLine::Converting => "converting the weights to ONNX".to_owned(),
         ModelLine::Proving => "embedding the probe set".to_owned(),
+        ModelLine::Calibrating { encoder } => format!("calibrating the {encoder} encoder"),
+        ModelLine::Measuring { encoder } => format!("measuring the {encoder} encoder"),
+        ModelLine::Quantized(model) => quantized(model),
         ModelLine::Unchanged(model) => format!("{} is installed already, in {}", model.name, model.path),
         ModelLine::Installed(model) => installed(model),
         ModelLine::Removed { name, path } => format!("removed {name} from {path}"),
@@ -162,6 +168,15 @@ fn installed(model: &InstalledModel) -> String {
     let replaced =
         if *replaced { "\nIt replaces another revision: embed again what that one has embedded." } else { "" };
     format!("installed {name}:{dimension}{precision} {}, in {path}{replaced}", megabytes(*bytes))
+}
+
+fn quantized(model: &Quantized) -> String {
+    let Quantized { name, path, bytes, text, image } = model;
+    let line = |what: &str, near: &Nearness| {
+        format!("\n  {what:6} cosine to fp32: lowest {:.4}, median {:.4}, of {}", near.lowest, near.median, near.count)
+    };
+    let (texts, images) = (line("texts", text), line("images", image));
+    format!("quantized {name}: {} as precision w8a8, in {path}{texts}{images}", megabytes(*bytes))
 }
 
 fn verified(model: &VerifiedModel) -> String {

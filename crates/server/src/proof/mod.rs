@@ -251,7 +251,7 @@ fn least(a: &Vectors, b: &Vectors) -> f64 {
 }
 
 /// Of what need not be exactly of length 1: a proof may have been edited.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
     if cosine.is_finite() { cosine } else { -1.0 }

@@ -47,7 +47,7 @@ impl Place {
         command.arg("models").args(what).arg("--model-dir").arg(self.models());
         match what[0] {
             "install" => command.arg("--endpoint").arg(self.hub.endpoint()).arg("--onnxruntime-library").arg(library),
-            "verify" => command.arg("--onnxruntime-library").arg(library),
+            "verify" | "quantize" => command.arg("--onnxruntime-library").arg(library),
             _ => &mut command,
         };
         command.env_remove("HF_TOKEN").stdin(Stdio::null());
@@ -116,6 +116,80 @@ fn installed_proven_verified_and_removed() {
     assert!(!place.model().exists());
     let (status, lines) = place.json(&["remove", NAME]);
     assert_eq!((status, error(&lines).0), (Some(1), "not-found"));
+}
+
+/// Files whose names begin so, in the folder of the model's owner and below.
+fn found(folder: &Path, start: &str) -> usize {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let count = |entry: fs::DirEntry| {
+        let below = if entry.path().is_dir() { found(&entry.path(), start) } else { 0 };
+        below + usize::from(entry.file_name().to_string_lossy().starts_with(start))
+    };
+    entries.map(count).sum()
+}
+
+#[test]
+fn quantized_as_part_of_the_model() {
+    let place = Place::new();
+    let (status, failed) = place.json(&["quantize", NAME]);
+    assert_eq!((status, error(&failed).0), (Some(1), "not-found"));
+    place.install();
+    let owner = place.model().parent().unwrap().to_owned();
+    // What somebody who was killed has left is deleted.
+    fs::create_dir_all(owner.join(".small.work/left")).unwrap();
+    for _ in 0..2 {
+        let (status, lines) = place.json(&["quantize", NAME]);
+        let Some(ModelLine::Quantized(quantized)) = lines.last() else { panic!("{lines:?}") };
+        assert_eq!((status, quantized.text.count, quantized.image.count), (Some(0), 64, 64));
+        for near in [quantized.text, quantized.image] {
+            assert!((0.99..0.999_99).contains(&near.lowest) && near.median > 0.999, "{near:?}");
+        }
+        let steps =
+            lines.iter().filter(|line| matches!(line, ModelLine::Calibrating { .. } | ModelLine::Measuring { .. }));
+        assert_eq!(steps.count(), 4);
+        assert!(!owner.join(".small.work").exists() && found(&owner, ".new-") == 0);
+        let (status, verified) = place.verify();
+        assert_eq!((status, verified.ok, verified.identical), (Some(0), true, Some(true)), "{verified:?}");
+    }
+    let [ModelLine::Model { precisions, error: None, .. }] = &place.json(&["list"]).1[..] else { panic!() };
+    assert_eq!(precisions, &["fp32", "w8a8"]);
+    // What was added belongs to the model: the same revision is still the same, and a file that is lost is missed.
+    assert!(matches!(place.json(&["install", NAME]).1[..], [ModelLine::Unchanged(_)]));
+    fs::remove_file(place.model().join("onnx/vision_model_w8a8.onnx")).unwrap();
+    assert_eq!(place.verify().1.damaged, ["onnx/vision_model_w8a8.onnx is missing"]);
+    assert_eq!(place.json(&["remove", NAME]).0, Some(0));
+}
+
+#[test]
+fn models_that_cannot_be_quantized() {
+    let place = Place::new();
+    let layouts = workspace().join("tests/golden/layouts/models");
+    for (folder, name) in [("clip/single", "layouts/single"), ("siglip/base", "layouts/siglip")] {
+        let source = layouts.join(folder);
+        let (status, lines) = place.json(&["install", source.to_str().unwrap(), "--as-name", name]);
+        assert_eq!(status, Some(0), "{lines:?}");
+    }
+    let (status, lines) = place.json(&["quantize", "layouts/single"]);
+    assert_eq!((status, error(&lines).0), (Some(3), "unusable"));
+    assert!(error(&lines).1.contains("both encoders in one graph"), "{lines:?}");
+
+    // Of random weights so large that its attention is a switch.
+    let (status, lines) = place.json(&["quantize", "layouts/siglip"]);
+    assert_eq!((status, error(&lines).0), (Some(3), "unusable"));
+    assert!(error(&lines).1.contains("too far") && error(&lines).2.contains("--force"), "{lines:?}");
+    assert_eq!(found(&place.models(), "text_model_w8a8"), 0);
+    assert_eq!(found(&place.models(), ".siglip"), 0, "nothing is left");
+    let (status, lines) = place.json(&["quantize", "layouts/siglip", "--force"]);
+    let Some(ModelLine::Quantized(quantized)) = lines.last() else { panic!("{lines:?}") };
+    assert!(status == Some(0) && quantized.text.lowest < 0.98, "{quantized:?}");
+    assert_eq!(found(&place.models(), "text_model_w8a8"), 1);
+
+    // Nothing of 32 bits.
+    let model = place.models().join("layouts/siglip/onnx");
+    fs::rename(model.join("text_model.onnx"), model.join("text_model_fp16.onnx")).unwrap();
+    let (status, lines) = place.json(&["quantize", "layouts/siglip"]);
+    assert_eq!(status, Some(3), "{lines:?}");
+    assert!(error(&lines).1.contains("no fp32 files"), "{lines:?}");
 }
 
 #[test]

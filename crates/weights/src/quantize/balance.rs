@@ -5,7 +5,7 @@ const ACTIVATION_LEVELS: f32 = 127.0;
 /// Weights have levels from −63 to 63: 2 × 255 × 63 fits 16 bits with a sign.
 const WEIGHT_LEVELS: f32 = 63.0;
 /// Room above the largest value of the calibration; what is larger yet saturates.
-const MARGIN: f32 = 1.5;
+const MARGIN: f32 = 1.25;
 /// Smallest magnitude of a channel that counts, relative to the largest.
 const FLOOR: f32 = 1e-4;
 
@@ -82,7 +82,7 @@ mod tests {
         let one = weights(&[1.0, -1.0, 1.0, 0.5], 2);
         let Scales { factors, scale } = scales(&[100.0, 1.0], &[one]);
         assert_eq!(factors, [10.0, 1.0]);
-        assert_eq!(scale, 1.5 * 10.0 / 127.0);
+        assert_eq!(scale, MARGIN * 10.0 / 127.0);
         // The largest row of all products of the input counts.
         let two = [weights(&[1.0, 1.0], 1), weights(&[4.0, 1.0], 1)];
         assert_eq!(scales(&[1.0, 1.0], &two).factors, [0.5, 1.0]);

@@ -39,7 +39,9 @@ pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, prefix: &str, target: &Pa
         pieces.push(head(number, message.len()).into());
         pieces.push(message.into());
     };
-    put(proto::INITIALIZER, ints(&format!("{prefix}axis"), &[0]));
+    if axes_are_input {
+        put(proto::INITIALIZER, ints(&format!("{prefix}axis"), &[0]));
+    }
     for (index, group) in plan.groups.iter().enumerate() {
         let name = |what: &str| format!("{prefix}{what}{index}");
         put(proto::INITIALIZER, ints(&name("shape_"), &[-1, group.size as i64]));

@@ -27,6 +27,7 @@ mod memory;
 mod not_a_number;
 mod parallel;
 mod privileges;
+mod quantize;
 mod queue;
 mod release;
 mod repair;
