@@ -57,6 +57,8 @@ pub enum FailureCause {
     Task,
     /// No server can be had for anything.
     Everything,
+    /// The server is of another release than this process's library.
+    Release,
 }
 
 /// What was at hand when an error ended a step.
@@ -193,7 +195,7 @@ pub fn after(batch: &Batch, buffered: &Buffered, cause: FailureCause, raised: &R
             }
         }
         (FailureCause::Task, ..) => put_off(turns),
-        (FailureCause::Everything, ..) => queue.note(&buffered.entries, &raised.message),
+        (FailureCause::Everything | FailureCause::Release, ..) => queue.note(&buffered.entries, &raised.message),
     }
 }
 
@@ -209,12 +211,12 @@ fn cause(error: &Error) -> FailureCause {
         Error::Lost { .. } | Error::NoAnswer { .. } | Error::RequestTooLong { .. } => FailureCause::Entry,
         Error::Server(Failure { class: ErrorClass::OutOfMemory | ErrorClass::Internal, .. }) => FailureCause::Entry,
         Error::Server(Failure { class: ErrorClass::Busy | ErrorClass::TooManyConnections, .. })
-        | Error::Mismatch { .. }
         | Error::NotStarted { .. }
         | Error::CannotStart { .. }
         | Error::NoWorkerSlot
         | Error::NoSupervisor
         | Error::File { .. } => FailureCause::Everything,
+        Error::Mismatch { .. } => FailureCause::Release,
         _ => FailureCause::Task,
     }
 }

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SUCCESSORS_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait after a failure that concerns all entries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The wait before a worker makes way for another because of the server's release. A preloaded library stays what it is.
+const RELEASE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Entry point of the background worker. The argument is the database's OID.
 #[pgrx::pg_guard]
@@ -91,6 +93,12 @@ fn run(reason: Reason) {
                     }),
                     None => Ok(()),
                 };
+                // After an upgrade: a successor loads the library that is installed now.
+                if cause == FailureCause::Release {
+                    sleep(RELEASE_PAUSE);
+                    launch::succeed();
+                    return;
+                }
                 if is_over.is_err() || cause == FailureCause::Everything {
                     failures += 1;
                     sleep((PAUSES.1 * 2_u32.pow(failures.min(6))).min(LONGEST_PAUSE));

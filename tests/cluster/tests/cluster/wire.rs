@@ -2,6 +2,7 @@
 
 use cluster_tests::{Cluster, DIMENSION, Process, counters, embed_text, refusal, report, wait_until};
 use protocol::{Hello, Kind, SocketPaths};
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -63,6 +64,31 @@ fn server_of_another_release() {
 #[test]
 fn server_of_another_protocol() {
     mismatch(Hello { protocol: protocol::VERSION + 1, release: "0.0.7".to_owned(), pid: 1 });
+}
+
+/// The library of a queue's worker may be the one from before an upgrade.
+#[test]
+fn a_worker_makes_way_for_one_with_another_library() {
+    let cluster = cluster_with_impostor(Hello { protocol: protocol::VERSION, release: "0.0.7".to_owned(), pid: 1 });
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector);
+             CREATE TRIGGER later AFTER INSERT ON captions FOR EACH ROW EXECUTE FUNCTION clip_enqueue_trigger('caption', 'embedding');
+             INSERT INTO captions VALUES (1, 'a dog')",
+        )
+        .unwrap();
+    let mut workers = BTreeSet::new();
+    wait_until("another worker", Duration::from_secs(60), || {
+        let query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'clip_search worker'";
+        workers.extend(client.query(query, &[]).unwrap().iter().map(|row| row.get::<_, i32>(0)));
+        workers.len() > 1
+    });
+    client.query("SELECT clip_restart_server()", &[]).unwrap();
+    wait_until("the row is embedded", Duration::from_secs(60), || {
+        client.query_one("SELECT embedding IS NOT NULL FROM captions", &[]).unwrap().get(0)
+    });
+    cluster.assert_sessions_survived();
 }
 
 #[test]
