@@ -167,8 +167,11 @@ fn cancelled_while_decoding() {
     let freezer = Signals::start(server, Signal::STOP);
     let token = client.cancel_token();
     let request = Request::image(client, slow(1));
-    std::thread::sleep(Duration::from_millis(300));
-    let decoders = Cluster::decoders_of(server);
+    let mut decoders = Vec::new();
+    wait_until("a decoder stands still", LIMIT, || {
+        decoders = Cluster::decoders_of(server);
+        decoders.iter().any(|decoder| field(*decoder, "State").starts_with('T'))
+    });
     let since = Instant::now();
     token.cancel_query(NoTls).unwrap();
     let (mut client, result) = request.join();
