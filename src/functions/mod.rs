@@ -8,6 +8,7 @@ mod fetch;
 mod gallery;
 mod image_info;
 mod index_stats;
+mod made_with;
 mod models;
 mod not_words;
 mod other_model;

@@ -60,7 +60,7 @@ fn half_vector(call: Arguments, _: &Search) -> Result<Vec<f32>> {
 
 fn embed(call: Arguments, search: &Search, modality: Modality, query: Vec<u8>) -> Result<Vec<f32>> {
     let model = call.model(10);
-    other_model::tell(&search.table, &search.column, &model);
+    other_model::tell(&search.table, &search.column, &model)?;
     Ok(embedding::of_one(&model, modality, query)?.to_vec())
 }
 

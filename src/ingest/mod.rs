@@ -32,6 +32,6 @@ pub use failures::{Entry, Failures};
 pub use owner::OwnersRights;
 pub use pipeline::{Pace, Rows, run as embed};
 pub use rows::{Found, Statements};
-pub use sql::as_json;
+pub use sql::{IS_PROVENANCE, as_json};
 pub use target::{Kind, Names, Target, check_not_generated};
 pub use writer::{Outcome, Writer};

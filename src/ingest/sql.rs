@@ -27,14 +27,18 @@ pub fn condition(target: &Target) -> String {
     format!("t.{source} IS NOT NULL AND {needed}")
 }
 
+/// What an entry of a provenance column looks like: model, precision and fingerprint, if they were known, and sha256. The
+/// encoders may differ in precision: `text fp16, image quantized`.
+pub const IS_PROVENANCE: &str =
+    "^([^ /]+/[^ /]+ (([a-z0-9_]*|text [a-z0-9_]+, image [a-z0-9_]+) [0-9a-f]* )?[0-9a-f]{64})?$";
+
 /// Whether what is in the provenance column may be overwritten: nothing, or provenance. Else it is somebody's, and there by
 /// mistake.
 pub fn is_provenance(target: &Target) -> String {
     match &target.provenance {
         // Without a collation, since some have no regular expressions.
         Some(column) => format!(
-            "COALESCE(t.{} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.~) \
-             '^([^ /]+/[^ /]+ ([a-z0-9_]* [0-9a-f]* )?[0-9a-f]{{64}})?$', true)",
+            "COALESCE(t.{} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.~) '{IS_PROVENANCE}', true)",
             column.quoted
         ),
         None => "true".to_owned(),

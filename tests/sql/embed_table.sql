@@ -126,6 +126,7 @@ SELECT made_of ~ '^clip-search/emoji fp32 [0-9a-f]{16} [0-9a-f]{64}$' AS made_of
 CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
 UPDATE stock SET "the ""caption""" = 'another' WHERE id = 5;
 UPDATE stock SET made_of = replace(made_of, 'fp32', 'int8') WHERE id = 6;
+UPDATE stock SET made_of = replace(made_of, 'fp32', 'text fp16, image int8') WHERE id = 8;
 CALL clip_embed_table('stock', 'the "caption"', provenance_column => 'made_of');
 SELECT embedding = clip_embed_text('another') AS same FROM stock WHERE id = 5;
 -- What is no provenance is somebody's, and nothing is written beside it. An empty text is nothing.

@@ -331,6 +331,23 @@ SELECT count(*) FROM clip_search('made', 'dog', 1);
 CREATE TABLE same (id int PRIMARY KEY, caption text,
     embedding vector(128) GENERATED ALWAYS AS (clip_embed_text(lower(caption), 'clip-search/emoji')) STORED);
 SELECT count(*) FROM clip_search('same', 'dog', 1);
+-- Or the one that its provenance names; and the same in another precision
+CREATE TABLE made_with (id int PRIMARY KEY, caption text, made_of text, embedding vector(128));
+INSERT INTO made_with SELECT n, repeat('long ', 1000), concat_ws(' ', 'some/other fp32', repeat('0', 16), repeat('1', 64)), clip_embed_text('a') FROM generate_series(1, 3) AS n;
+SELECT count(*) FROM clip_search('made_with', 'dog', 1);
+CREATE TABLE precise AS SELECT id, caption, replace(made_of, 'some/other fp32', 'clip-search/emoji text fp32, image int8') AS made_of, embedding FROM made_with;
+ALTER TABLE precise ADD PRIMARY KEY (id);
+SELECT count(*) FROM clip_search('precise', 'dog', 1);
+SELECT count(*) FROM clip_search('precise', 'cat', 1);
+CREATE TABLE alike (LIKE precise INCLUDING ALL);
+INSERT INTO alike SELECT id, caption, replace(made_of, 'image int8', 'image fp32'), embedding FROM precise;
+SELECT count(*) FROM clip_search('alike', 'dog', 1);
+-- Who may not read it is told nothing.
+CREATE TABLE partly (LIKE precise INCLUDING ALL);
+INSERT INTO partly SELECT * FROM precise;
+GRANT SELECT (id, embedding) ON partly TO clip_search_reader;
+SET ROLE clip_search_reader;
+SELECT count(*) FROM clip_search('partly', 'dog', 1, columns => '{}');
 ROLLBACK;
 SET client_min_messages = warning;
 DROP SCHEMA "Odd ""schema""" CASCADE;
