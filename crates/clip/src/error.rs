@@ -284,6 +284,68 @@ errors::error_table! {
             message: "model \"{model}\" answered with a vector that {reason}",
             hint: "Leave this item out, or set clip_search.precision to a more exact one: other items are not affected.",
         }
+        /// No endpoint of a remote encoder can be reached.
+        RemoteUnreachable {
+            /// Name of the model.
+            model: String,
+            /// The encoder.
+            encoder: String,
+            /// The endpoint, and what happened.
+            reason: String,
+        } => RemoteUnreachable {
+            message: "no model server of the {encoder} encoder of model \"{model}\" can be reached: {reason}",
+            hint: "Try again later. An administrator checks that the server runs, and the endpoints in the model's remote.json.",
+        }
+        /// A remote encoder has not answered in time.
+        RemoteTimeout {
+            /// Name of the model.
+            model: String,
+            /// The encoder.
+            encoder: String,
+            /// The endpoint, and how long it was waited for.
+            reason: String,
+        } => RemoteTimeout {
+            message: "the model server of the {encoder} encoder of model \"{model}\" did not answer in time: {reason}",
+            hint: "Try again later, embed fewer items at a time, or raise timeout_ms in the model's remote.json.",
+        }
+        /// A model server does not have the model, refuses the request, or answers with something else than its vectors.
+        RemoteRefused {
+            /// Name of the model.
+            model: String,
+            /// The encoder.
+            encoder: String,
+            /// The endpoint, and its words.
+            reason: String,
+        } => RemoteRefused {
+            message: "the model server of the {encoder} encoder of model \"{model}\" cannot be used: {reason}",
+            hint: "Compare the model's remote.json with what the server has: name, version, inputs and data type. \
+                   clip-search-server models export-triton writes what fits.",
+        }
+        /// A model server wants other credentials.
+        RemoteDenied {
+            /// Name of the model.
+            model: String,
+            /// The encoder.
+            encoder: String,
+            /// The endpoint, and its words.
+            reason: String,
+        } => RemoteDenied {
+            message: "permission denied by the model server of the {encoder} encoder of model \"{model}\": {reason}",
+            hint: "An administrator corrects the headers or the certificate that the model's remote.json names.",
+        }
+        /// A model server takes no request of this size.
+        RemoteTooLarge {
+            /// Name of the model.
+            model: String,
+            /// The encoder.
+            encoder: String,
+            /// The endpoint, and its words.
+            reason: String,
+        } => RemoteTooLarge {
+            message: "a request is too large for the model server of the {encoder} encoder of model \"{model}\": {reason}",
+            hint: "Raise the server's limit on messages, and max_message_bytes in the model's remote.json; images as UINT8 \
+                   take a quarter of the bytes.",
+        }
         /// The caller cancelled the request.
         Cancelled => Cancelled {
             message: "cancelled",

@@ -7,6 +7,9 @@
 //!      bytes ─ Preprocessor::run ──> pixels ─ ImageEncoder::embed┴──> L2-normalised f32 vectors
 //! ```
 //!
+//! An encoder that a model server runs is a [`RemoteEncoder`] in place of the two: it sends ids or pixels, and needs no
+//! ONNX Runtime.
+//!
 //! Everything that decides a vector is read from the model's own files; the references are the classes of the Python
 //! packages transformers and open_clip that the files name. [`Runtime`] opens the ONNX Runtime
 //! library, once per process. Tokenizing and preprocessing need no runtime and can run on other threads than the encoders.
@@ -37,6 +40,7 @@ mod image;
 mod layouts;
 mod name;
 mod pieces;
+mod remote_encoder;
 mod runtime;
 mod session;
 mod spec;
@@ -51,6 +55,7 @@ pub use device::{Device, Devices, Precision, Precisions, Provider};
 pub use error::{Error, Result};
 pub use name::ModelName;
 pub use ndarray::{Array3, ArrayView3};
+pub use remote_encoder::{RemoteEncoder, RemoteInput, RemoteProbe};
 pub use runtime::Runtime;
 pub use session::{ImageEncoder, ImageStager, RANGE_PREFIX, SessionOptions, StagedImages, TextEncoder};
 pub use spec::{CropRounding, EncoderStamp, Filter, ImageSpec, Modality, ModelSpec, Normalize, Resize, TokenIds};

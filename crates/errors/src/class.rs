@@ -79,6 +79,16 @@ pub enum ErrorClass {
     Busy,
     /// The server has as many connections as it may have, and all are in use.
     TooManyConnections,
+    /// No model server of a remote encoder can be reached.
+    RemoteUnreachable,
+    /// A model server has not answered in time.
+    RemoteTimeout,
+    /// A model server does not have the model, or does not answer as it should.
+    RemoteRefused,
+    /// A model server wants other credentials.
+    RemoteDenied,
+    /// A request is too large for a model server.
+    RemoteTooLarge,
     /// The request was given up.
     Cancelled,
     /// The two sides do not understand each other.
@@ -104,6 +114,11 @@ impl ErrorClass {
             Self::UrlFailed => Sqlstate::IO_ERROR,
             Self::Busy => Sqlstate::INSUFFICIENT_RESOURCES,
             Self::TooManyConnections => Sqlstate::TOO_MANY_CONNECTIONS,
+            Self::RemoteUnreachable => Sqlstate::CONNECTION_FAILURE,
+            Self::RemoteTimeout => Sqlstate::INSUFFICIENT_RESOURCES,
+            Self::RemoteRefused => Sqlstate::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::RemoteDenied => Sqlstate::INSUFFICIENT_PRIVILEGE,
+            Self::RemoteTooLarge => Sqlstate::OUT_OF_MEMORY,
             Self::Cancelled => Sqlstate::QUERY_CANCELED,
             Self::Protocol => Sqlstate::PROTOCOL_VIOLATION,
             Self::Internal => Sqlstate::INTERNAL_ERROR,

@@ -41,10 +41,10 @@ pub use message::{
     Response, Scope, Thumbnail, ThumbnailRequest,
 };
 pub use model_line::{InstalledModel, ModelLine, Nearness, Quantized, VerifiedModel};
-pub use statistics::{Latency, ModelStatistics, Quantiles, Statistics, Value};
+pub use statistics::{EndpointStatistics, Latency, ModelStatistics, Quantiles, Statistics, Value};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.
-pub const VERSION: u16 = 8;
+pub const VERSION: u16 = 9;
 
 /// The release both sides were built from, as `X.Y.Z`.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -65,6 +65,8 @@ pub struct Statistics {
     pub inference: Latency,
     /// Each encoder of each model that was used.
     pub models: Vec<ModelStatistics>,
+    /// Each endpoint of each remote encoder that was used.
+    pub endpoints: Vec<EndpointStatistics>,
 }
 
 /// A value of a row of statistics.
@@ -178,6 +180,31 @@ pub struct ModelStatistics {
     pub errors: u64,
     /// Seconds since the latest run; `None` where there was none.
     pub idle_s: Option<f64>,
+}
+
+/// One endpoint of a remote encoder, since the server started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndpointStatistics {
+    /// `owner/name`.
+    pub model: String,
+    /// `text` or `image`.
+    pub encoder: String,
+    /// Its URL and, where that has a name, the address.
+    pub endpoint: String,
+    /// `healthy`, `checking` or `down`.
+    pub state: String,
+    /// The version of the model that it runs.
+    pub version: Option<String>,
+    /// Requests under way now.
+    pub in_flight: u32,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Requests and checks that failed.
+    pub failures: u64,
+    /// Mean time of the requests that were answered, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// The latest failure.
+    pub last_error: Option<String>,
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ pub(crate) struct Endpoint {
     in_flight: AtomicU32,
     requests: AtomicU64,
     failures: AtomicU64,
-    /// Microseconds of all requests that were answered.
+    /// Requests that were answered, and microseconds of all of them.
+    answered: AtomicU64,
     time: AtomicU64,
     state: Mutex<State>,
 }
@@ -57,8 +58,8 @@ pub struct EndpointStatus {
     pub requests: u64,
     /// Requests that failed, and failed checks.
     pub failures: u64,
-    /// Time of all requests that were answered.
-    pub time: Duration,
+    /// Mean time of the requests that were answered; `None` where there was none.
+    pub latency: Option<Duration>,
     /// The latest failure.
     pub last_error: Option<String>,
 }
@@ -77,6 +78,7 @@ impl Endpoint {
             in_flight: AtomicU32::default(),
             requests: AtomicU64::default(),
             failures: AtomicU64::default(),
+            answered: AtomicU64::default(),
             time: AtomicU64::default(),
             state: Mutex::new(State { health: Health::Checking, version: None, last_error: None }),
         }
@@ -133,6 +135,7 @@ impl Endpoint {
         self.requests.fetch_add(1, Relaxed);
         match outcome {
             Ok(version) => {
+                self.answered.fetch_add(1, Relaxed);
                 self.time.fetch_add(took.as_micros() as u64, Relaxed);
                 let mut state = self.state();
                 if !version.is_empty() && state.version.as_deref() != Some(version) {
@@ -148,6 +151,7 @@ impl Endpoint {
 
     pub fn status(&self) -> EndpointStatus {
         let state = self.state();
+        let (answered, time) = (self.answered.load(Relaxed), self.time.load(Relaxed));
         EndpointStatus {
             name: self.name.clone(),
             state: match state.health {
@@ -159,7 +163,7 @@ impl Endpoint {
             in_flight: self.in_flight(),
             requests: self.requests.load(Relaxed),
             failures: self.failures.load(Relaxed),
-            time: Duration::from_micros(self.time.load(Relaxed)),
+            latency: (answered > 0).then(|| Duration::from_micros(time / answered)),
             last_error: state.last_error.as_ref().map(|error| error.reason.clone()),
         }
     }

@@ -63,15 +63,16 @@ impl Embedder<'_> {
         let _under_way = (class == Class::Bulk).then(|| self.scheduler.bulk());
         let mut results = Results::default();
         results.items.resize_with(request.items.len(), || None);
-        let (mut steps, mut first) = (VecDeque::with_capacity(STEPS_AHEAD), 0);
+        let steps_ahead = model.remote(modality).map_or(STEPS_AHEAD, |remote| remote.batches);
+        let (mut steps, mut first) = (VecDeque::with_capacity(steps_ahead), 0);
         let scope = request.scope;
         for items in split(request.items, self.config.max_batch as usize) {
-            if steps.len() == STEPS_AHEAD {
+            if steps.len() == steps_ahead {
                 self.finish(steps.pop_front().expect("not empty"), &mut results).await;
             }
             let count = items.len();
             let (ticket, to_remember) = (self.scheduler.ticket(class), HashMap::new());
-            let room = self.room(class, modality, count).await;
+            let room = self.room(&model, class, modality, count).await;
             let step = Step { class, first, scope, ticket, to_remember };
             let begun = self.begin(step, &model, modality, items, room, &mut results).await;
             steps.push_back(begun.map_err(fail)?);
@@ -90,9 +91,18 @@ impl Embedder<'_> {
     }
 
     /// Waits until so many images of bulk may be decoded. A few images, or tokens, are small.
-    async fn room(&self, class: Class, modality: Modality, count: usize) -> Option<OwnedSemaphorePermit> {
+    async fn room(
+        &self,
+        model: &Model,
+        class: Class,
+        modality: Modality,
+        count: usize,
+    ) -> Option<OwnedSemaphorePermit> {
+        let here = (&self.prepared, count);
+        let (prepared, count) =
+            model.remote(modality).map_or(here, |remote| (&remote.prepared, count.min(remote.items)));
         match (class, modality) {
-            (Class::Bulk, Modality::Image) => Arc::clone(&self.prepared).acquire_many_owned(count as u32).await.ok(),
+            (Class::Bulk, Modality::Image) => Arc::clone(prepared).acquire_many_owned(count as u32).await.ok(),
             _ => None,
         }
     }

@@ -4,20 +4,20 @@
 use crate::admission::mebibytes;
 use crate::class::Key;
 use crate::stats::Stats;
-use crate::{log_info, process, quantize};
+use crate::{log_info, log_warning, process, proof, quantize};
 use clip::{
-    Device, Devices, EncoderStamp, Error, Gray16, ImageEncoder, ImageStager, Modality, ModelName, ModelSpec,
-    OnTruncated, Precision, Precisions, Preprocessor, Provider, Reading, Result, Runtime, SessionOptions, TextEncoder,
-    Tokenizer, Transparency, catalog, diagnosis,
+    Cancel, Device, Devices, EncoderStamp, Error, Gray16, ImageEncoder, ImageStager, Modality, ModelName, ModelSpec,
+    OnTruncated, Precision, Precisions, Preprocessor, Provider, Reading, RemoteEncoder, RemoteProbe, Result, Runtime,
+    SessionOptions, TextEncoder, Tokenizer, Transparency, catalog, diagnosis,
 };
-use protocol::{Config, ModelInfo};
+use protocol::{Config, EndpointStatistics, ModelInfo};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::spawn_blocking;
 
 /// How long an encoder that others use may be waited for where it has to make way, and between two looks.
@@ -34,14 +34,21 @@ pub(crate) struct Encoder {
     pub(crate) id: u64,
     pub(crate) model: String,
     pub(crate) modality: Modality,
-    /// One for each device; at least one.
-    sessions: Vec<DeviceSession>,
+    runner: Runner,
     /// The length to which each text is padded, where that is always the same.
     padding: Option<usize>,
     /// Most items of a batch: fewer than was asked for where memory was short.
     pub(crate) max_items: AtomicUsize,
     /// Orders encoders by when they were asked for last.
     last_use: AtomicU64,
+}
+
+/// What runs an encoder.
+enum Runner {
+    /// A session for each device; at least one.
+    Here(Vec<DeviceSession>),
+    /// Model servers.
+    Remote(Arc<RemoteEncoder>),
 }
 
 /// A session on a device.
@@ -54,9 +61,20 @@ pub(crate) struct DeviceSession {
 }
 
 impl Encoder {
-    /// The session that a worker of the scheduler for GPUs runs; on the CPU there is one.
-    pub(crate) fn session(&self, worker: usize) -> &DeviceSession {
-        &self.sessions[worker % self.sessions.len()]
+    /// The session that a worker of the scheduler for GPUs runs; on the CPU there is one. None where it is remote.
+    pub(crate) fn session(&self, worker: usize) -> Option<&DeviceSession> {
+        match &self.runner {
+            Runner::Here(sessions) => Some(&sessions[worker % sessions.len()]),
+            Runner::Remote(_) => None,
+        }
+    }
+
+    /// What asks the model servers, where they run it.
+    pub(crate) fn remote(&self) -> Option<&Arc<RemoteEncoder>> {
+        match &self.runner {
+            Runner::Here(_) => None,
+            Runner::Remote(remote) => Some(remote),
+        }
     }
 
     /// The tokens that a text of so many takes: more where the encoder was trained with padding to the context.
@@ -66,15 +84,20 @@ impl Encoder {
 
     /// How many workers for GPUs may run it at a time; none where it is on the CPU.
     pub(crate) fn gpu_workers(&self) -> usize {
-        match self.sessions[0].provider {
-            Provider::Cpu => 0,
-            Provider::Cuda(_) => WORKERS_ON_GPU * self.sessions.len(),
+        match &self.runner {
+            Runner::Here(sessions) if sessions[0].provider != Provider::Cpu => WORKERS_ON_GPU * sessions.len(),
+            _ => 0,
         }
     }
 
     /// The devices, separated by commas.
     fn providers(&self) -> String {
-        self.sessions.iter().map(|session| session.provider.to_string()).collect::<Vec<_>>().join(",")
+        match &self.runner {
+            Runner::Here(sessions) => {
+                sessions.iter().map(|session| session.provider.to_string()).collect::<Vec<_>>().join(",")
+            }
+            Runner::Remote(remote) => format!("remote {}", remote.urls().join(",")),
+        }
     }
 }
 
@@ -108,6 +131,18 @@ pub(crate) struct Model {
     library: PathBuf,
     text: Slot,
     image: Slot,
+    remote: [Option<Remote>; 2],
+}
+
+/// An encoder that model servers run.
+pub(crate) struct Remote {
+    /// Made when it is first needed, and kept where it could not be reached: it knows how the endpoints are.
+    encoder: OnceLock<Arc<RemoteEncoder>>,
+    /// Items of bulk that may be prepared and not run yet, and how many in all. Others do not wait for them.
+    pub(crate) prepared: Arc<Semaphore>,
+    pub(crate) items: usize,
+    /// Batches of a request that may be under way.
+    pub(crate) batches: usize,
 }
 
 /// Where an encoder is while it is loaded.
@@ -136,6 +171,8 @@ impl Model {
         let spec = ModelSpec::read(directory, name)?;
         let precisions = precisions(&spec, config)?;
         let stamp = |modality| spec.encoder_stamp(modality, precisions.of(modality));
+        let remote = |modality| Some(Remote::new(spec.remote(modality)?, config));
+        let remote = [Modality::Text, Modality::Image].map(remote);
         Ok(Self {
             stamps: [Modality::Text, Modality::Image].map(stamp),
             tokenizer: Tokenizer::load(&spec)?,
@@ -151,6 +188,7 @@ impl Model {
             library: config.onnxruntime_library.clone(),
             text: Slot::default(),
             image: Slot::default(),
+            remote,
             spec,
         })
     }
@@ -175,6 +213,16 @@ impl Model {
         }
     }
 
+    /// Whether the image encoder takes 8-bit pixels in place of normalised ones.
+    pub(crate) fn takes_levels(&self) -> bool {
+        self.spec.remote(Modality::Image).is_some_and(|remote| remote.datatype == Some(remote::Datatype::Uint8))
+    }
+
+    /// What is kept of an encoder that is remote.
+    pub(crate) fn remote(&self, modality: Modality) -> Option<&Remote> {
+        self.remote[modality as usize].as_ref()
+    }
+
     /// Bytes that loading an encoder takes for a moment: what is read from the file, and the session made of it.
     fn memory_to_load(&self, modality: Modality) -> u64 {
         2 * self.spec.encoder_size(modality, self.precisions.of(modality))
@@ -194,15 +242,27 @@ impl Model {
     fn load(&self, modality: Modality, stats: &Stats) -> Result<Arc<Encoder>> {
         self.check_files(modality)?;
         let (began, before) = (Instant::now(), process::resident_bytes());
-        let runtime = Runtime::init(&self.library)?;
-        let (sessions, note) = self.open_all(modality, &runtime)?;
+        let (runner, padding, max_items, note) = match &self.remote[modality as usize] {
+            Some(remote) => {
+                let remote = remote.encoder(self, modality)?;
+                tokio::runtime::Handle::current().block_on(remote.load())?;
+                let padding = remote.fixed_length();
+                let max_items = remote.max_items(padding.unwrap_or(self.spec.context_length));
+                (Runner::Remote(remote), padding, max_items, None)
+            }
+            None => {
+                let (sessions, note) = self.open_all(modality, &Runtime::init(&self.library)?)?;
+                let padding = sessions.first().and_then(DeviceSession::padding);
+                (Runner::Here(sessions), padding, usize::MAX, note)
+            }
+        };
         let encoder = Encoder {
-            padding: sessions.first().and_then(DeviceSession::padding),
+            padding,
             id: self.id(modality),
             model: self.spec.name.to_string(),
             modality,
-            sessions,
-            max_items: AtomicUsize::new(usize::MAX),
+            runner,
+            max_items: AtomicUsize::new(max_items),
             last_use: AtomicU64::default(),
         };
         process::trim_memory();
@@ -268,6 +328,57 @@ impl Model {
             }
         };
         Ok((DeviceSession { session: Mutex::new(session), stager, provider }, note))
+    }
+}
+
+impl Remote {
+    /// Most items that are prepared ahead: decoded images are large.
+    const MAX_PREPARED: usize = 1024;
+
+    fn new(remote: &remote::EncoderConfig, config: &Config) -> Self {
+        let batches = (remote.endpoints.len() * remote.requests_in_flight as usize).max(2);
+        let items = (2 * batches * config.max_batch.max(1) as usize).min(Self::MAX_PREPARED);
+        Self { encoder: OnceLock::new(), prepared: Arc::new(Semaphore::new(items)), items, batches: batches.min(8) }
+    }
+
+    /// Begins to look for endpoints, once.
+    fn encoder(&self, model: &Model, modality: Modality) -> Result<Arc<RemoteEncoder>> {
+        if let Some(encoder) = self.encoder.get() {
+            return Ok(Arc::clone(encoder));
+        }
+        let probe = model.probe(modality)?;
+        let encoder = RemoteEncoder::new(&model.spec, modality, probe).expect("its configuration says so");
+        Ok(Arc::clone(self.encoder.get_or_init(|| Arc::new(encoder))))
+    }
+}
+
+impl Model {
+    /// What shows that a model server runs this model: an item of the probe set, and its vector as it was when the model was
+    /// installed or, where it was not, as the graph in the model's folder answers.
+    fn probe(&self, modality: Modality) -> Result<RemoteProbe> {
+        let spec = &self.spec;
+        let mut probe = proof::remote_probe(spec, &self.tokenizer, modality)?;
+        let mut files = Precision::ALL.into_iter().filter(|precision| spec.onnx_file(modality, *precision).is_ok());
+        if let (None, Some(precision)) = (&probe.vector, files.next()) {
+            let options = SessionOptions { precision, device: Device::Cpu, ..self.options };
+            let answer = || {
+                let (runtime, cancel) = (Runtime::init(&self.library)?, Cancel::new());
+                let mut vectors = match modality {
+                    Modality::Text => TextEncoder::load(spec, &options, &runtime)?.embed(&[&probe.ids], &cancel)?,
+                    Modality::Image => {
+                        let pixels = Preprocessor::new(spec).values(&probe.levels).expect("of this size");
+                        ImageEncoder::load(spec, &options, &runtime)?.embed(&[pixels.view()], &cancel)?
+                    }
+                };
+                Ok(vectors.swap_remove(0))
+            };
+            let answer: Result<Vec<f32>> = answer();
+            if let Err(error) = &answer {
+                log_warning!("the model server of \"{}\" is not compared with the model's files: {error}", spec.name);
+            }
+            probe.vector = answer.ok();
+        }
+        Ok(probe)
     }
 }
 
@@ -444,6 +555,31 @@ impl Models {
         reading.await.unwrap_or_else(|panic| Err(failed(&panic)))
     }
 
+    /// What is known of the endpoints of remote encoders.
+    pub(crate) fn endpoints(&self) -> Vec<EndpointStatistics> {
+        let mut rows = Vec::new();
+        for model in self.known() {
+            for modality in [Modality::Text, Modality::Image] {
+                let remote = model.remote[modality as usize].as_ref().and_then(|remote| remote.encoder.get());
+                let endpoints = remote.map(|remote| remote.endpoints()).unwrap_or_default();
+                rows.extend(endpoints.into_iter().map(|endpoint| EndpointStatistics {
+                    model: model.spec.name.to_string(),
+                    encoder: modality.name().to_owned(),
+                    endpoint: endpoint.name,
+                    state: endpoint.state.to_owned(),
+                    version: endpoint.version,
+                    in_flight: endpoint.in_flight,
+                    requests: endpoint.requests,
+                    failures: endpoint.failures,
+                    latency_ms: endpoint.latency.map(|latency| latency.as_secs_f64() * 1000.0),
+                    last_error: endpoint.last_error,
+                }));
+            }
+        }
+        rows.sort_by(|a, b| (&a.model, &a.encoder, &a.endpoint).cmp(&(&b.model, &b.encoder, &b.endpoint)));
+        rows
+    }
+
     /// Describes what is installed. Reads files: not for an asynchronous thread.
     pub(crate) fn list(&self, config: &Config) -> Vec<ModelInfo> {
         let installed = catalog::list(&config.model_roots);
@@ -483,11 +619,11 @@ impl Models {
         info.quantized = quantize::read(directory).filter(|_| spec.precisions().contains(&Precision::W8a8));
         match precisions(&spec, config).and_then(|precisions| Ok((precisions, self.fingerprint(&spec, precisions)?))) {
             Ok((precisions, fingerprint)) => {
-                info.precision = Some(precisions.to_string());
+                info.precision = Some(spec.describe(precisions));
                 info.fingerprint = Some(fingerprint);
-                let files =
-                    [Modality::Text, Modality::Image].map(|modality| spec.onnx_file(modality, precisions.of(modality)));
-                let reason = unusable(directory, &files.into_iter().flatten().collect::<Vec<_>>(), config);
+                let here = [Modality::Text, Modality::Image].into_iter().filter(|m| spec.remote(*m).is_none());
+                let files = here.flat_map(|modality| spec.onnx_file(modality, precisions.of(modality)));
+                let reason = unusable(directory, &files.collect::<Vec<_>>(), config);
                 info.error = reason.map(|reason| format!("model \"{name}\" cannot be used: {reason}"));
             }
             Err(error) => info.error = Some(error.to_string()),

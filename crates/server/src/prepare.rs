@@ -6,7 +6,7 @@ use crate::decoder::{self, Job, Patience, Reply, Settings};
 use crate::models::{self, Model};
 use crate::process;
 use crate::stats::Stats;
-use clip::{Array3, Error, Limits, LongText, OnTruncated, Result};
+use clip::{Array3, Error, Limits, LongText, OnTruncated, RemoteInput, Result};
 use protocol::{Config, ImageInfo, Items, OnLongText, Thumbnail};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,6 +24,13 @@ const SHORT_TEXT: usize = 512;
 pub(crate) enum Input {
     /// Token ids, start and end included, not padded.
     Ids(Vec<u32>),
+    /// An image, resized and cropped, for a model server that normalises.
+    Levels {
+        /// 8-bit RGB, row by row.
+        levels: Vec<u8>,
+        /// What is wrong with the file, of which what there is was decoded.
+        damage: Option<Error>,
+    },
     /// An image.
     Pixels {
         /// Of shape (3, height, width), normalised.
@@ -264,6 +271,9 @@ impl Decoding {
         let answers = self.ask(&Job::Pixels { spec: spec.clone(), reading }, images, patience);
         let input = |(reply, pixels): (Reply, Vec<u8>)| {
             let damage = if let Reply::Pixels { damage } = reply { damage } else { None };
+            if model.takes_levels() {
+                return Ok(Input::Levels { levels: pixels, damage });
+            }
             let values = model.preprocessor.values(&pixels).ok_or_else(panicked)?;
             Ok(Input::Pixels { values, damage })
         };
@@ -335,15 +345,24 @@ impl Input {
     pub(crate) fn ids(&self) -> Option<&[u32]> {
         match self {
             Self::Ids(ids) => Some(ids),
-            Self::Pixels { .. } => None,
+            Self::Levels { .. } | Self::Pixels { .. } => None,
         }
     }
 
     /// The pixels of an image.
     pub(crate) fn pixels(&self) -> Option<clip::ArrayView3<'_, f32>> {
         match self {
-            Self::Ids(_) => None,
+            Self::Ids(_) | Self::Levels { .. } => None,
             Self::Pixels { values, .. } => Some(values.view()),
+        }
+    }
+
+    /// What a model server is sent.
+    pub(crate) fn remote(&self) -> RemoteInput<'_> {
+        match self {
+            Self::Ids(ids) => RemoteInput::Ids(ids),
+            Self::Levels { levels, .. } => RemoteInput::Levels(levels),
+            Self::Pixels { values, .. } => RemoteInput::Pixels(values.view()),
         }
     }
 
@@ -351,7 +370,7 @@ impl Input {
     pub(crate) fn damage(&self) -> Option<&Error> {
         match self {
             Self::Ids(_) => None,
-            Self::Pixels { damage, .. } => damage.as_ref(),
+            Self::Levels { damage, .. } | Self::Pixels { damage, .. } => damage.as_ref(),
         }
     }
 }

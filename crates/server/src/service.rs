@@ -210,13 +210,14 @@ impl Service {
     }
 
     fn statistics(&self) -> Statistics {
-        let Settings { config, admission, cache, .. } = self.settings();
+        let Settings { config, admission, cache, models, .. } = self.settings();
         Statistics {
             restarts: config.restarts,
             queue_items: self.scheduler.waiting() as u64,
             queue_bytes: admission.used(),
             waiting: admission.waiting(),
             cache_bytes: cache.bytes(),
+            endpoints: models.endpoints(),
             ..self.stats.read()
         }
     }

@@ -87,6 +87,11 @@ impl Preprocessor {
         Array3::from_shape_vec((3, height, width), input).ok()
     }
 
+    /// A decoded image, resized and cropped: 8-bit RGB, as [`Preprocessor::pixels`].
+    pub fn levels(&self, image: &RgbImage) -> Vec<u8> {
+        self.cropped(image).into_raw()
+    }
+
     /// The image encoder's input from a decoded image: (3, height, width), red, green, blue.
     pub fn input(&self, image: &RgbImage) -> Array3<f32> {
         self.values(&self.cropped(image)).expect("a crop has the specification's size")

@@ -1,15 +1,18 @@
 //! Two graphs, `text_model.onnx` and `vision_model.onnx`, in `onnx/` or at the root, each in any precisions.
 
-use super::{Layout, precisions};
+use super::{Elsewhere, Layout, precisions};
 use crate::spec::ModelDir;
 
 const FOLDERS: [&str; 2] = ["onnx/", ""];
 
-pub(super) fn find(dir: &ModelDir) -> Option<Layout> {
+pub(super) fn find(dir: &ModelDir, elsewhere: Elsewhere) -> Option<Layout> {
     FOLDERS.iter().find_map(|folder| {
         let text = precisions(dir, &format!("{folder}text_model"));
         let image = precisions(dir, &format!("{folder}vision_model"));
-        let whole = !text.is_empty() && !image.is_empty();
+        // Without any graph, it is the configuration that tells; that of other layouts is called alike.
+        let is_mine =
+            !text.is_empty() || !image.is_empty() || dir.is_file("config.json") && dir.is_file("tokenizer.json");
+        let whole = elsewhere.is_whole(&text, &image) && is_mine;
         whole.then(|| Layout::new(text, image))
     })
 }

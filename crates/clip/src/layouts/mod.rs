@@ -23,7 +23,7 @@ use crate::spec::{Modality, ModelDir};
 /// The parts of a model in its directory. Files are relative to the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// The encoders' graphs, by precision, the most exact first; neither is empty.
+    /// The encoders' graphs, by precision, the most exact first; empty only where a model server runs the encoder.
     pub text: Vec<(Precision, String)>,
     pub image: Vec<(Precision, String)>,
     /// The folder of the tokenizer's files: empty or ending in `/`.
@@ -52,10 +52,14 @@ impl Layout {
     ///
     /// # Errors
     /// [`crate::Error::BadModel`] where no layout is that of the directory.
-    pub fn find(dir: &ModelDir) -> Result<Layout> {
-        for layout in [hf_onnx::find, open_clip::find, pair::find, single_file::find] {
-            if let Some(found) = layout(dir) {
-                return Ok(found);
+    pub fn find(dir: &ModelDir, remote: &remote::Config) -> Result<Layout> {
+        // With a graph at least, and then without any.
+        for allow_none in [false, true] {
+            let elsewhere = Elsewhere { text: remote.text.is_some(), image: remote.image.is_some(), allow_none };
+            for layout in [hf_onnx::find, open_clip::find, pair::find, single_file::find] {
+                if let Some(found) = layout(dir, elsewhere) {
+                    return Ok(found);
+                }
             }
         }
         Err(dir.bad("onnx", missing(dir)))
@@ -76,6 +80,24 @@ impl Layout {
             Modality::Text => &self.text,
             Modality::Image => &self.image,
         }
+    }
+}
+
+/// Which encoders need no graph here, since a model server runs them.
+#[derive(Debug, Clone, Copy)]
+struct Elsewhere {
+    text: bool,
+    image: bool,
+    /// Whether a directory without any graph is taken.
+    allow_none: bool,
+}
+
+impl Elsewhere {
+    /// Whether all graphs are there that have to be.
+    fn is_whole<T>(self, text: &[T], image: &[T]) -> bool {
+        (self.text || !text.is_empty())
+            && (self.image || !image.is_empty())
+            && (self.allow_none || !text.is_empty() || !image.is_empty())
     }
 }
 

@@ -1,11 +1,11 @@
 //! One graph with the inputs of both encoders: `model.onnx` in `onnx/` or at the root, in any precisions. Each encoder is
 //! that graph, run with nothing in the other's input.
 
-use super::{GraphFile, Layout, precisions};
+use super::{Elsewhere, GraphFile, Layout, precisions};
 use crate::device::Precision;
 use crate::spec::ModelDir;
 
-pub(super) fn find(dir: &ModelDir) -> Option<Layout> {
+pub(super) fn find(dir: &ModelDir, _: Elsewhere) -> Option<Layout> {
     ["onnx/", ""].iter().find_map(|folder| {
         let mut files: Vec<(Precision, String)> = precisions(dir, &format!("{folder}model"));
         files.retain(|(_, file)| has_both_inputs(dir, file));

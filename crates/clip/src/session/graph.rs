@@ -19,6 +19,7 @@ use crate::cancel::Cancel;
 use crate::device::{Device, Provider};
 use crate::error::{Error, Result, shorten};
 use crate::layouts::GraphFile;
+use crate::name::ModelName;
 use crate::runtime::{self, Runtime};
 use crate::spec::{Modality, ModelSpec};
 
@@ -179,7 +180,7 @@ impl Graph {
             let (output, shape) = (&self.output, shape.join(" x "));
             return Err(self.bad(format!("output {output} is {shape} for {rows} items, not {rows} x {dimension}")));
         }
-        answer.chunks_exact(dimension).take(items).map(|vector| self.normalize(vector)).collect()
+        answer.chunks_exact(dimension).take(items).map(|vector| normalize(&self.spec.name, vector)).collect()
     }
 
     /// A run whose vectors are not wanted: a model that answers no vector at all, or one of NaN, even now is not usable.
@@ -217,19 +218,19 @@ impl Graph {
             }
         }
     }
+}
 
-    /// Divides by the Euclidean length, which is summed in double precision.
-    fn normalize(&self, vector: &[f32]) -> Result<Vec<f32>> {
-        let bad = |reason: &str| Error::BadEmbedding { model: self.spec.name.to_string(), reason: reason.to_owned() };
-        let length = vector.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
-        if !length.is_finite() {
-            return Err(bad("has values that are not finite"));
-        }
-        if length < f64::from(f32::MIN_POSITIVE) {
-            return Err(bad("is zero"));
-        }
-        Ok(vector.iter().map(|&value| (f64::from(value) / length) as f32).collect())
+/// Divides by the Euclidean length, which is summed in double precision.
+pub(crate) fn normalize(model: &ModelName, vector: &[f32]) -> Result<Vec<f32>> {
+    let bad = |reason: &str| Error::BadEmbedding { model: model.to_string(), reason: reason.to_owned() };
+    let length = vector.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
+    if !length.is_finite() {
+        return Err(bad("has values that are not finite"));
     }
+    if length < f64::from(f32::MIN_POSITIVE) {
+        return Err(bad("is zero"));
+    }
+    Ok(vector.iter().map(|&value| (f64::from(value) / length) as f32).collect())
 }
 
 /// Opens a graph at the highest optimisation level at which ONNX Runtime can, and says so where that is not the first.
@@ -344,9 +345,9 @@ fn is_about_cuda(said: &str) -> bool {
 }
 
 /// The names under which exports have embeddings.
-fn output_names(modality: Modality) -> [&'static str; 7] {
+pub(crate) fn output_names(modality: Modality) -> &'static [&'static str] {
     match modality {
-        Modality::Text => [
+        Modality::Text => &[
             "text_embeds",
             "text_embeddings",
             "text_features",
@@ -355,7 +356,7 @@ fn output_names(modality: Modality) -> [&'static str; 7] {
             "embeddings",
             "sentence_embedding",
         ],
-        Modality::Image => [
+        Modality::Image => &[
             "image_embeds",
             "image_embeddings",
             "image_features",
@@ -380,7 +381,7 @@ fn output(outputs: &[Outlet], modality: Modality, spec: &ModelSpec) -> Result<St
         })
         .collect();
     let named = |name: &str| vectors.iter().find(|(found, ..)| *found == name);
-    let known = || output_names(modality).into_iter().find_map(named);
+    let known = || output_names(modality).iter().copied().find_map(named);
     let pooled = || named(POOLED).filter(|_| spec.model_type.starts_with("siglip"));
     let only =
         || vectors.first().filter(|(name, ..)| vectors.len() == 1 && *name != POOLED && !name.starts_with("logits"));

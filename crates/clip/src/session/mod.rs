@@ -8,6 +8,10 @@ mod role;
 mod stage;
 mod text;
 
+pub(crate) use graph::{normalize, output_names};
+pub(crate) use role::Role;
+pub(crate) use text::{Padding, SAME, cosine, numbers, probe_texts};
+
 pub use self::image::ImageEncoder;
 pub use ranges::RANGE_PREFIX;
 pub use stage::{ImageStager, StagedImages};

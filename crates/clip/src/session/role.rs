@@ -4,7 +4,7 @@ use crate::spec::Modality;
 
 /// What an input is fed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// Token ids.
     Ids,
     /// 1 for each token, 0 for padding.
@@ -25,7 +25,7 @@ impl Role {
             "attention_mask" => Role::Mask,
             "token_type_ids" => Role::Types,
             "position_ids" => Role::Positions,
-            "pixel_values" | "image" => Role::Pixels,
+            "pixel_values" | "image" | "pixels" => Role::Pixels,
             _ => return None,
         })
     }

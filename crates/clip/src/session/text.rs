@@ -24,7 +24,7 @@ pub struct TextEncoder {
 
 /// How many tokens a text is filled up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Padding {
+pub(crate) enum Padding {
     /// Those of the longest text of its run: the encoder is causal, or masks what follows the text.
     Longest,
     /// So many, whatever the text: the graph takes no other number, or the encoder sees the padding and was trained so.
@@ -34,9 +34,21 @@ enum Padding {
     None,
 }
 
+impl Padding {
+    /// What the vectors of the same texts, alone and padded to the context, tell.
+    pub(crate) fn of(spec: &ModelSpec, alone: &[Vec<f32>], padded: &[Vec<f32>], enough: f64) -> Padding {
+        match spec.text.family {
+            _ if alone.iter().zip(padded).all(|(a, b)| cosine(a, b) >= enough) => Padding::Longest,
+            // What an encoder that was trained with a mask makes of padding without one is not what it was trained for.
+            TextFamily::Masked => Padding::None,
+            _ => Padding::Fixed(spec.context_length),
+        }
+    }
+}
+
 /// Cosine of a text's vectors, alone and padded, from which on they are the same. Runs of other lengths add up in another
 /// order, and half precision has three decimals.
-const SAME: f64 = 0.9999;
+pub(crate) const SAME: f64 = 0.9999;
 /// The same of graphs that quantise activations: by as much the length changes their scale, and the vector with it.
 const SAME_QUANTIZED: f64 = 0.99;
 
@@ -103,7 +115,7 @@ impl TextEncoder {
     /// Finds out what padding does, by embedding texts at their own length and at full length.
     fn probe(&mut self) -> Result<Padding> {
         let full = self.padding;
-        let texts = self.probe_texts(self.graph.spec.context_length);
+        let texts = probe_texts(&self.graph.spec, self.graph.spec.context_length);
         let padded = self.embed_probe(&texts, full);
         // Graphs of both encoders may need something to work on in the other half.
         let padded = if padded.is_err() && self.graph.feed_others() { self.embed_probe(&texts, full) } else { padded };
@@ -120,19 +132,17 @@ impl TextEncoder {
         };
         let padded = self.graph.check_probe(padded)?;
         let enough = if self.graph.is_quantized { SAME_QUANTIZED } else { SAME };
-        if alone.iter().zip(&padded).all(|(a, b)| cosine(a, b) >= enough) {
+        Ok(match Padding::of(&self.graph.spec, &alone, &padded, enough) {
             // Another length adds up in another order, which may be another level of an activation.
-            return Ok(if self.graph.is_quantized { Padding::None } else { Padding::Longest });
-        }
-        // What an encoder that was trained with a mask makes of padding without one is not what it was trained for.
-        let is_masked = self.graph.spec.text.family == TextFamily::Masked;
-        Ok(if is_masked { Padding::None } else { full })
+            Padding::Longest if self.graph.is_quantized => Padding::None,
+            padding => padding,
+        })
     }
 
     /// Looks whether a graph that takes texts of one length only can tell padding from text, where its family must.
     fn check_fixed(&mut self, length: usize) -> Result<Padding> {
         let full = Padding::Fixed(length);
-        let mut texts = self.probe_texts(self.graph.spec.context_length);
+        let mut texts = probe_texts(&self.graph.spec, self.graph.spec.context_length);
         let padded = self.embed_probe(&texts, full);
         let padded = if padded.is_err() && self.graph.feed_others() { self.embed_probe(&texts, full) } else { padded };
         let padded = self.graph.check_probe(padded)?;
@@ -150,20 +160,6 @@ impl TextEncoder {
             }
         }
         Ok(full)
-    }
-
-    /// Texts of some tokens that any vocabulary has.
-    fn probe_texts(&self, longest: usize) -> Vec<Vec<u32>> {
-        let tokens = self.graph.spec.tokens;
-        let special = [tokens.bos, tokens.eos, Some(tokens.pad), Some(OTHER)];
-        let words: Vec<u32> = (5..).filter(|id| !special.contains(&Some(*id))).take(8).collect();
-        [&words[..3], &words[2..8], &words[5..6]]
-            .map(|words| {
-                let words = &words[..words.len().min(longest.saturating_sub(2))];
-                let bos = tokens.bos.filter(|_| self.graph.spec.text.family != TextFamily::Siglip);
-                bos.into_iter().chain(words.iter().copied()).chain(tokens.eos).collect()
-            })
-            .into()
     }
 
     fn embed_probe(&mut self, texts: &[Vec<u32>], padding: Padding) -> Result<Vec<Vec<f32>>> {
@@ -222,18 +218,10 @@ impl TextEncoder {
         };
         let rows = self.batch.unwrap_or(if on_cuda { padded_rows(part.len()) } else { part.len() });
         let texts = || (0..rows).map(|row| part.get(row).unwrap_or(&part[0]).as_ref());
-        let pad = self.graph.spec.tokens.pad;
-        // SigLIP was trained to see its padding.
-        let masked = u32::from(self.graph.spec.text.family == TextFamily::Siglip);
         let mut values = Vec::with_capacity(self.inputs.len());
         for (role, input) in &self.inputs {
             let rows = if *role == Role::Positions { input.shape[0].unwrap_or(rows) } else { rows };
-            let numbers: Vec<u32> = match role {
-                Role::Ids => texts().flat_map(|ids| filled(ids.iter().copied(), pad, length)).collect(),
-                Role::Mask => texts().flat_map(|ids| filled(ids.iter().map(|_| 1), masked, length)).collect(),
-                Role::Positions => (0..rows).flat_map(|_| 0..length as u32).collect(),
-                Role::Types | Role::Pixels => vec![0; rows * length],
-            };
+            let numbers = numbers(*role, &self.graph.spec, texts().cycle().take(rows), length);
             let value = tensor([rows, length], numbers, input.element)
                 .map_err(|error| self.graph.bad(format!("{}: {error}", input.name)))?;
             values.push((input.name.as_str(), value));
@@ -259,11 +247,42 @@ impl TextEncoder {
     }
 }
 
+/// What an input is fed for texts that are padded to a length.
+pub(crate) fn numbers<'a>(
+    role: Role,
+    spec: &ModelSpec,
+    texts: impl Iterator<Item = &'a [u32]>,
+    length: usize,
+) -> Vec<u32> {
+    // SigLIP was trained to see its padding.
+    let masked = u32::from(spec.text.family == TextFamily::Siglip);
+    match role {
+        Role::Ids => texts.flat_map(|ids| filled(ids.iter().copied(), spec.tokens.pad, length)).collect(),
+        Role::Mask => texts.flat_map(|ids| filled(ids.iter().map(|_| 1), masked, length)).collect(),
+        Role::Positions => texts.flat_map(|_| 0..length as u32).collect(),
+        Role::Types | Role::Pixels => texts.flat_map(|_| std::iter::repeat_n(0, length)).collect(),
+    }
+}
+
+/// Texts of some tokens that any vocabulary has.
+pub(crate) fn probe_texts(spec: &ModelSpec, longest: usize) -> Vec<Vec<u32>> {
+    let tokens = spec.tokens;
+    let special = [tokens.bos, tokens.eos, Some(tokens.pad), Some(OTHER)];
+    let words: Vec<u32> = (5..).filter(|id| !special.contains(&Some(*id))).take(8).collect();
+    [&words[..3], &words[2..8], &words[5..6]]
+        .map(|words| {
+            let words = &words[..words.len().min(longest.saturating_sub(2))];
+            let bos = tokens.bos.filter(|_| spec.text.family != TextFamily::Siglip);
+            bos.into_iter().chain(words.iter().copied()).chain(tokens.eos).collect()
+        })
+        .into()
+}
+
 /// A token that is no padding.
 const OTHER: u32 = 6;
 
 /// Cosine of vectors of length 1.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 

@@ -76,6 +76,15 @@ impl<'a> ModelDir<'a> {
         serde_json::from_slice(&bytes).map_err(|error| self.bad(file, error.to_string()))
     }
 
+    /// Which encoders are remote.
+    pub(crate) fn remote(&self) -> Result<remote::Config> {
+        if !self.exists(remote::FILE) {
+            return Ok(remote::Config::default());
+        }
+        let text = self.read(remote::FILE, MAX_SETTINGS)?;
+        remote::Config::parse(&text).map_err(|reason| self.bad(remote::FILE, reason))
+    }
+
     /// Reads a whole file of at most `max` bytes.
     pub(crate) fn read(&self, file: &str, max: u64) -> Result<Vec<u8>> {
         read(&self.path.join(file), max).map_err(|reason| self.bad(file, reason))
@@ -99,8 +108,8 @@ impl<'a> ModelDir<'a> {
         Ok(files)
     }
 
-    /// Hashes names, lengths and contents of the files; those that do not exist count as empty.
-    pub(crate) fn fingerprint(&self, files: &[String]) -> Result<String> {
+    /// Hashes names, lengths and contents of the files, and what else there is; files that do not exist count as empty.
+    pub(crate) fn fingerprint(&self, files: &[String], more: &str) -> Result<String> {
         let mut hasher = blake3::Hasher::new();
         for file in files {
             let path = self.path.join(file);
@@ -109,6 +118,7 @@ impl<'a> ModelDir<'a> {
             hasher.update(file.as_bytes());
             hasher.update(&content);
         }
+        hasher.update(more.as_bytes());
         Ok(hasher.finalize().to_hex()[..32].to_owned())
     }
 }

@@ -23,8 +23,9 @@ pub(crate) use tokens::{TextFamily, TextSpec};
 
 use crate::device::{Precision, Precisions};
 use crate::error::{Error, Result};
-use crate::layouts::{Layout, Settings};
+use crate::layouts::{GraphFile, Layout, Settings};
 use crate::name::ModelName;
+use crate::session::{Role, output_names};
 
 /// Everything that the model's files say, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,8 +55,10 @@ pub struct ModelSpec {
     pub(crate) text: TextSpec,
     /// Most tokens that the text encoder has positions for, where the files say.
     pub(crate) positions: Option<usize>,
+    /// The encoders that a model server runs.
+    pub remote: remote::Config,
     layout: Layout,
-    /// Those of which both encoders have a file.
+    /// Those of which each encoder that runs here has a file.
     precisions: Vec<Precision>,
 }
 
@@ -81,6 +84,13 @@ impl Modality {
     }
 }
 
+fn of(remote: &remote::Config, modality: Modality) -> Option<&remote::EncoderConfig> {
+    match modality {
+        Modality::Text => remote.text.as_ref(),
+        Modality::Image => remote.image.as_ref(),
+    }
+}
+
 impl ModelSpec {
     /// Reads and checks the model in a directory. Nothing is loaded.
     ///
@@ -89,7 +99,8 @@ impl ModelSpec {
     pub fn read(directory: &Path, name: &ModelName) -> Result<ModelSpec> {
         let dir = ModelDir::new(directory, name);
         // A configuration that cannot be read is told first: it says most about what went wrong.
-        let layout = Layout::find(&dir);
+        let remote = dir.remote()?;
+        let layout = Layout::find(&dir, &remote);
         let files = layout.clone().unwrap_or_else(|_| Layout::none());
         let settings = files.settings;
         let config = match settings {
@@ -100,7 +111,9 @@ impl ModelSpec {
         let (tokens, text) = tokens::read(&dir, &config, &files)?;
         let layout = layout?;
         let has = |modality, precision| layout.files(modality).iter().any(|(found, _)| *found == precision);
-        let both = |precision: &Precision| has(Modality::Text, *precision) && has(Modality::Image, *precision);
+        let mut here = vec![Modality::Text, Modality::Image];
+        here.retain(|modality| of(&remote, *modality).is_none());
+        let each = |precision: &Precision| !here.is_empty() && here.iter().all(|modality| has(*modality, *precision));
         Ok(ModelSpec {
             name: name.clone(),
             path: directory.to_owned(),
@@ -114,23 +127,37 @@ impl ModelSpec {
             text,
             positions: config.positions,
             size_on_disk: dir.size(),
-            precisions: Precision::ALL.into_iter().filter(both).collect(),
+            remote,
+            precisions: Precision::ALL.into_iter().filter(each).collect(),
             layout,
         })
     }
 
-    /// The precisions of which both encoders have a file, the most exact first.
+    /// Where an encoder is, if a model server runs it.
+    pub fn remote(&self, modality: Modality) -> Option<&remote::EncoderConfig> {
+        of(&self.remote, modality)
+    }
+
+    fn runs_here(&self, modality: Modality) -> bool {
+        self.remote(modality).is_none()
+    }
+
+    /// The precisions of which both encoders have a file, the most exact first; where one is remote, those of the other.
     pub fn precisions(&self) -> &[Precision] {
         &self.precisions
     }
 
     /// The precision of each encoder: the one that is wanted, or the most exact of those that both have, or, where they have
-    /// none in common, the most exact of each.
+    /// none in common, the most exact of each. It means nothing for an encoder that is remote.
     ///
     /// # Errors
     /// [`Error::NoSuchPrecision`] where an encoder has no file of the one that is wanted.
     pub fn choose(&self, wanted: Option<Precision>) -> Result<Precisions> {
-        let most_exact = |modality| self.layout.files(modality)[0].0;
+        if !self.runs_here(Modality::Text) && !self.runs_here(Modality::Image) {
+            return Ok(Precision::default().into());
+        }
+        let most_exact =
+            |modality| self.layout.files(modality).first().map(|(precision, _)| *precision).unwrap_or_default();
         match wanted.or(self.precisions.first().copied()) {
             Some(precision) if self.precisions.contains(&precision) => Ok(precision.into()),
             Some(precision) => Err(self.no_such_precision(precision, self.available())),
@@ -152,6 +179,16 @@ impl ModelSpec {
             names.collect::<Vec<_>>()
         };
         [of(Modality::Text), of(Modality::Image)].concat()
+    }
+
+    /// The precisions as an administrator reads them.
+    pub fn describe(&self, precisions: Precisions) -> String {
+        let one = |modality| match self.remote(modality) {
+            Some(_) => "remote".to_owned(),
+            None => precisions.of(modality).to_string(),
+        };
+        let (text, image) = (one(Modality::Text), one(Modality::Image));
+        if text == image { text } else { format!("text {text}, image {image}") }
     }
 
     fn no_such_precision(&self, precision: Precision, available: Vec<String>) -> Error {
@@ -176,10 +213,17 @@ impl ModelSpec {
         let settings = folders.iter().flat_map(|folder| files::SETTINGS.map(|file| format!("{folder}{file}")));
         let mut files: Vec<String> = settings.collect();
         files.extend(files::OTHER_SETTINGS.iter().filter(|file| self.reads(file, &dir)).map(|file| (*file).to_owned()));
+        let mut served = String::new();
         for modality in [Modality::Text, Modality::Image] {
-            files.extend(dir.with_external_data(&self.onnx_file(modality, precisions.of(modality))?)?);
+            match self.remote(modality) {
+                None => files.extend(dir.with_external_data(&self.onnx_file(modality, precisions.of(modality))?)?),
+                // Not where it is: the same model on another machine has the same vectors.
+                Some(remote::EncoderConfig { model, version, datatype, .. }) => {
+                    served += &format!("{} {model:?} {version:?} {datatype:?}\n", modality.name());
+                }
+            }
         }
-        dir.fingerprint(&files)
+        dir.fingerprint(&files, &served)
     }
 
     /// Whether a settings file that not all layouts have decides vectors of this model.
@@ -196,6 +240,9 @@ impl ModelSpec {
     /// Bytes of the files of one encoder in this precision, weights beside the ONNX file included; 0 where they cannot be
     /// found.
     pub fn encoder_size(&self, modality: Modality, precision: Precision) -> u64 {
+        if !self.runs_here(modality) {
+            return 0;
+        }
         let files = self.encoder_files(modality, precision).unwrap_or_default();
         files.iter().filter_map(|file| Some(std::fs::metadata(self.path.join(file)).ok()?.len())).sum()
     }
@@ -203,13 +250,40 @@ impl ModelSpec {
     /// Tells whether the files of one encoder were changed or replaced; `None` where its ONNX file is not a regular file.
     pub fn encoder_stamp(&self, modality: Modality, precision: Precision) -> Option<EncoderStamp> {
         let about = |file: &String| std::fs::metadata(self.path.join(file)).ok();
+        if !self.runs_here(modality) {
+            let about = about(&remote::FILE.to_owned())?;
+            return Some(vec![(about.len(), about.modified().ok())]);
+        }
         about(&self.onnx_file(modality, precision).ok()?).filter(std::fs::Metadata::is_file)?;
         let files = self.encoder_files(modality, precision).unwrap_or_default();
         Some(files.iter().filter_map(about).map(|about| (about.len(), about.modified().ok())).collect())
     }
 
-    fn encoder_files(&self, modality: Modality, precision: Precision) -> Result<Vec<String>> {
+    /// An encoder's ONNX file and its weights beside it, relative to the model's directory.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPrecision`]; [`Error::BadModel`] where the folder cannot be read.
+    pub fn encoder_files(&self, modality: Modality, precision: Precision) -> Result<Vec<String>> {
         ModelDir::new(&self.path, &self.name).with_external_data(&self.onnx_file(modality, precision)?)
+    }
+
+    /// The names of the inputs of an encoder's graph, and of its output that has the embeddings.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPrecision`]; [`Error::BadModel`] where the graph has other inputs, such as those of both encoders, or no
+    /// output of a known name.
+    pub fn graph_names(&self, modality: Modality, precision: Precision) -> Result<(Vec<String>, String)> {
+        let file = self.onnx_file(modality, precision)?;
+        let graph = GraphFile::read(&self.path.join(&file)).map_err(|reason| self.bad(&file, reason))?;
+        let is_own = |input: &&String| Role::of(input).is_some_and(|role| role.modality() == modality);
+        if let Some(other) = graph.inputs.iter().find(|input| !is_own(input)) {
+            return Err(
+                self.bad(&file, format!("it has an input {other}, which is not of the {} encoder", modality.name()))
+            );
+        }
+        let output = output_names(modality).iter().find(|name| graph.outputs.contains(**name));
+        let output = output.ok_or_else(|| self.bad(&file, "none of its outputs is known as the embeddings"))?;
+        Ok((graph.inputs.into_iter().collect(), (*output).to_owned()))
     }
 
     /// An ONNX file of this precision, relative to the model's directory.

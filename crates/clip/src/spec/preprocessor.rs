@@ -40,6 +40,12 @@ pub struct ImageSpec {
 }
 
 impl ImageSpec {
+    /// A factor and what is added after it, for each channel of the input: what rescaling and normalising are of 8-bit values.
+    pub fn factors(&self) -> ([f32; 3], [f32; 3]) {
+        let shift: [f32; 3] = std::array::from_fn(|channel| self.value(channel, 0));
+        (std::array::from_fn(|channel| (self.value(channel, 255) - shift[channel]) / 255.0), shift)
+    }
+
     /// The input value of an 8-bit value. The reference rescales in double precision, keeps single, and normalises in
     /// single.
     pub(crate) fn value(&self, channel: usize, level: u8) -> f32 {

@@ -7,8 +7,8 @@
 mod probe;
 
 use clip::{
-    Cancel, Device, Devices, ImageEncoder, LongText, ModelName, ModelSpec, Precision, Precisions, Preprocessor,
-    Runtime, SessionOptions, TextEncoder, Tokenizer,
+    Cancel, Device, Devices, ImageEncoder, LongText, Modality, ModelName, ModelSpec, Precision, Precisions,
+    Preprocessor, RemoteEncoder, RemoteInput, RemoteProbe, Runtime, SessionOptions, TextEncoder, Tokenizer,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -113,15 +113,26 @@ pub fn prove(folder: &Path, name: &str, setup: &Setup) -> Result<Proof, Error> {
     let name = ModelName::parse(name)?;
     let spec = ModelSpec::read(folder, &name)?;
     let precisions = precisions(&spec, setup)?;
-    let runtime = Runtime::init(&setup.library)?;
+    let is_remote = |modality| spec.remote(modality).is_some();
+    let runtime = || Runtime::init(&setup.library);
+    let version = match is_remote(Modality::Text) && is_remote(Modality::Image) {
+        true => "remote".to_owned(),
+        false => runtime()?.version().to_owned(),
+    };
     // All devices have the same model; one shows that it works.
     let device = match Devices::from_str(&setup.device)? {
         Devices::Each(devices) => devices[0],
         Devices::AllCuda => Device::Cuda(0),
     };
     let options = |precision| SessionOptions { device, threads: setup.threads, precision, max_gpu_memory: 0 };
-    let (texts, alone_text, text_provider) = embed_texts(&spec, &options(precisions.text), &runtime)?;
-    let (images, alone_image, image_provider) = embed_images(&spec, &options(precisions.image), &runtime)?;
+    let (texts, alone_text, text_provider) = match is_remote(Modality::Text) {
+        true => embed_remotely(&spec, Modality::Text)?,
+        false => embed_texts(&spec, &options(precisions.text), &runtime()?)?,
+    };
+    let (images, alone_image, image_provider) = match is_remote(Modality::Image) {
+        true => embed_remotely(&spec, Modality::Image)?,
+        false => embed_images(&spec, &options(precisions.image), &runtime()?)?,
+    };
     let batch = Worst { text: least(&texts, &alone_text), image: least(&images, &alone_image) };
     let spread = Worst { text: spread(&texts), image: spread(&images) };
     check(name.as_str(), batch, spread)?;
@@ -129,15 +140,28 @@ pub fn prove(folder: &Path, name: &str, setup: &Setup) -> Result<Proof, Error> {
         probe: probe::VERSION,
         digest: digest(&texts, &images),
         fingerprint: spec.fingerprint(precisions)?,
-        precision: precisions.to_string(),
+        precision: spec.describe(precisions),
         providers: [text_provider, image_provider],
-        onnxruntime: runtime.version().to_owned(),
+        onnxruntime: version,
         dimension: spec.dimension,
         batch,
         spread,
         texts,
         images,
     })
+}
+
+/// What a model server has to embed before it is used, with the vector that the model's proof has for it.
+pub(crate) fn remote_probe(spec: &ModelSpec, tokenizer: &Tokenizer, modality: Modality) -> clip::Result<RemoteProbe> {
+    let known = read(&spec.path).filter(|proof| proof.probe == probe::VERSION && proof.dimension == spec.dimension);
+    let mut vectors = known.map(|proof| if modality == Modality::Text { proof.texts } else { proof.images });
+    let vector = vectors.as_mut().filter(|vectors| !vectors.is_empty()).map(|vectors| vectors.swap_remove(0));
+    let (mut ids, mut levels) = (Vec::new(), Vec::new());
+    match modality {
+        Modality::Text => ids = tokenizer.encode(&probe::texts()[0], LongText::Truncate)?,
+        Modality::Image => levels = Preprocessor::new(spec).levels(&probe::images()[0]),
+    }
+    Ok(RemoteProbe { ids, levels, vector })
 }
 
 fn check(model: &str, batch: Worst, spread: Worst) -> Result<(), Error> {
@@ -158,6 +182,8 @@ fn check(model: &str, batch: Worst, spread: Worst) -> Result<(), Error> {
 fn precisions(spec: &ModelSpec, setup: &Setup) -> Result<Precisions, Error> {
     let wanted = match setup.precision.as_deref() {
         None | Some("" | "auto") => None,
+        // As a proof of another arrangement has it.
+        Some(name) if name.contains("remote") || spec.remote.encoders().next().is_some() && name.contains(' ') => None,
         Some(name) => Some(Precision::from_str(name)?),
     };
     Ok(spec.choose(wanted)?)
@@ -199,6 +225,38 @@ fn embed_images(
         alone.extend(encoder.embed(&[*pixels], &Cancel::new())?);
     }
     Ok((batch, alone, encoder.provider().to_string()))
+}
+
+/// The same by model servers.
+fn embed_remotely(spec: &ModelSpec, modality: Modality) -> Result<(Vectors, Vectors, String), Error> {
+    let tokenizer = Tokenizer::load(spec)?;
+    let preprocessor = Preprocessor::new(spec);
+    let texts = probe::texts();
+    let ids = texts.iter().map(|text| tokenizer.encode(text, LongText::Truncate)).collect::<Result<Vec<_>, _>>()?;
+    let levels: Vec<Vec<u8>> = probe::images().iter().map(|image| preprocessor.levels(image)).collect();
+    let pixels: Vec<_> = levels.iter().filter_map(|levels| preprocessor.values(levels)).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        ProofError::File { action: "start threads for", path: spec.path.clone(), reason: error.to_string() }
+    })?;
+    let embed = async {
+        let probe = remote_probe(spec, &tokenizer, modality)?;
+        let encoder = RemoteEncoder::new(spec, modality, probe).expect("it is remote");
+        encoder.load().await?;
+        let inputs: Vec<RemoteInput<'_>> = match modality {
+            Modality::Text => ids.iter().map(|ids| RemoteInput::Ids(ids)).collect(),
+            Modality::Image if encoder.takes_levels() => {
+                levels.iter().map(|levels| RemoteInput::Levels(levels)).collect()
+            }
+            Modality::Image => pixels.iter().map(|pixels| RemoteInput::Pixels(pixels.view())).collect(),
+        };
+        let batch = encoder.embed(&inputs).await?.into_iter().collect::<clip::Result<Vectors>>()?;
+        let mut alone = Vectors::with_capacity(inputs.len());
+        for input in &inputs {
+            alone.extend(encoder.embed(&[*input]).await?.into_iter().collect::<clip::Result<Vectors>>()?);
+        }
+        Ok((batch, alone, "remote".to_owned()))
+    };
+    runtime.block_on(embed)
 }
 
 /// How far a model's vectors of now are from those of its proof.

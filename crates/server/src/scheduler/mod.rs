@@ -4,6 +4,7 @@
 //! queue   what waits: jobs by class and age, equal inputs once; fills batches
 //! pace    how long runs take, the fastest size, and whose turn it is
 //! idle    how long bulk was under way and nothing ran
+//! remote  batches that model servers run
 //! ```
 //!
 //! A batch is what queued while the device was busy: there is no timer, so an idle server answers at once and a busy one
@@ -11,14 +12,18 @@
 //! a job that embeds a million images. Bulk runs in batches of the fastest size, as measured; while interactive requests
 //! keep coming, no batch takes longer than a step, so that a request waits for one step at most.
 //!
-//! All that is in three lanes, which know nothing of each other. On the CPU, texts are one and images are one, each with a
+//! On devices, all that is in three lanes, which know nothing of each other. On the CPU, texts are one and images are one, each with a
 //! thread: a search does not wait for the images of a bulk job, but runs beside them. GPUs are the third, with three
 //! threads for each device: while the batch of one runs, the others make theirs, so that images are copied to the device
 //! beside computation. Batches of one session never run at the same time.
+//!
+//! Each encoder that model servers run is a lane of its own, without a thread: its batches are tasks that wait for the network,
+//! as many at a time as the endpoints take. No device waits for them.
 
 mod idle;
 mod pace;
 mod queue;
+mod remote;
 
 use crate::class::{Class, Key};
 use crate::log_warning;
@@ -38,6 +43,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
 
 /// The embedding of one item, or why there is none.
 pub(crate) type Outcome = Result<Arc<[f32]>>;
@@ -56,19 +62,34 @@ struct Work {
 struct State {
     queue: Queue<Work, Reply>,
     /// Of the batches that have begun.
-    cancels: HashMap<u64, Cancel>,
+    stops: HashMap<u64, Stop>,
     /// Of the encoders.
     paces: HashMap<u64, Pace>,
-    /// By [`Lane::of`].
-    attention: [Attention; 3],
+    attention: HashMap<Lane, Attention>,
+    /// Batches of each remote encoder that are under way.
+    remote: HashMap<u64, usize>,
     idle: Idle,
     tickets: u64,
     /// Threads for GPUs that were started.
     gpu_workers: usize,
 }
 
+/// Ends a batch that has begun.
+#[derive(Clone, Default)]
+struct Stop {
+    device: Cancel,
+    remote: CancellationToken,
+}
+
+impl Stop {
+    fn stop(&self) {
+        self.device.cancel();
+        self.remote.cancel();
+    }
+}
+
 /// Encoders whose requests wait for each other.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Lane {
     /// Text encoders on the CPU.
     Texts,
@@ -76,11 +97,14 @@ enum Lane {
     Images,
     /// All encoders on GPUs.
     Gpus,
+    /// One that model servers run.
+    Remote(u64),
 }
 
 impl Lane {
     fn of(encoder: &Encoder) -> Self {
         match encoder.modality {
+            _ if encoder.remote().is_some() => Self::Remote(encoder.id),
             _ if encoder.gpu_workers() > 0 => Self::Gpus,
             Modality::Text => Self::Texts,
             Modality::Image => Self::Images,
@@ -109,7 +133,7 @@ struct Batch {
     inputs: Vec<(Key, Arc<Input>)>,
     /// Of the longest text; 1 where they are images.
     tokens: usize,
-    cancel: Cancel,
+    stop: Stop,
 }
 
 /// The queue and its threads.
@@ -149,7 +173,7 @@ impl Shared {
     fn take(&self, state: &mut State, worker: Worker) -> Option<Batch> {
         let oldest = |class| state.queue.first(class, |job| worker.is_for(&job.work.encoder));
         let (interactive, bulk) = (oldest(Class::Interactive), oldest(Class::Bulk));
-        let attention = &mut state.attention[worker.lane as usize];
+        let attention = state.attention.entry(worker.lane).or_default();
         let class = attention.turn((interactive.is_some(), bulk.is_some()), self.step())?;
         let job = if class == Class::Interactive { interactive } else { bulk }?;
         let encoder = Arc::clone(&job.work.encoder);
@@ -168,24 +192,24 @@ impl Shared {
             tokens = tokens.max(job.tokens.unwrap_or(1));
             inputs.push((job.key, Arc::clone(&job.work.input)));
         })?;
-        let cancel = Cancel::new();
-        state.cancels.insert(number, cancel.clone());
+        let stop = Stop::default();
+        state.stops.insert(number, stop.clone());
         self.stats.bulk_ran(state.idle.device_begins(now));
-        Some(Batch { number, class, encoder, inputs, tokens, cancel })
+        Some(Batch { number, class, encoder, inputs, tokens, stop })
     }
 
     /// Answers those who wait for a batch that took so long on the device.
     fn finish(&self, worker: Worker, batch: &Batch, outcomes: Vec<Outcome>, took: Duration) {
         let mut state = self.lock();
-        state.cancels.remove(&batch.number);
+        state.stops.remove(&batch.number);
         state.idle.device_ends(Instant::now());
         // A batch that failed took no time.
-        if !batch.cancel.is_cancelled() && !took.is_zero() {
+        if !batch.stop.device.is_cancelled() && !took.is_zero() {
             state.paces.entry(batch.encoder.id).or_default().learn(batch.inputs.len() * batch.tokens, took);
         }
         answer(state.queue.finish(batch.number), &batch.inputs, outcomes);
         if state.queue.first(batch.class.other(), |job| worker.is_for(&job.work.encoder)).is_some() {
-            state.attention[worker.lane as usize].ran(batch.class, took);
+            state.attention.entry(worker.lane).or_default().ran(batch.class, took);
         }
     }
 }
@@ -280,7 +304,7 @@ impl Ticket {
         let queued = Instant::now();
         let mut state = self.shared.lock();
         if self.class == Class::Interactive {
-            state.attention[Lane::of(encoder) as usize].asked(queued);
+            state.attention.entry(Lane::of(encoder)).or_default().asked(queued);
         }
         for (key, place, input) in items {
             let waiter = Waiter { ticket: self.number, place, reply: self.reply.clone() };
@@ -301,7 +325,10 @@ impl Ticket {
             self.waiting += 1;
         }
         drop(state);
-        self.shared.work.notify_all();
+        match encoder.remote() {
+            Some(_) => remote::dispatch(&self.shared, encoder),
+            None => self.shared.work.notify_all(),
+        }
     }
 
     /// The next item that is done; `None` when all are.
@@ -319,8 +346,8 @@ impl Drop for Ticket {
         let mut state = self.shared.lock();
         let jobs = std::mem::take(&mut self.jobs);
         for batch in state.queue.leave(self.number, jobs) {
-            if let Some(cancel) = state.cancels.get(&batch) {
-                cancel.cancel();
+            if let Some(stop) = state.stops.get(&batch) {
+                stop.stop();
             }
         }
     }
@@ -346,7 +373,8 @@ fn run_for_ever(shared: &Shared, worker: Worker) {
         drop(state);
         let inputs: Vec<&Input> = batch.inputs.iter().map(|(_, input)| &**input).collect();
         let mut took = Duration::ZERO;
-        let outcomes = run_batch(&batch.encoder, worker.number, &inputs, &batch.cancel, &shared.stats, &mut took);
+        let cancel = &batch.stop.device;
+        let outcomes = run_batch(&batch.encoder, worker.number, &inputs, cancel, &shared.stats, &mut took);
         shared.finish(worker, &batch, outcomes, took);
     }
 }
@@ -378,7 +406,9 @@ fn run_batch(
     took: &mut Duration,
 ) -> Vec<Outcome> {
     let mut run_part = |part: &[&Input]| run_batch(encoder, worker, part, cancel, stats, took);
-    match run(encoder, encoder.session(worker), inputs, cancel, stats) {
+    // Of a remote encoder there is none, and its batches do not come here.
+    let Some(session) = encoder.session(worker) else { return vec![Err(Error::Cancelled); inputs.len()] };
+    match run(encoder, session, inputs, cancel, stats) {
         (Ok(vectors), spent) => {
             *took += spent;
             vectors.into_iter().map(|vector| Ok(vector.into())).collect()

@@ -2,4 +2,5 @@
 
 mod alone;
 mod common;
+mod remote;
 mod serving;
