@@ -55,6 +55,15 @@ pub enum ModelLine {
         /// Where it was.
         path: String,
     },
+    /// A model repository was written.
+    Exported {
+        /// The model.
+        name: String,
+        /// The repository.
+        path: String,
+        /// What remote.json may have, with `HOST` in place of the host.
+        remote: String,
+    },
     /// A model of a list.
     Model {
         /// Its name.

@@ -25,7 +25,7 @@ use std::path::Path;
 
 pub use error::{Error, Result};
 pub use onnx::Precision;
-pub use quantize::{Quantized, observe, quantize};
+pub use quantize::{Levels, Quantized, observe, quantize, take_levels};
 
 /// Folder of the graphs.
 const FOLDER: &str = "onnx";

@@ -49,6 +49,16 @@ errors::error_table! {
             message: "could not {action} \"{path}\": {reason}",
             docs: "The message says which file, and why.",
         }
+        /// A file of a model repository.
+        Export {
+            /// The file or folder.
+            path: String,
+            /// What the operating system said.
+            reason: String,
+        } => Io {
+            message: "could not write \"{path}\": {reason}",
+            docs: "The message says which file, and why.",
+        }
         /// A model that could be read, but not be run.
         CannotRun {
             /// What is wrong with which file.

@@ -4,6 +4,7 @@
 //! how far it is. Exit status: 0 done, 1 failed, 2 called wrongly, 3 a model that cannot be used or is not what it was.
 
 mod convert;
+mod export_triton;
 mod failure;
 mod install;
 mod list;
@@ -44,6 +45,8 @@ pub enum Command {
     Quantize(quantize::Arguments),
     /// Delete an installed model
     Remove(remove::Arguments),
+    /// Write a model repository for Triton, with dynamic batching
+    ExportTriton(export_triton::Arguments),
 }
 
 /// Install, list, verify, quantize and remove models.
@@ -114,6 +117,7 @@ pub fn run(models: &Models) -> i32 {
         Command::Verify(arguments) => verify::run(arguments, &models.common, &report),
         Command::Quantize(arguments) => quantize::run(arguments, &models.common, &report),
         Command::Remove(arguments) => remove::run(arguments, &models.common, &report),
+        Command::ExportTriton(arguments) => export_triton::run(arguments, &models.common, &report),
     };
     done.unwrap_or_else(|failure| {
         report.failure(&failure);

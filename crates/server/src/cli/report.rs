@@ -145,6 +145,9 @@ fn sentence(line: &ModelLine) -> String {
         ModelLine::Quantized(model) => quantized(model),
         ModelLine::Unchanged(model) => format!("{} is installed already, in {}", model.name, model.path),
         ModelLine::Installed(model) => installed(model),
+        ModelLine::Exported { name, path, remote } => {
+            format!("wrote a model repository with {name} into {path}; for remote.json, with HOST replaced:\n{remote}")
+        }
         ModelLine::Removed { name, path } => format!("removed {name} from {path}"),
         ModelLine::Model { name, dimension, precisions, bytes, error, .. } => match error {
             Some(error) => format!("{name}: {error}"),

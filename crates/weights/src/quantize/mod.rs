@@ -17,11 +17,14 @@
 
 mod balance;
 mod graph;
+mod levels;
 mod plan;
 mod rewrite;
 mod wire;
 
 use std::path::Path;
+
+pub use levels::{Levels, take_levels};
 
 use crate::error::Result;
 use graph::Graph;

@@ -24,7 +24,7 @@ const MICROSOFT: &str = "com.microsoft";
 const AXES_ARE_INPUT: i64 = 18;
 
 /// The fields of the new graph, in order.
-type Pieces<'a> = Vec<Cow<'a, [u8]>>;
+pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
 
 /// Writes the graph with one more output for each group.
 pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, prefix: &str, target: &Path) -> Result<()> {
@@ -222,7 +222,7 @@ fn drop_unread(graph: &Graph<'_>, nodes: &mut Vec<New>) {
 }
 
 /// Writes the model with another graph; returns the bytes of the file.
-fn write(graph: &Graph<'_>, sets: &[proto::OperatorSet], pieces: &Pieces<'_>, target: &Path) -> Result<u64> {
+pub(super) fn write(graph: &Graph<'_>, sets: &[proto::OperatorSet], pieces: &Pieces<'_>, target: &Path) -> Result<u64> {
     let file = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let failed = |error: std::io::Error| Error::Write { file: file.clone(), reason: error.to_string() };
     let mut start: Vec<u8> = graph.model.iter().flat_map(|field| field.whole).copied().collect();
@@ -252,7 +252,7 @@ fn of(what: &str, number: usize) -> String {
     format!("{PREFIX}{what}_{number}")
 }
 
-fn node(kind: &str, inputs: &[&str], output: &str) -> Node {
+pub(super) fn node(kind: &str, inputs: &[&str], output: &str) -> Node {
     Node {
         input: inputs.iter().map(|input| (*input).to_owned()).collect(),
         output: vec![output.to_owned()],
@@ -262,7 +262,7 @@ fn node(kind: &str, inputs: &[&str], output: &str) -> Node {
     }
 }
 
-fn attribute(name: &str, number: i64, numbers: Vec<i64>) -> proto::Attribute {
+pub(super) fn attribute(name: &str, number: i64, numbers: Vec<i64>) -> proto::Attribute {
     let is_list = !numbers.is_empty();
     proto::Attribute {
         name: name.to_owned(),
@@ -273,7 +273,7 @@ fn attribute(name: &str, number: i64, numbers: Vec<i64>) -> proto::Attribute {
     }
 }
 
-fn ints(name: &str, values: &[i64]) -> Vec<u8> {
+pub(super) fn ints(name: &str, values: &[i64]) -> Vec<u8> {
     let tensor = Tensor {
         dims: vec![values.len() as i64],
         data_type: proto::INT64,
@@ -286,7 +286,7 @@ fn ints(name: &str, values: &[i64]) -> Vec<u8> {
     message
 }
 
-fn floats(name: String, length: usize) -> Tensor {
+pub(super) fn floats(name: String, length: usize) -> Tensor {
     Tensor { dims: vec![length as i64], data_type: proto::FLOAT, name, ..Default::default() }
 }
 
@@ -294,7 +294,7 @@ fn scalar(name: &str, data_type: i32) -> Tensor {
     Tensor { data_type, name: format!("{PREFIX}{name}"), ..Default::default() }
 }
 
-fn bytes(values: &[f32]) -> Vec<u8> {
+pub(super) fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
@@ -306,7 +306,7 @@ fn vector(name: String, size: usize) -> proto::ValueInfo {
 }
 
 /// Adds an initialiser with its values.
-fn add_tensor<'a>(pieces: &mut Pieces<'a>, tensor: Tensor, values: Cow<'a, [u8]>) {
+pub(super) fn add_tensor<'a>(pieces: &mut Pieces<'a>, tensor: Tensor, values: Cow<'a, [u8]>) {
     let mut message = tensor.encode_to_vec();
     message.extend(head(proto::RAW_DATA, values.len()));
     pieces.push(head(proto::INITIALIZER, message.len() + values.len()).into());
