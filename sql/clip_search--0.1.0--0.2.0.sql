@@ -50,3 +50,31 @@ CREATE FUNCTION @extschema@.clip_quantize_model(
 COMMENT ON FUNCTION @extschema@.clip_quantize_model(text, boolean) IS
     'makes 8-bit graphs of an installed model, as its precision w8a8; for superusers, unless granted';
 REVOKE ALL ON FUNCTION @extschema@.clip_quantize_model(text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.clip_stat_get_endpoints(
+        OUT model text,
+        OUT encoder text,
+        OUT endpoint text,
+        OUT state text,                             -- healthy, checking or down
+        OUT version text,                           -- of the model, as the server says
+        OUT in_flight bigint,
+        OUT requests bigint,
+        OUT failures bigint,                        -- of requests and checks
+        OUT latency double precision,               -- milliseconds, mean
+        OUT last_error text)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_stat_get_endpoints'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_stat_get_endpoints() IS
+    'endpoints of the encoders that model servers run; see the view clip_stat_endpoints';
+
+CREATE VIEW @extschema@.clip_stat_endpoints AS
+    SELECT e.model, e.encoder, e.endpoint, e.state, e.version, e.in_flight, e.requests, e.failures, e.latency, e.last_error
+      FROM @extschema@.clip_stat_get_endpoints() AS e;
+COMMENT ON VIEW @extschema@.clip_stat_endpoints IS
+    'state, requests and latency of each endpoint of encoders that model servers run, since the server''s start; milliseconds';
+
+REVOKE ALL ON FUNCTION @extschema@.clip_stat_get_endpoints() FROM PUBLIC;
+REVOKE ALL ON @extschema@.clip_stat_endpoints FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.clip_stat_get_endpoints() TO pg_monitor;
+GRANT SELECT ON @extschema@.clip_stat_endpoints TO pg_monitor;

@@ -988,6 +988,23 @@ CREATE FUNCTION @extschema@.clip_stat_get_models(
 COMMENT ON FUNCTION @extschema@.clip_stat_get_models() IS
     'statistics of the encoders of models; see the view clip_stat_models';
 
+CREATE FUNCTION @extschema@.clip_stat_get_endpoints(
+        OUT model text,
+        OUT encoder text,
+        OUT endpoint text,
+        OUT state text,                             -- healthy, checking or down
+        OUT version text,                           -- of the model, as the server says
+        OUT in_flight bigint,
+        OUT requests bigint,
+        OUT failures bigint,                        -- of requests and checks
+        OUT latency double precision,               -- milliseconds, mean
+        OUT last_error text)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_stat_get_endpoints'
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_stat_get_endpoints() IS
+    'endpoints of the encoders that model servers run; see the view clip_stat_endpoints';
+
 CREATE VIEW @extschema@.clip_stat_server AS
     SELECT s.pid::integer AS pid,
            s.version, s.onnxruntime_version,
@@ -1028,6 +1045,12 @@ CREATE VIEW @extschema@.clip_stat_models AS
 COMMENT ON VIEW @extschema@.clip_stat_models IS
     'counters and latencies of each encoder of each model since the server''s start or clip_stat_reset(); milliseconds';
 
+CREATE VIEW @extschema@.clip_stat_endpoints AS
+    SELECT e.model, e.encoder, e.endpoint, e.state, e.version, e.in_flight, e.requests, e.failures, e.latency, e.last_error
+      FROM @extschema@.clip_stat_get_endpoints() AS e;
+COMMENT ON VIEW @extschema@.clip_stat_endpoints IS
+    'state, requests and latency of each endpoint of encoders that model servers run, since the server''s start; milliseconds';
+
 CREATE FUNCTION @extschema@.clip_stat_reset() RETURNS void
     AS 'MODULE_PATHNAME', 'clip_stat_reset'
     LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
@@ -1039,6 +1062,10 @@ REVOKE ALL ON FUNCTION @extschema@.clip_stat_get_server(), @extschema@.clip_stat
 REVOKE ALL ON @extschema@.clip_stat_server, @extschema@.clip_stat_models FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.clip_stat_get_server(), @extschema@.clip_stat_get_models() TO pg_monitor;
 GRANT SELECT ON @extschema@.clip_stat_server, @extschema@.clip_stat_models TO pg_monitor;
+REVOKE ALL ON FUNCTION @extschema@.clip_stat_get_endpoints() FROM PUBLIC;
+REVOKE ALL ON @extschema@.clip_stat_endpoints FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.clip_stat_get_endpoints() TO pg_monitor;
+GRANT SELECT ON @extschema@.clip_stat_endpoints TO pg_monitor;
 
 CREATE FUNCTION @extschema@.clip_restart_server() RETURNS boolean
     AS 'MODULE_PATHNAME', 'clip_restart_server'

@@ -1,4 +1,4 @@
-//! `clip_stat_get_server`, `clip_stat_get_models`, `clip_stat_reset`: what the views show.
+//! `clip_stat_get_server`, `clip_stat_get_models`, `clip_stat_get_endpoints`, `clip_stat_reset`: what the views show.
 //!
 //! They never start a server: a dashboard that looks every ten seconds would undo `clip_search.server_idle_timeout`.
 
@@ -14,6 +14,7 @@ use protocol::{Quantiles, Value};
 
 sql_function!(clip_stat_get_server, pg_finfo_clip_stat_get_server, server);
 sql_function!(clip_stat_get_models, pg_finfo_clip_stat_get_models, models);
+sql_function!(clip_stat_get_endpoints, pg_finfo_clip_stat_get_endpoints, endpoints);
 sql_function!(clip_stat_reset, pg_finfo_clip_stat_reset, |_| reset());
 
 /// One row, or none where no server runs. The server's own times are in seconds, those of phases in milliseconds.
@@ -64,6 +65,29 @@ fn models(call: Arguments) -> Result<Datum> {
                 p99,
                 number(encoder.errors),
                 encoder.idle_s.into_datum(),
+            ]
+        });
+    }
+    Ok(Datum::null())
+}
+
+/// A row for each endpoint of each remote encoder that was used.
+fn endpoints(call: Arguments) -> Result<Datum> {
+    let found = client::statistics()?;
+    let mut rows = Rows::begin(call.0);
+    for endpoint in found.into_iter().flat_map(|statistics| statistics.endpoints) {
+        rows.push(|| {
+            [
+                endpoint.model.into_datum(),
+                endpoint.encoder.into_datum(),
+                text::to_datum(&endpoint.endpoint).into(),
+                endpoint.state.into_datum(),
+                endpoint.version.map(|version| text::to_datum(&version)),
+                number(endpoint.in_flight.into()),
+                number(endpoint.requests),
+                number(endpoint.failures),
+                endpoint.latency_ms.into_datum(),
+                endpoint.last_error.map(|error| text::to_datum(&error)),
             ]
         });
     }
