@@ -5,6 +5,7 @@ mod blame;
 mod elsewhere;
 mod faults;
 mod locks;
+mod remote;
 mod rights;
 mod tables;
 
