@@ -99,7 +99,7 @@ fn export(spec: &ModelSpec, modality: Modality, arguments: &Arguments) -> Result
         Failure::from(CommandError::Export { path: path.display().to_string(), reason: error.to_string() })
     };
     std::fs::create_dir_all(&version).map_err(|error| failed(&version, error))?;
-    for file in files.iter().map(|file| Path::new(file)).filter(|file| !file.ends_with(&graph)) {
+    for file in files.iter().map(Path::new).filter(|file| !file.ends_with(&graph)) {
         // The graph knows its weights by this name.
         let to = version.join(file.file_name().unwrap_or_default());
         std::fs::copy(spec.path.join(file), &to).map_err(|error| failed(&to, error))?;

@@ -99,6 +99,7 @@ fn info() -> ModelInfo {
         loaded: vec!["text".to_owned(), "image".to_owned()],
         size_bytes: Some(1 << 40),
         fingerprint: None,
+        quantized: None,
         error: None,
     }
 }
