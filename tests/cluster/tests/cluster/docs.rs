@@ -60,7 +60,8 @@ fn the_reference_lists_every_function_view_and_type() {
             SELECT c.relname, d.refobjid FROM pg_depend d JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
              WHERE d.deptype = 'e' AND c.relkind = 'v'
             UNION ALL
-            SELECT t.typname, d.refobjid FROM pg_depend d JOIN pg_type t ON d.classid = 'pg_type'::regclass AND d.objid = t.oid WHERE d.deptype = 'e') AS member
+            SELECT t.typname, d.refobjid FROM pg_depend d JOIN pg_type t ON d.classid = 'pg_type'::regclass AND d.objid = t.oid
+             WHERE d.deptype = 'e' AND t.typtype = 'b' AND t.typelem = 0) AS member
          WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'clip_search')";
     let members: BTreeSet<String> = client.query(query, &[]).unwrap().iter().map(|row| row.get(0)).collect();
     let wanted: BTreeSet<String> = members.into_iter().filter(|name| !INTERNAL.contains(&name.as_str())).collect();
