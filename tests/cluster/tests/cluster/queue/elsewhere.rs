@@ -237,7 +237,14 @@ fn a_worker_is_started_by_a_call() {
     table(&mut client);
     upload_held_back(&mut client, 0..5);
     let has_worker = "SELECT worker FROM clip_sync_status()";
-    wait_until("the worker that the upload started has ended", LIMIT, || worker(&mut client).is_none());
+    // It would stay as long as there is something in the queue.
+    wait_until("the worker that the upload started", LIMIT, || worker(&mut client).is_some());
+    client
+        .batch_execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'clip_search worker'",
+        )
+        .unwrap();
+    wait_until("its end", LIMIT, || worker(&mut client).is_none());
     assert!(!one::<bool>(&mut client, has_worker));
     let_go(&mut client);
     assert!(one::<bool>(&mut client, "SELECT clip_start_worker()"));
