@@ -157,9 +157,10 @@ fn many_items() {
         );
         thread::spawn(move || client.query_one(&statement, &[]).map(|row| row.get::<_, i32>(0)))
     };
-    let doomed = cluster.connect();
-    let token = doomed.cancel_token();
+    let mut doomed = cluster.connect();
+    let (backend, token) = (backend_pid(&mut doomed), doomed.cancel_token());
     let doomed = bulk(doomed, 1_000_000);
+    cluster.wait_for_waiting(backend);
     let others: Vec<_> = [6_000, 7_000].into_iter().map(|texts| (texts, bulk(cluster.connect(), texts))).collect();
     Load::wait_for(&mut witness, "items of more than one session wait", |load| {
         load.in_flight >= at_rest.in_flight + 2 && load.queue_items > 0 && load.queue_bytes > at_rest.queue_bytes
