@@ -85,11 +85,15 @@ fn a_page_can_be_cancelled() {
     let began = Instant::now();
     client.query_one(query, &[]).unwrap();
     let whole = began.elapsed();
-    let limit = whole.as_millis() / 2;
-    client.batch_execute(&format!("SET statement_timeout = '{limit}ms'")).unwrap();
-    let began = Instant::now();
-    let error = refusal(client.query_one(query, &[]));
-    assert_eq!(error.code().code(), "57014");
-    assert!(began.elapsed() < whole * 9 / 10, "{:?} of {whole:?}", began.elapsed());
+    // What else the machine does makes one run longer and another shorter: one of some has to end before its time.
+    let ended_early = (1..=5).any(|attempt| {
+        let limit = (whole.as_millis() >> attempt).max(1);
+        client.batch_execute(&format!("SET statement_timeout = '{limit}ms'")).unwrap();
+        let began = Instant::now();
+        let outcome = client.query_one(query, &[]);
+        let took = began.elapsed();
+        outcome.is_err() && refusal(outcome).code().code() == "57014" && took < whole * 9 / 10
+    });
+    assert!(ended_early, "none ended before {whole:?}");
     cluster.assert_sessions_survived();
 }
