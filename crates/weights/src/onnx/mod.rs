@@ -5,7 +5,7 @@ pub(crate) mod proto;
 mod write;
 
 pub(crate) use builder::{Attribute, Builder, Dimension, Value};
-pub(crate) use write::write;
+pub(crate) use write::{field, write};
 
 /// Type of the numbers of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

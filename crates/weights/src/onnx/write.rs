@@ -207,7 +207,7 @@ impl Initializer {
 }
 
 /// Tag and length in front of bytes of a message.
-fn field(number: u32, length: u64) -> Vec<u8> {
+pub(crate) fn field(number: u32, length: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(12);
     prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, &mut bytes);
     prost::encoding::encode_varint(length, &mut bytes);

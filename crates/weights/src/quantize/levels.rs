@@ -7,8 +7,7 @@ use std::path::Path;
 use prost::Message;
 
 use super::graph::{self, Graph};
-use super::rewrite::{Pieces, add_tensor, attribute, bytes, floats, ints, node, write};
-use super::wire::head;
+use super::rewrite::{Pieces, add_message, add_tensor, attribute, bytes, floats, ints, node, write};
 use crate::error::Result;
 use crate::onnx::proto::{self, Dimension, Shape, TensorType, Type, ValueInfo};
 
@@ -53,9 +52,7 @@ pub fn take_levels(source: &Path, target: &Path, levels: &Levels) -> Result<u64>
     }
     let mut pieces: Pieces<'_> = Vec::new();
     for node in nodes(levels, &input.name, kind) {
-        let message = node.encode_to_vec();
-        pieces.push(head(proto::NODE, message.len()).into());
-        pieces.push(message.into());
+        add_message(&mut pieces, proto::NODE, node.encode_to_vec());
     }
     pieces.extend(graph.nodes.iter().map(|(field, _)| Cow::Borrowed(field.whole)));
     pieces.extend(graph.initializers.iter().map(|one| Cow::Borrowed(one.field.whole)));
@@ -63,14 +60,10 @@ pub fn take_levels(source: &Path, target: &Path, levels: &Levels) -> Result<u64>
         add_tensor(&mut pieces, floats(format!("{PREFIX}{name}"), 3), bytes(&values).into());
     }
     if levels.reverse {
-        let message = ints(&format!("{PREFIX}order"), &[2, 1, 0]);
-        pieces.push(head(proto::INITIALIZER, message.len()).into());
-        pieces.push(message.into());
+        add_message(&mut pieces, proto::INITIALIZER, ints(&format!("{PREFIX}order"), &[2, 1, 0]));
     }
     pieces.extend(graph.rest.iter().filter(|field| !is_input(field)).map(|field| Cow::Borrowed(field.whole)));
-    let message = value_info(levels).encode_to_vec();
-    pieces.push(head(proto::INPUT, message.len()).into());
-    pieces.push(message.into());
+    add_message(&mut pieces, proto::INPUT, value_info(levels).encode_to_vec());
     write(&graph, &graph.operator_sets, &pieces, target)
 }
 

@@ -10,9 +10,9 @@ use prost::Message;
 use super::balance::{Scales, Weights, scales};
 use super::graph::{Graph, MAX_FILE, is_onnx};
 use super::plan::{Plan, Product};
-use super::wire::head;
 use crate::error::{Error, Result};
 use crate::files::{new_file, rename};
+use crate::onnx::field;
 use crate::onnx::proto::{self, Node, Tensor};
 
 /// How the names of new values begin.
@@ -35,10 +35,7 @@ pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, prefix: &str, target: &Pa
     pieces.extend(graph.initializers.iter().map(|one| Cow::Borrowed(one.field.whole)));
     pieces.extend(graph.rest.iter().map(|field| Cow::Borrowed(field.whole)));
     let axes_are_input = graph.operator_set() >= AXES_ARE_INPUT;
-    let mut put = |number, message: Vec<u8>| {
-        pieces.push(head(number, message.len()).into());
-        pieces.push(message.into());
-    };
+    let mut put = |number, message| add_message(&mut pieces, number, message);
     if axes_are_input {
         put(proto::INITIALIZER, ints(&format!("{prefix}axis"), &[0]));
     }
@@ -95,11 +92,7 @@ pub(super) fn quantized(graph: &Graph<'_>, plan: &Plan, ranges: &[Vec<f32>], tar
     for node in &nodes {
         match node {
             New::Copied(index) => pieces.push(graph.nodes[*index].0.whole.into()),
-            New::Made(node) => {
-                let message = node.encode_to_vec();
-                pieces.push(head(proto::NODE, message.len()).into());
-                pieces.push(message.into());
-            }
+            New::Made(node) => add_message(&mut pieces, proto::NODE, node.encode_to_vec()),
         }
     }
     pieces.extend(graph.rest.iter().map(|field| Cow::Borrowed(field.whole)));
@@ -228,11 +221,11 @@ pub(super) fn write(graph: &Graph<'_>, sets: &[proto::OperatorSet], pieces: &Pie
     let mut start: Vec<u8> = graph.model.iter().flat_map(|field| field.whole).copied().collect();
     for set in sets {
         let message = set.encode_to_vec();
-        start.extend(head(proto::OPERATOR_SET, message.len()));
+        start.extend(field(proto::OPERATOR_SET, message.len() as u64));
         start.extend(message);
     }
     let inner: usize = pieces.iter().map(|piece| piece.len()).sum();
-    start.extend(head(proto::GRAPH, inner));
+    start.extend(field(proto::GRAPH, inner as u64));
     let total = (start.len() + inner) as u64;
     if total > MAX_FILE {
         return Err(graph.unsupported(format!("a graph that has {total} bytes in one file")));
@@ -281,7 +274,7 @@ pub(super) fn ints(name: &str, values: &[i64]) -> Vec<u8> {
         ..Default::default()
     };
     let mut message = tensor.encode_to_vec();
-    message.extend(head(proto::RAW_DATA, 8 * values.len()));
+    message.extend(field(proto::RAW_DATA, (8 * values.len()) as u64));
     message.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     message
 }
@@ -305,11 +298,17 @@ fn vector(name: String, size: usize) -> proto::ValueInfo {
     proto::ValueInfo { name, r#type: Some(proto::Type { tensor_type }) }
 }
 
+/// Adds a field that holds a message.
+pub(super) fn add_message(pieces: &mut Pieces<'_>, number: u32, message: Vec<u8>) {
+    pieces.push(field(number, message.len() as u64).into());
+    pieces.push(message.into());
+}
+
 /// Adds an initialiser with its values.
 pub(super) fn add_tensor<'a>(pieces: &mut Pieces<'a>, tensor: Tensor, values: Cow<'a, [u8]>) {
     let mut message = tensor.encode_to_vec();
-    message.extend(head(proto::RAW_DATA, values.len()));
-    pieces.push(head(proto::INITIALIZER, message.len() + values.len()).into());
+    message.extend(field(proto::RAW_DATA, values.len() as u64));
+    pieces.push(field(proto::INITIALIZER, (message.len() + values.len()) as u64).into());
     pieces.push(message.into());
     pieces.push(values);
 }

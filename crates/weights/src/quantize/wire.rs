@@ -44,11 +44,3 @@ fn skip<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
     *rest = behind;
     Ok(taken)
 }
-
-/// Tag and length in front of the content of a field.
-pub(super) fn head(number: u32, length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(12);
-    prost::encoding::encode_key(number, WireType::LengthDelimited, &mut bytes);
-    prost::encoding::encode_varint(length as u64, &mut bytes);
-    bytes
-}
