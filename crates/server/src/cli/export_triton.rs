@@ -3,8 +3,7 @@
 use super::{CommandError, Common, Failure, Report, STATUS_DONE};
 use crate::proof;
 use clap::{Args, ValueEnum};
-use clip::{Modality, ModelName, ModelSpec, Precision, catalog};
-use hub::Name;
+use clip::{Modality, ModelName, ModelSpec, Precision};
 use protocol::ModelLine;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -61,11 +60,8 @@ enum Backend {
 }
 
 pub fn run(arguments: &Arguments, common: &Common, report: &Report) -> Result<i32, Failure> {
-    let name = Name::parse(&arguments.name)?;
-    let model_dir = common.model_dir()?;
+    let (name, path) = common.find(&arguments.name, &[])?;
     let parsed = ModelName::parse(&arguments.name).map_err(proof::Error::Model)?;
-    let path = catalog::find(&[&model_dir], &parsed)
-        .map_err(|_| hub::Error::NotInstalled { name: name.to_string(), model_dir: model_dir.clone() })?;
     let spec = ModelSpec::read(&path, &parsed).map_err(proof::Error::Model)?;
     let mut remote = serde_json::Map::new();
     for (modality, other) in [(Modality::Text, Encoders::Image), (Modality::Image, Encoders::Text)] {
@@ -114,8 +110,6 @@ fn export(spec: &ModelSpec, modality: Modality, arguments: &Arguments) -> Result
     };
     if datatype == "UINT8" {
         inputs = vec!["pixels".to_owned()];
-    }
-    if datatype == "UINT8" {
         let (scale, shift) = spec.image.factors();
         let reverse = spec.image.reverse_channels;
         let levels = weights::Levels { name: "pixels".to_owned(), size: (height, width), scale, shift, reverse };

@@ -14,14 +14,16 @@ mod report;
 mod verify;
 
 use crate::proof::Setup;
-use crate::{log_warning, process};
+use crate::{log_warning, process, proof};
 use clap::{Args, Subcommand};
+use clip::{ModelName, catalog};
 pub use failure::Error as CommandError;
 
 use failure::Failure;
+use hub::Name;
 use report::Report;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything is as it was asked for.
 const STATUS_DONE: i32 = 0;
@@ -101,6 +103,17 @@ impl Common {
             return Err(CommandError::Tilde.into());
         }
         Ok(folder)
+    }
+
+    /// A model in the model directory or, after it, in other folders.
+    fn find(&self, name: &str, also: &[PathBuf]) -> Result<(Name, PathBuf), Failure> {
+        let name = Name::parse(name)?;
+        let model_dir = self.model_dir()?;
+        let roots: Vec<&Path> = [model_dir.as_path()].into_iter().chain(also.iter().map(PathBuf::as_path)).collect();
+        let parsed = ModelName::parse(&name.to_string()).map_err(proof::Error::Model)?;
+        let path = catalog::find(&roots, &parsed)
+            .map_err(|_| hub::Error::NotInstalled { name: name.to_string(), model_dir: model_dir.clone() })?;
+        Ok((name, path))
     }
 }
 

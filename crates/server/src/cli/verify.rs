@@ -3,7 +3,6 @@
 use super::{Common, Failure, Report, Running, STATUS_DONE, STATUS_MODEL};
 use crate::proof::{self, SAME};
 use clap::Args;
-use clip::{ModelName, catalog};
 use hub::{Manifest, Name};
 use protocol::{ModelLine, VerifiedModel};
 use std::path::{Path, PathBuf};
@@ -21,13 +20,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, common: &Common, report: &Report) -> Result<i32, Failure> {
-    let name = Name::parse(&arguments.name)?;
-    let model_dir = common.model_dir()?;
-    let roots: Vec<&Path> =
-        [model_dir.as_path()].into_iter().chain(arguments.also.iter().map(PathBuf::as_path)).collect();
-    let parsed = ModelName::parse(&arguments.name).map_err(proof::Error::Model)?;
-    let path = catalog::find(&roots, &parsed)
-        .map_err(|_| hub::Error::NotInstalled { name: name.to_string(), model_dir: model_dir.clone() })?;
+    let (name, path) = common.find(&arguments.name, &arguments.also)?;
     let verified = verify(&name, &path, arguments)?;
     let ok = verified.ok;
     report.line(&ModelLine::Verified(verified));

@@ -231,9 +231,12 @@ fn embed_images(
 fn embed_remotely(spec: &ModelSpec, modality: Modality) -> Result<(Vectors, Vectors, String), Error> {
     let tokenizer = Tokenizer::load(spec)?;
     let preprocessor = Preprocessor::new(spec);
-    let texts = probe::texts();
+    let (texts, images) = match modality {
+        Modality::Text => (probe::texts(), Vec::new()),
+        Modality::Image => (Vec::new(), probe::images()),
+    };
     let ids = texts.iter().map(|text| tokenizer.encode(text, LongText::Truncate)).collect::<Result<Vec<_>, _>>()?;
-    let levels: Vec<Vec<u8>> = probe::images().iter().map(|image| preprocessor.levels(image)).collect();
+    let levels: Vec<Vec<u8>> = images.iter().map(|image| preprocessor.levels(image)).collect();
     let pixels: Vec<_> = levels.iter().filter_map(|levels| preprocessor.values(levels)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         ProofError::File { action: "start threads for", path: spec.path.clone(), reason: error.to_string() }
