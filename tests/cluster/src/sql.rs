@@ -54,7 +54,7 @@ pub fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> DbError {
 /// # Panics
 /// Where the session has ended.
 pub fn wait_out_cancel(client: &mut Client) {
-    const PAUSE: &str = "SELECT pg_sleep(0.1)";
+    const PAUSE: &str = "SELECT pg_sleep(0.3)";
     if let Err(error) = client.batch_execute(PAUSE) {
         assert_eq!(refusal(Err::<(), _>(error)).code().code(), "57014");
         client.batch_execute(PAUSE).expect("there is no third signal");

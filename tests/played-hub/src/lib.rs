@@ -126,6 +126,11 @@ impl Hub {
         lock(&self.state.faults).entry(path.to_owned()).or_default().push_back(fault);
     }
 
+    /// Takes back the faults that have not happened yet.
+    pub fn mend(&self) {
+        lock(&self.state.faults).clear();
+    }
+
     /// All requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.state.seen).clone()

@@ -213,7 +213,11 @@ fn labels_of_a_model_that_was_trained_with_a_sigmoid() {
 #[test]
 fn cancelled_timed_out_and_terminated() {
     let (hub, cluster) = start();
-    let stalled = || hub.fault(TEXT, Fault::Stall(1000, Duration::from_secs(120)));
+    // One that the download before did not get to would be one too many.
+    let stalled = || {
+        hub.mend();
+        hub.fault(TEXT, Fault::Stall(1000, Duration::from_secs(120)));
+    };
     let wait = || {
         wait_until("it downloads", Duration::from_secs(20), || {
             cluster.model_commands().len() == 1 && hub.seen().iter().any(|seen| seen.path.contains("text_model"))
@@ -258,6 +262,7 @@ fn cancelled_timed_out_and_terminated() {
     gone();
 
     // And nobody has left anything in the way.
+    hub.mend();
     install(&mut client, NAME).unwrap();
     assert_eq!(embed_text_with(&mut client, "x", NAME).unwrap().len(), DIMENSION);
     cluster.assert_sessions_survived();
