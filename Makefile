@@ -10,12 +10,14 @@ export PG_CONFIG CARGO
 
 # Asked when they are used, for the same reason.
 PG_MAJOR  = $(shell $(PG_CONFIG) --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+bindir    = $(shell $(PG_CONFIG) --bindir)
 pkglibdir = $(shell $(PG_CONFIG) --pkglibdir)
 sharedir  = $(shell $(PG_CONFIG) --sharedir)
 
 EXTENSION_LIBRARY = target/release/libclip_search.so
 SERVER            = target/release/clip-search-server
 DEMO              = target/release/clip-search-demo
+EXPLORE           = target/release/clip-search-explore
 RUNTIME           = target/setup/onnxruntime
 
 EXTENSION_DIR = $(DESTDIR)$(sharedir)/extension
@@ -32,7 +34,7 @@ REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 # Not every step of the path need be there: Debian has pg_regress in the client's package, and PGXS in another.
 PG_REGRESS = $(abspath $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress)
 
-.PHONY: all install install-files install-extension install-extension-files install-server install-server-files deb matrix uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-precision bench-prepare load demo demo-program clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files install-extension install-extension-files install-server install-server-files install-explore deb matrix uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-precision bench-prepare load demo demo-program explore clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -50,6 +52,10 @@ $(SERVER): $(RUST_FILES) target/make/profile
 
 $(DEMO): Cargo.toml Cargo.lock $(shell find demo crates/gallery -type f) target/make/profile
 	$(CARGO) build $(CRATES) --bin clip-search-demo
+	@touch $@
+
+$(EXPLORE): Cargo.toml Cargo.lock $(shell find explore crates/gallery -type f) target/make/profile
+	$(CARGO) build $(CRATES) --bin clip-search-explore
 	@touch $@
 
 # Changes when PG_CONFIG means another PostgreSQL than the one that was built for.
@@ -95,6 +101,11 @@ install-server-files:
 # The last line above runs in models/; a relative DESTDIR has to mean the same there.
 abspath_models = $(abspath $(MODEL_ROOT))
 
+# Not part of `install`: it also serves databases of other machines.
+install-explore: $(EXPLORE)                         ## install clip-search-explore beside PostgreSQL's programs
+	$(INSTALL) -d '$(DESTDIR)$(bindir)'
+	$(INSTALL) -m 755 $(EXPLORE) '$(DESTDIR)$(bindir)'
+
 deb: setup                                          ## Debian packages, in target/deb; MAJORS="15 17 18" for these
 	@MAJORS='$(MAJORS)' scripts/deb
 
@@ -103,7 +114,7 @@ matrix: setup                                       ## packages in fresh Debian 
 	@tests/packages/run
 
 uninstall:                                          ## remove what install put there
-	rm -f '$(DESTDIR)$(pkglibdir)/clip_search.so'
+	rm -f '$(DESTDIR)$(pkglibdir)/clip_search.so' '$(DESTDIR)$(bindir)/clip-search-explore'
 	rm -f '$(EXTENSION_DIR)'/clip_search.control '$(EXTENSION_DIR)'/clip_search--*.sql
 	rm -rf '$(SERVER_DIR)' '$(MODEL_ROOT)/clip-search'
 	rmdir '$(MODEL_ROOT)' '$(dir $(MODEL_ROOT))' 2>/dev/null || true
@@ -166,6 +177,11 @@ demo: setup                                         ## search emoji, or with MOD
 	@scripts/demo
 
 demo-program: $(DEMO)
+
+# DSN= names another database than the demo's, ARGUMENTS= what the program takes besides.
+explore: setup                                      ## a page to search the demo with, or with DSN= your own database
+	@$(MAKE) --no-print-directory $(EXPLORE)
+	@scripts/explore
 
 clean-demo:                                         ## stop the demo's cluster and remove all of the demo
 	@scripts/demo --clean

@@ -87,8 +87,14 @@ fn demo(arguments: &Arguments) -> Result<()> {
     write(&arguments.gallery, &gallery::page(&about, &answers, &images))?;
     report::step("gallery", &arguments.gallery.display().to_string());
     report::step("go on", &about.psql);
+    report::step("explore", &explore_line(&database));
     report::step("remove", "make clean-demo");
     Ok(())
+}
+
+/// How to search on a page; the script knows the demo's own database.
+fn explore_line(database: &str) -> String {
+    if database == "demo" { "make explore".to_owned() } else { format!("make explore DATABASE={database}") }
 }
 
 fn source_of(arguments: &Arguments) -> Result<Box<dyn Source>> {

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 /// The style that all pages of images have.
-const STYLE: &str = include_str!("gallery.css");
+pub const STYLE: &str = include_str!("gallery.css");
 
 /// A whole HTML file. `style` comes after the common style and is trusted: it is put in as it is.
 pub fn document(title: &str, style: &str, body: &Markup) -> String {

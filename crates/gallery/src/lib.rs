@@ -14,7 +14,7 @@
 mod document;
 mod figure;
 
-pub use document::document;
+pub use document::{STYLE, document};
 pub use figure::{Image, figure};
 pub use maud::Markup;
 

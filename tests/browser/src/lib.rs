@@ -1,15 +1,18 @@
-//! For tests: opens an HTML file in headless Chromium and tells what happened.
+//! For tests: opens an HTML file in headless Chromium and tells what happened, or uses a page as a person does.
 //!
 //! The program is `CHROMIUM` from the environment, or the first of `chromium`, `chromium-browser` and `google-chrome`
 //! on the `PATH`. `make setup-tests` installs it.
 
 mod devtools;
+mod page;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use devtools::DevTools;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+
+pub use page::Page;
 
 /// What the page is looked at with.
 #[derive(Clone, Copy, Debug)]

@@ -202,6 +202,11 @@ impl Cluster {
         config.connect(NoTls).unwrap_or_else(|error| panic!("{error:?}\n{}", self.log()))
     }
 
+    /// What a program is told to connect with, to the database `postgres`.
+    pub fn dsn(&self, user: &str) -> String {
+        format!("host={} port={PORT} user={user} dbname=postgres", self.sockets().display())
+    }
+
     /// A connection of the superuser, and what it is told besides results.
     pub fn connect_with_notices(&self) -> (Client, Notices) {
         let notices = Notices::default();

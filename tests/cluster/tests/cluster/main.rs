@@ -14,6 +14,7 @@ mod disk;
 mod docs;
 mod embed_table;
 mod encodings;
+mod explore;
 mod extension;
 mod faults;
 mod fetch;
