@@ -34,7 +34,7 @@ REGRESS    = $(sort $(basename $(notdir $(wildcard tests/sql/*.sql))))
 # Not every step of the path need be there: Debian has pg_regress in the client's package, and PGXS in another.
 PG_REGRESS = $(abspath $(dir $(shell $(PG_CONFIG) --pgxs))../../src/test/regress/pg_regress)
 
-.PHONY: all install install-files install-extension install-extension-files install-server install-server-files install-explore deb matrix uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-precision bench-prepare load demo demo-program explore clean-demo tutorial parity clean help FORCE
+.PHONY: all install install-files install-extension install-extension-files install-server install-server-files install-explore deb matrix uninstall installcheck setup setup-tests setup-clients test test-clients bench bench-ingest bench-index bench-gpu bench-precision bench-remote bench-prepare load demo demo-program explore clean-demo tutorial parity clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(EXTENSION_LIBRARY) $(SERVER)                 ## build the extension and its server (default)
@@ -161,6 +161,11 @@ bench-precision: setup                              ## 8-bit graphs beside the f
 	@$(MAKE) --no-print-directory all
 	@scripts/ensure-installed
 	@benches/precision/run --page docs/models.md
+
+bench-remote: setup-tests                           ## encoders in Triton beside the same ones here, through SQL
+	@$(MAKE) --no-print-directory all
+	@scripts/ensure-installed
+	@benches/remote/run --page docs/remote.md
 
 bench-prepare:                                      ## decoding, resizing and normalising, beside Pillow
 	@benches/prepare/run

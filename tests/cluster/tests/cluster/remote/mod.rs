@@ -3,8 +3,9 @@
 
 mod fixture;
 
-use cluster_tests::{Cluster, MODEL, embed_text_with, image, refusal, wait_until};
-use fixture::{Certificates, ModelServer, export, free_port, install, mlserver, triton};
+use cluster_tests::{Cluster, MODEL, Process, embed_text_with, image, refusal, wait_until};
+use fixture::{Certificates, export, install};
+use model_servers::{ModelServer, free_port, mlserver, triton};
 use postgres::Client;
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ fn parity_through_triton() {
     for images in ["uint8", "fp32"] {
         let cluster = Cluster::on_demand();
         let (repository, remote) = export(&["--backend", "python", "--images", images]);
-        let Some(server) = triton(&repository, &[]) else { return };
+        let Some(server) = triton(repository.path(), &[]) else { return };
         install(&cluster, &[], &remote.to_string().replace("HOST:8001", &server.address()));
         let mut client = cluster.connect();
         let (texts, images) = least_cosine(&mut client, 60);
@@ -53,7 +54,7 @@ fn parity_through_mlserver_and_its_limit_on_messages() {
     let cluster = Cluster::on_demand();
     let (repository, remote) = export(&["--images", "fp32"]);
     // Three images of 48 x 48 in float32.
-    let Some(server) = mlserver(&repository, 90_000) else { return };
+    let Some(server) = mlserver(repository.path(), 90_000) else { return };
     install(&cluster, &[], &remote.to_string().replace("HOST:8001", &server.address()));
     let mut client = cluster.connect();
     let (texts, images) = least_cosine(&mut client, 60);
@@ -64,7 +65,7 @@ fn parity_through_mlserver_and_its_limit_on_messages() {
 /// Four sessions embed while something happens to one of two Triton servers; no statement fails.
 fn under_load(happens: impl FnOnce(ModelServer)) {
     let (repository, remote) = export(&["--backend", "python", "--encoders", "image"]);
-    let (Some(first), Some(second)) = (triton(&repository, &[]), triton(&repository, &[])) else { return };
+    let (Some(first), Some(second)) = (triton(repository.path(), &[]), triton(repository.path(), &[])) else { return };
     let cluster = Cluster::on_demand();
     // One that was never there, too.
     let dead = free_port();
@@ -113,7 +114,7 @@ fn triton_is_stopped_under_load() {
 fn triton_with_certificates_of_both_sides() {
     let certificates = Certificates::new();
     let (repository, remote) = export(&["--backend", "python", "--encoders", "text"]);
-    let Some(server) = triton(&repository, &certificates.of_triton()) else { return };
+    let Some(server) = triton(repository.path(), &certificates.of_triton()) else { return };
     let port = server.port;
     let cluster = Cluster::on_demand();
     let json = remote.to_string().replace("http://HOST:8001", &format!("https://localhost:{port}"));
@@ -135,7 +136,7 @@ fn triton_with_certificates_of_both_sides() {
 fn triton_with_a_protocol_that_is_restricted() {
     let (repository, remote) = export(&["--backend", "python", "--encoders", "text"]);
     let restricted = ["--grpc-restricted-protocol", "inference:secret=open"].map(str::to_owned);
-    let Some(server) = triton(&repository, &restricted) else { return };
+    let Some(server) = triton(repository.path(), &restricted) else { return };
     let cluster = Cluster::on_demand();
     let json = remote.to_string().replace("HOST:8001", &server.address());
     let json = json.replace("\"datatype\"", "\"headers\": \"headers\", \"datatype\"");
@@ -153,13 +154,13 @@ fn triton_with_a_protocol_that_is_restricted() {
 #[test]
 fn triton_that_hangs() {
     let (repository, remote) = export(&["--backend", "python", "--encoders", "text"]);
-    let Some(server) = triton(&repository, &[]) else { return };
+    let Some(server) = triton(repository.path(), &[]) else { return };
     let cluster = Cluster::on_demand();
     let json = remote.to_string().replace("HOST:8001", &server.address());
     install(&cluster, &["vision"], &json.replace("\"datatype\"", "\"timeout_ms\": 1500, \"datatype\""));
     let mut client = cluster.connect();
     embed_text_with(&mut client, "a dog", REMOTE).unwrap();
-    server.process().freeze();
+    Process(server.id() as i32).freeze();
     client.batch_execute("SET statement_timeout = '300ms'").unwrap();
     let error = refusal(embed_text_with(&mut client, "one", REMOTE));
     assert_eq!(error.code().code(), "57014", "{error}");
@@ -168,6 +169,6 @@ fn triton_that_hangs() {
     assert_eq!(error.code().code(), "53000", "{error}");
     // Texts of another model, and what runs here, do not wait.
     assert_eq!(embed_text_with(&mut client, "three", MODEL).unwrap().len(), 32);
-    server.process().thaw();
+    Process(server.id() as i32).thaw();
     wait_until("it answers again", LIMIT, || embed_text_with(&mut client, "four", REMOTE).is_ok());
 }
