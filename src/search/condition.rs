@@ -67,14 +67,16 @@ fn object(name: &'static str, whole: Entry) -> Result<Vec<Entry>> {
     entries(ENTRIES, Argument::text(&whole.text))
 }
 
-/// The conditions of a filter, an object of columns and values: a value is to be equal, of a list one has to be, null
+/// The conditions of a filter and the numbers of its columns. A filter is an object of columns and values: a value is to be equal, of a list one has to be, null
 /// is to be NULL. A column that holds lists has to contain the value, or all values of the list.
 ///
 /// # Errors
 /// [`ArgumentError::NotAnObject`], [`ArgumentError::NoSuchColumn`], [`ArgumentError::FilterValue`].
-pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result<Vec<String>> {
+pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result<(Vec<String>, Vec<i16>)> {
+    let mut columns = Vec::new();
     let condition = |entry: Entry| {
         let column = table.column(&entry.key)?;
+        columns.push(column.position);
         let (name, of_type) = (&column.quoted, &column.sql_type);
         if column.is_jsonb {
             return equal_jsonb(column, json, &entry, parameters);
@@ -96,7 +98,8 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
     };
     // SAFETY: a clip_filter, which is a jsonb, that lives as long as the call.
     let whole = single(unsafe { Argument::jsonb(json) })?;
-    object("filter", whole)?.into_iter().map(condition).collect()
+    let conditions = object("filter", whole)?.into_iter().map(condition).collect::<Result<_>>()?;
+    Ok((conditions, columns))
 }
 
 /// The condition that a row is not one with this id, or one of a list of ids: values of the key's type, or JSON as
@@ -118,7 +121,8 @@ pub fn exclude(key: &[&Column], table: &Table, id: &Id, parameters: &mut Paramet
             if ids.is_empty() { "false".to_owned() } else { ids.join(" OR ") }
         }
     };
-    Ok(format!("({condition}) IS NOT TRUE"))
+    // Not IS NOT TRUE, which is not sent to another server.
+    Ok(format!("(NOT ({condition}) OR ({condition}) IS NULL)"))
 }
 
 /// The condition that a row has this id of several columns.
