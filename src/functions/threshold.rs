@@ -201,8 +201,7 @@ fn take_sample(table: &Table, column: Option<&str>, sample: i32) -> Result<Vec<V
         Ok(found.into_iter().flatten().collect())
     };
     // Of foreign tables no blocks can be read, and of foreign partitions all rows would be.
-    let has_blocks = table.can_have_key || !table.is_indirect;
-    if rows > LARGE && has_blocks {
+    if rows > LARGE && !table.is_remote {
         let share = (100.0 * MORE * f64::from(sample) / rows).min(100.0);
         let found = take(&format!("TABLESAMPLE SYSTEM ({share})"))?;
         // Fewer where the table has shrunk since it was counted.

@@ -85,7 +85,7 @@ pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) ->
         exact
     };
     let statement = compose(table, query, options, &Exact::None)?;
-    let _settings = search_settings(statement.candidates);
+    let _settings = (search_settings(statement.candidates), table.is_remote.then(remote_settings));
     let exact = run(&statement, false);
     if exact != Exact::None {
         let _exact = exact_settings();
@@ -120,7 +120,7 @@ pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option
         (json, statement.exact_after(rows, options, || found))
     };
     let mut statement = compose(table, query, options, &Exact::None)?;
-    let _settings = search_settings(statement.candidates);
+    let _settings = (search_settings(statement.candidates), table.is_remote.then(remote_settings));
     let (found, exact) = run(&mut statement);
     if exact == Exact::None {
         return Ok(found);
@@ -317,6 +317,15 @@ fn search_settings(candidates: i64) -> LocalSettings {
             settings.set(name, mode);
         }
     }
+    settings
+}
+
+/// Of a foreign table the planner knows little. If it takes the rows for few, it sorts them here, and all of them travel.
+fn remote_settings() -> LocalSettings {
+    let settings = LocalSettings::begin();
+    settings.set(c"enable_sort", c"off");
+    // The cost of a sort that cannot be done without would have it used.
+    settings.set(c"jit", c"off");
     settings
 }
 

@@ -20,6 +20,8 @@ pub struct Table {
     /// Whether it has rows of other relations, whose indexes are not known here: a view, a foreign table, a table with
     /// foreign partitions or with children.
     pub is_indirect: bool,
+    /// Whether rows lie on other servers: a foreign table, or one with foreign partitions.
+    pub is_remote: bool,
     /// Whether it can have a primary key.
     pub can_have_key: bool,
     /// Its partitions that have rows, where some of these are foreign.
@@ -261,14 +263,27 @@ impl Table {
         if !shards.iter().any(|shard| shard.is_foreign) {
             shards.clear();
         }
+        let is_remote = relkind == "f" || !shards.is_empty();
         let is_indirect = match relkind.as_str() {
-            "v" | "f" => true,
-            "p" => !shards.is_empty(),
-            _ => has_children,
+            "v" => true,
+            "r" => has_children,
+            _ => is_remote,
         };
         let can_have_key = relkind == "r" || relkind == "p" && shards.is_empty();
         let number = None;
-        Ok(Self { id, name, columns, indexes, is_indirect, can_have_key, shards, partition_key, tree, number })
+        Ok(Self {
+            id,
+            name,
+            columns,
+            indexes,
+            is_indirect,
+            is_remote,
+            can_have_key,
+            shards,
+            partition_key,
+            tree,
+            number,
+        })
     }
 
     /// The types of its columns, and the one that vectors are compared in.

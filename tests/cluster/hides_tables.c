@@ -30,12 +30,13 @@ static planner_hook_type next = NULL;
 static Node *
 is_not_hidden(int relation)
 {
-    Var *name = makeVar(relation, Anum_pg_class_relname, NAMEOID, -1, C_COLLATION_OID, 0);
+    Oid collation = 950; /* "C" */
+    Var *name = makeVar(relation, Anum_pg_class_relname, NAMEOID, -1, collation, 0);
     Datum hidden = DirectFunctionCall1(namein, CStringGetDatum("hidden"));
-    Const *value = makeConst(NAMEOID, -1, C_COLLATION_OID, NAMEDATALEN, hidden, false, false);
+    Const *value = makeConst(NAMEOID, -1, collation, NAMEDATALEN, hidden, false, false);
 
     return (Node *) make_opclause(NAME_NE_OPERATOR, BOOLOID, false, (Expr *) name, (Expr *) value, InvalidOid,
-                                  C_COLLATION_OID);
+                                  collation);
 }
 
 static bool
