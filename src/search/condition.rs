@@ -4,7 +4,8 @@ use super::parameters::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Argument, LocalSettings, Row};
-use pgrx::pg_sys::Datum;
+use crate::text;
+use pgrx::pg_sys::{self, Datum, Oid};
 use serde::de::IgnoredAny;
 
 /// One entry of a JSON object, or a JSON value by itself.
@@ -88,12 +89,12 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
                 let elements = elements(&entry, parameters);
                 format!("t.{name} {CONTAINS} CAST(ARRAY(SELECT e.value FROM {elements}) AS {of_type})")
             }
-            "array" => any(column, &entry, parameters)?,
+            "array" => any(table, column, &entry, parameters)?,
             _ if column.is_array => {
                 let value = parameters.add(Argument::text(&entry.text));
                 format!("t.{name} {CONTAINS} CAST(ARRAY[{value}] AS {of_type})")
             }
-            _ => equal(column, &entry, parameters)?,
+            _ => equal(table, column, &entry, parameters)?,
         })
     };
     // SAFETY: a clip_filter, which is a jsonb, that lives as long as the call.
@@ -110,8 +111,10 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
 pub fn exclude(key: &[&Column], table: &Table, id: &Id, parameters: &mut Parameters) -> Result<String> {
     let whole = id.read()?;
     let condition = match key {
-        [column] if whole.kind == "array" && !column.is_array && !column.is_jsonb => any(column, &whole, parameters)?,
-        [column] => equal(column, &whole, parameters)?,
+        [column] if whole.kind == "array" && !column.is_array && !column.is_jsonb => {
+            any(table, column, &whole, parameters)?
+        }
+        [column] => equal(table, column, &whole, parameters)?,
         _ => {
             let ids = match whole.kind.as_str() {
                 "array" => entries(ELEMENTS, Argument::text(&whole.text))?,
@@ -131,15 +134,42 @@ fn all_equal(table: &Table, id: Entry, parameters: &mut Parameters) -> Result<St
     if entries.is_empty() {
         return Err(ArgumentError::NotAnObject { name: "exclude", found: "{}".to_owned() }.into());
     }
-    let equal = |entry: &Entry| equal(table.column(&entry.key)?, entry, parameters);
+    let equal = |entry: &Entry| equal(table, table.column(&entry.key)?, entry, parameters);
     Ok(entries.iter().map(equal).collect::<Result<Vec<_>>>()?.join(" AND "))
 }
 
 /// The condition that a column has one of the values of a list.
-fn any(column: &Column, list: &Entry, parameters: &mut Parameters) -> Result<String> {
+fn any(table: &Table, column: &Column, list: &Entry, parameters: &mut Parameters) -> Result<String> {
+    if table.is_remote
+        && let Some(array) = array(column, list)?
+    {
+        return Ok(format!("t.{} {} ANY ({})", column.quoted, column.equals()?, parameters.add(array)));
+    }
     let elements = elements(list, parameters);
     let (name, equals, of_type) = (&column.quoted, column.equals()?, &column.sql_type);
     Ok(format!("t.{name} {equals} ANY (ARRAY(SELECT CAST(e.value AS {of_type}) FROM {elements}))"))
+}
+
+/// The values of a list, as one of the array type; `None` where there is no such type.
+fn array(column: &Column, list: &Entry) -> Result<Option<Argument>> {
+    // SAFETY: a type that exists.
+    let type_id = unsafe { pg_sys::get_array_type(column.type_id) };
+    // Its values are separated by something else.
+    if type_id == pg_sys::InvalidOid || column.type_id == pg_sys::BOXOID {
+        return Ok(None);
+    }
+    let element = |entry: Entry| match entry.kind.as_str() {
+        "null" => "NULL".to_owned(),
+        _ => format!("\"{}\"", entry.text.replace('\\', "\\\\").replace('"', "\\\"")),
+    };
+    let elements: Vec<String> = entries(ELEMENTS, Argument::text(&list.text))?.into_iter().map(element).collect();
+    Ok(Some(typed(type_id, &format!("{{{}}}", elements.join(",")))))
+}
+
+/// A value that its type has read. Reading may depend on settings, and such a condition is not sent to another server; a value is.
+fn typed(type_id: Oid, text: &str) -> Argument {
+    // SAFETY: a value of this type, in the memory of the call.
+    unsafe { Argument::of_type(type_id, text::to_value(type_id, text)) }
 }
 
 /// The values of a list, as text.
@@ -149,7 +179,11 @@ fn elements(list: &Entry, parameters: &mut Parameters) -> String {
 }
 
 /// The column's own equality, on the value read as the column's type: what is no number is an error for a number.
-fn equal(column: &Column, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
+fn equal(table: &Table, column: &Column, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
+    if table.is_remote {
+        let value = parameters.add(typed(column.type_id, &entry.text));
+        return Ok(format!("t.{} {} {value}", column.quoted, column.equals()?));
+    }
     let value = parameters.add(Argument::text(&entry.text));
     Ok(format!("t.{} {} CAST({value} AS {})", column.quoted, column.equals()?, column.sql_type))
 }

@@ -101,9 +101,11 @@ fn as_many_rows_come_as_are_asked_for_whatever_a_server_is_set_to() {
     client
         .batch_execute("CREATE VIEW seen AS SELECT * FROM things; CREATE VIEW one AS SELECT * FROM things_1")
         .unwrap();
-    let arguments = format!("{query}, 200");
+    assert_eq!(by_search(&mut client, "seen", &format!("{query}, 200")).len(), 200);
+    let arguments = format!("{query}, 800");
     let expected = by_search(&mut client, "whole", &arguments);
     assert_eq!(by_search(&mut client, "seen", &arguments), expected);
+    let arguments = format!("{query}, 200");
     for table in ["things_1", "one"] {
         let expected =
             ids(&mut client, &format!("SELECT id FROM things_1 ORDER BY (embedding <=> {query}) + 0 LIMIT 200"));
@@ -151,7 +153,7 @@ fn each_shard_gets_order_and_limit() {
     let cluster = Shards::start(RECOMMENDED);
     let mut client = cluster.fill("id");
     let search = "SELECT * FROM clip_search('things', 'a dog', 5, skip => 2, exclude => '[7, 8]', id_column => 'id',
-                      filter => '{\"shop\": [1, 2], \"name\": \"thing 3\"}', columns => '{name}')";
+                      filter => '{\"shop\": [1, 2, 3, 4], \"name\": \"thing 3\"}', columns => '{name}')";
     let plan = inner_plan(&cluster, &mut client, search);
     let remote: Vec<&str> = plan.lines().filter(|line| line.contains("Remote SQL:")).collect();
     assert_eq!(remote.len(), 3, "{plan}");
