@@ -114,6 +114,27 @@ fn as_many_rows_come_as_are_asked_for_whatever_a_server_is_set_to() {
     }
 }
 
+/// Half the memory of a shard, as docs/scaling.md says.
+#[test]
+fn a_column_of_halves_on_all_servers() {
+    const CHANGE: &str = "ALTER TABLE things ALTER embedding TYPE halfvec(32)";
+    let cluster = Shards::start(RECOMMENDED);
+    let mut client = cluster.fill("id");
+    client.batch_execute("DROP INDEX things_here_embedding_idx").unwrap();
+    client.batch_execute(&format!("{CHANGE}; {}", CHANGE.replace("things", "whole"))).unwrap();
+    for shard in &cluster.shards {
+        let index = "CREATE INDEX ON things USING hnsw (embedding halfvec_cosine_ops)";
+        shard.connect().batch_execute(&format!("DROP INDEX things_embedding_idx; {CHANGE}; {index}")).unwrap();
+    }
+    for number in 1..=16 {
+        let arguments = arguments(number);
+        let expected = by_search(&mut client, "whole", &arguments);
+        assert_eq!(by_search(&mut client, "things", &arguments), expected, "{arguments}");
+    }
+    let plan = inner_plan(&cluster, &mut client, "SELECT * FROM clip_search('things', 'a dog', id_column => 'id')");
+    assert_eq!(plan.matches("LIMIT 10::bigint").count(), 3, "{plan}");
+}
+
 /// Partitions by the column that is filtered by: only those that can have the rows are asked.
 #[test]
 fn a_filter_by_the_partition_key_asks_one_shard() {
