@@ -14,9 +14,8 @@
 //! be a filter, for which an index goes on looking long after the last row that is similar enough. JSON is made outside,
 //! of the k rows that are left; columns that are not asked for are never read.
 //!
-//! The rows of a view, of a foreign table or of foreign partitions may come out of an index that is not known here. Where
-//! they are fewer than k, they are ordered by `(embedding <=> $1) + 0`, which no index has. Foreign partitions are asked one by
-//! one; see [`super::shards`].
+//! An index may give fewer rows than k; also one that is not known here, of a view's table or on another server. Then rows are
+//! ordered by `(embedding <=> $1) + 0`, which no index has. Foreign partitions are asked one by one; see [`super::shards`].
 //!
 //! The caller's search path holds, since functions of row security may need it; but every function and operator here is
 //! named with its schema, so that nobody's object of the same name is taken for it.
@@ -198,23 +197,19 @@ fn compose(table: &Table, query: &[f32], options: &Options, exact: &Exact) -> Re
     let exact_distance = distance(column, embeddings, COSINE, &vector);
     inner.push(format!("{exact_distance} AS distance"));
     let inner = inner.join(", ");
-    let without_index = format!("({exact_distance} OPERATOR(pg_catalog.+) 0::pg_catalog.float8)");
     let whole = index(*exact != Exact::None);
     let nearest = if is_sharded {
         let parts =
             Parts { table: &table.name, columns: &inner, conditions: &conditions, limit: &limit, offset: &offset };
         parts.compose(&table.shards, exact, &mut parameters, |place, shard| match index(false) {
-            _ if exact.has(place) => (without_index.clone(), wanted),
+            _ if exact.has(place) => (without_index(&exact_distance), wanted),
             // Which index it has is not known.
             _ if shard.is_foreign => (exact_distance.clone(), wanted),
             index => (order(column, embeddings, index, query.len(), &vector), candidates(index)),
         })
     } else {
-        let order = match exact {
-            Exact::None => order(column, embeddings, whole, query.len(), &vector),
-            _ if table.is_indirect => without_index,
-            _ => order(column, embeddings, whole, query.len(), &vector),
-        };
+        let order = order(column, embeddings, whole, query.len(), &vector);
+        let order = if *exact == Exact::None { order } else { without_index(&order) };
         let nearest = format!("SELECT {inner} FROM {} AS t WHERE {conditions} ORDER BY {order} LIMIT ", table.name);
         if whole.is_some_and(|index| index.kind != IndexKind::Column) {
             let candidates = parameters.add(Argument::long(candidates(whole)));
@@ -236,6 +231,11 @@ fn compose(table: &Table, query: &[f32], options: &Options, exact: &Exact) -> Re
     let allowed = if is_sharded { table.allowed_with_shards() } else { table.allowed() };
     let has_index = whole.is_some() || table.is_indirect;
     Ok(Statement { text, parameters, allowed, has_index, is_sharded, candidates: candidates(whole) })
+}
+
+/// An order that no index has, here or on another server.
+fn without_index(distance: &str) -> String {
+    format!("({distance} OPERATOR(pg_catalog.+) 0::pg_catalog.float8)")
 }
 
 /// Whether a vector keeps its direction in half precision: its largest number is neither infinite there nor near zero.
