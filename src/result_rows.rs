@@ -61,7 +61,7 @@ impl Rows {
     /// Adds a row that Postgres made, of the declared columns.
     ///
     /// # Safety
-    /// `tuple` must be of the types that the function is declared with.
+    /// `tuple` must begin with the types that the function is declared with; what stands behind them is not read.
     pub unsafe fn push_tuple(&mut self, tuple: pg_sys::HeapTuple) {
         // SAFETY: by the caller's promise; the store copies the tuple.
         unsafe { pg_sys::tuplestore_puttuple(self.store, tuple) };

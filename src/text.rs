@@ -88,6 +88,18 @@ pub fn of_value(type_id: pg_sys::Oid, value: pg_sys::Datum) -> String {
     }
 }
 
+/// What a type reads of a text; raises where it cannot read it. The opposite of [`of_value`].
+pub fn to_value(type_id: pg_sys::Oid, text: &str) -> pg_sys::Datum {
+    let (mut input, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    let text = to_c(text);
+    // SAFETY: a type that exists; its input function takes a NUL-terminated string, and makes a value in the current memory
+    // context.
+    unsafe {
+        pg_sys::getTypeInputInfo(type_id, &raw mut input, &raw mut parameter);
+        pg_sys::OidInputFunctionCall(input, text.as_ptr().cast_mut(), parameter, -1)
+    }
+}
+
 /// A C string in the database's encoding. Raises where it cannot write a character; what follows a NUL is left out.
 pub fn to_c(text: &str) -> CString {
     let text = CString::new(text.split('\0').next().unwrap_or_default()).expect("cut at the first NUL");

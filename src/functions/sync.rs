@@ -266,7 +266,7 @@ fn status(call: Arguments) -> Result<Datum> {
     let allowed = internal_tables::view(c"clip_sync_triggers")?;
     let is_running = [Argument::boolean(sync::WorkerLock::is_held())];
     // SAFETY: the view has the columns that the function is declared with.
-    unsafe { spi::select_into(&mut rows, &allowed, view, &is_running, 0, |_| true) };
+    unsafe { spi::select_into(&mut rows, &allowed, view, &is_running, |_| true, |_| true) };
     Ok(Datum::null())
 }
 

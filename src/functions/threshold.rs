@@ -200,7 +200,8 @@ fn take_sample(table: &Table, column: Option<&str>, sample: i32) -> Result<Vec<V
         let found = spi::select(&table.allowed(), &query, &[Argument::int(sample)], |row| Ok(row.vector(1)))?;
         Ok(found.into_iter().flatten().collect())
     };
-    if rows > LARGE {
+    // Of foreign tables no blocks can be read, and of foreign partitions all rows would be.
+    if rows > LARGE && !table.is_remote {
         let share = (100.0 * MORE * f64::from(sample) / rows).min(100.0);
         let found = take(&format!("TABLESAMPLE SYSTEM ({share})"))?;
         // Fewer where the table has shrunk since it was counted.

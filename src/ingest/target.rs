@@ -104,7 +104,12 @@ impl Target {
     pub fn check(id: pg_sys::Oid, names: &Names) -> Result<Self> {
         let target = Self::check_columns(id, names)?;
         if target.key.is_empty() {
-            return Err(TableError::NoPrimaryKey { table: target.table.name }.into());
+            let table = target.table.name;
+            return Err(match target.table.can_have_key {
+                true => TableError::NoPrimaryKey { table },
+                false => TableError::Elsewhere { table, is: "has foreign partitions" },
+            }
+            .into());
         }
         Ok(target)
     }
@@ -181,7 +186,7 @@ fn check_relation(table: &Table) -> Result<(bool, bool)> {
         "r" | "p" => return Ok((is_temporary, has_children)),
         "v" => "a view",
         "m" => "a materialized view",
-        _ => "a foreign table",
+        _ => return Err(TableError::Elsewhere { table: table.name.clone(), is: "is a foreign table" }.into()),
     };
     Err(TableError::NotFillable { table: table.name.clone(), kind }.into())
 }

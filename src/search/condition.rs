@@ -4,7 +4,8 @@ use super::parameters::Parameters;
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::spi::{self, Argument, LocalSettings, Row};
-use pgrx::pg_sys::Datum;
+use crate::text;
+use pgrx::pg_sys::{self, Datum, Oid};
 use serde::de::IgnoredAny;
 
 /// One entry of a JSON object, or a JSON value by itself.
@@ -67,14 +68,17 @@ fn object(name: &'static str, whole: Entry) -> Result<Vec<Entry>> {
     entries(ENTRIES, Argument::text(&whole.text))
 }
 
-/// The conditions of a filter, an object of columns and values: a value is to be equal, of a list one has to be, null
-/// is to be NULL. A column that holds lists has to contain the value, or all values of the list.
+/// The conditions of a filter and the numbers of its columns. A filter is an object of columns and values: a value is to be
+/// equal, of a list one has to be, null is to be NULL. A column that holds lists has to contain the value, or all values of
+/// the list.
 ///
 /// # Errors
 /// [`ArgumentError::NotAnObject`], [`ArgumentError::NoSuchColumn`], [`ArgumentError::FilterValue`].
-pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result<Vec<String>> {
+pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result<(Vec<String>, Vec<i16>)> {
+    let mut columns = Vec::new();
     let condition = |entry: Entry| {
         let column = table.column(&entry.key)?;
+        columns.push(column.position);
         let (name, of_type) = (&column.quoted, &column.sql_type);
         if column.is_jsonb {
             return equal_jsonb(column, json, &entry, parameters);
@@ -86,17 +90,18 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
                 let elements = elements(&entry, parameters);
                 format!("t.{name} {CONTAINS} CAST(ARRAY(SELECT e.value FROM {elements}) AS {of_type})")
             }
-            "array" => any(column, &entry, parameters)?,
+            "array" => any(table, column, &entry, parameters)?,
             _ if column.is_array => {
                 let value = parameters.add(Argument::text(&entry.text));
                 format!("t.{name} {CONTAINS} CAST(ARRAY[{value}] AS {of_type})")
             }
-            _ => equal(column, &entry, parameters)?,
+            _ => equal(table, column, &entry, parameters)?,
         })
     };
     // SAFETY: a clip_filter, which is a jsonb, that lives as long as the call.
     let whole = single(unsafe { Argument::jsonb(json) })?;
-    object("filter", whole)?.into_iter().map(condition).collect()
+    let conditions = object("filter", whole)?.into_iter().map(condition).collect::<Result<_>>()?;
+    Ok((conditions, columns))
 }
 
 /// The condition that a row is not one with this id, or one of a list of ids: values of the key's type, or JSON as
@@ -107,8 +112,10 @@ pub fn filter(table: &Table, json: Datum, parameters: &mut Parameters) -> Result
 pub fn exclude(key: &[&Column], table: &Table, id: &Id, parameters: &mut Parameters) -> Result<String> {
     let whole = id.read()?;
     let condition = match key {
-        [column] if whole.kind == "array" && !column.is_array && !column.is_jsonb => any(column, &whole, parameters)?,
-        [column] => equal(column, &whole, parameters)?,
+        [column] if whole.kind == "array" && !column.is_array && !column.is_jsonb => {
+            any(table, column, &whole, parameters)?
+        }
+        [column] => equal(table, column, &whole, parameters)?,
         _ => {
             let ids = match whole.kind.as_str() {
                 "array" => entries(ELEMENTS, Argument::text(&whole.text))?,
@@ -118,7 +125,8 @@ pub fn exclude(key: &[&Column], table: &Table, id: &Id, parameters: &mut Paramet
             if ids.is_empty() { "false".to_owned() } else { ids.join(" OR ") }
         }
     };
-    Ok(format!("({condition}) IS NOT TRUE"))
+    // Not IS NOT TRUE, which is not sent to another server.
+    Ok(format!("(NOT ({condition}) OR ({condition}) IS NULL)"))
 }
 
 /// The condition that a row has this id of several columns.
@@ -127,15 +135,42 @@ fn all_equal(table: &Table, id: Entry, parameters: &mut Parameters) -> Result<St
     if entries.is_empty() {
         return Err(ArgumentError::NotAnObject { name: "exclude", found: "{}".to_owned() }.into());
     }
-    let equal = |entry: &Entry| equal(table.column(&entry.key)?, entry, parameters);
+    let equal = |entry: &Entry| equal(table, table.column(&entry.key)?, entry, parameters);
     Ok(entries.iter().map(equal).collect::<Result<Vec<_>>>()?.join(" AND "))
 }
 
 /// The condition that a column has one of the values of a list.
-fn any(column: &Column, list: &Entry, parameters: &mut Parameters) -> Result<String> {
+fn any(table: &Table, column: &Column, list: &Entry, parameters: &mut Parameters) -> Result<String> {
+    if table.is_remote
+        && let Some(array) = array(column, list)?
+    {
+        return Ok(format!("t.{} {} ANY ({})", column.quoted, column.equals()?, parameters.add(array)));
+    }
     let elements = elements(list, parameters);
     let (name, equals, of_type) = (&column.quoted, column.equals()?, &column.sql_type);
     Ok(format!("t.{name} {equals} ANY (ARRAY(SELECT CAST(e.value AS {of_type}) FROM {elements}))"))
+}
+
+/// The values of a list, as one of the array type; `None` where there is no such type.
+fn array(column: &Column, list: &Entry) -> Result<Option<Argument>> {
+    // SAFETY: a type that exists.
+    let type_id = unsafe { pg_sys::get_array_type(column.type_id) };
+    // Its values are separated by something else.
+    if type_id == pg_sys::InvalidOid || column.type_id == pg_sys::BOXOID {
+        return Ok(None);
+    }
+    let element = |entry: Entry| match entry.kind.as_str() {
+        "null" => "NULL".to_owned(),
+        _ => format!("\"{}\"", entry.text.replace('\\', "\\\\").replace('"', "\\\"")),
+    };
+    let elements: Vec<String> = entries(ELEMENTS, Argument::text(&list.text))?.into_iter().map(element).collect();
+    Ok(Some(typed(type_id, &format!("{{{}}}", elements.join(",")))))
+}
+
+/// A value that its type has read. Reading may depend on settings, and such a condition is not sent to another server; a value is.
+fn typed(type_id: Oid, text: &str) -> Argument {
+    // SAFETY: a value of this type, in the memory of the call.
+    unsafe { Argument::of_type(type_id, text::to_value(type_id, text)) }
 }
 
 /// The values of a list, as text.
@@ -145,7 +180,11 @@ fn elements(list: &Entry, parameters: &mut Parameters) -> String {
 }
 
 /// The column's own equality, on the value read as the column's type: what is no number is an error for a number.
-fn equal(column: &Column, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
+fn equal(table: &Table, column: &Column, entry: &Entry, parameters: &mut Parameters) -> Result<String> {
+    if table.is_remote {
+        let value = parameters.add(typed(column.type_id, &entry.text));
+        return Ok(format!("t.{} {} {value}", column.quoted, column.equals()?));
+    }
     let value = parameters.add(Argument::text(&entry.text));
     Ok(format!("t.{} {} CAST({value} AS {})", column.quoted, column.equals()?, column.sql_type))
 }

@@ -89,10 +89,12 @@ fn forget(is_changed: impl Fn(&Known) -> bool) {
     });
 }
 
-/// A table or an index has changed, or with no number any may have.
+/// A table, a partition or an index has changed, or with no number any may have.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn on_relation(_argument: Datum, relation: Oid) {
-    forget(|known| relation == Oid::INVALID || known.table.id == relation || known.table.indexes.contains(&relation));
+    let is_of =
+        |table: &Table| table.id == relation || table.indexes.contains(&relation) || table.tree.contains(&relation);
+    forget(|known| relation == Oid::INVALID || is_of(&known.table));
 }
 
 /// A type has changed, or with 0 any may have.

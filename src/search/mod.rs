@@ -5,12 +5,14 @@
 //! table      columns, types, primary key, vector indexes, out of the catalog
 //! condition  a filter or a row to leave out, as jsonb → SQL with parameters
 //! parameters the statement's
+//! shards     the same for partitions on other servers
 //! statement  table, query and options → one SELECT
 //! ```
 
 mod condition;
 mod known;
 mod parameters;
+mod shards;
 mod statement;
 mod table;
 

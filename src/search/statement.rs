@@ -14,15 +14,19 @@
 //! be a filter, for which an index goes on looking long after the last row that is similar enough. JSON is made outside,
 //! of the k rows that are left; columns that are not asked for are never read.
 //!
+//! An index may give fewer rows than k; also one that is not known here, of a view's table or on another server. Then rows are
+//! ordered by `(embedding <=> $1) + 0`, which no index has. Foreign partitions are asked one by one; see [`super::shards`].
+//!
 //! The caller's search path holds, since functions of row security may need it; but every function and operator here is
 //! named with its schema, so that nobody's object of the same name is taken for it.
 
 use super::condition::{self, Id};
 use super::parameters::Parameters;
+use super::shards::{Exact, Parts};
 use super::table::{Column, Embeddings, Index, IndexKind, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::result_rows::Rows;
-use crate::spi::{self, Argument, LocalSettings};
+use crate::spi::{self, Allowed, Argument, LocalSettings};
 use crate::vector;
 use pgrx::pg_sys::Datum;
 use std::ffi::CString;
@@ -64,19 +68,27 @@ pub struct Options {
 /// [`ArgumentError`].
 pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) -> Result<()> {
     let least = options.min_similarity.map(|least| least as f32);
-    // SAFETY: the statement has the columns that clip_search is declared with.
-    let mut run = |Statement { text, parameters, .. }: Statement, enough: usize| unsafe {
-        spi::select_into(rows, &table.allowed(), &text, &parameters.0, enough, |row| match least {
+    let mut run = |statement: &Statement, is_last: bool| {
+        let Statement { text, parameters, allowed, .. } = statement;
+        let mut exact = Exact::None;
+        let is_enough = |found: &[spi::Row]| {
+            exact = statement.exact_after(found.len(), options, || found.first().and_then(|row| row.text(4)));
+            is_last || exact == Exact::None
+        };
+        let is_wanted = |row: &spi::Row| match least {
             Some(least) => row.number::<f32>(2).is_some_and(|similarity| similarity >= least),
             None => true,
-        })
+        };
+        // SAFETY: the statement begins with the columns that clip_search is declared with.
+        unsafe { spi::select_into(rows, allowed, text, &parameters.0, is_enough, is_wanted) };
+        exact
     };
-    let statement = compose(table, query, options, false)?;
-    let enough = if statement.has_index { options.k as usize } else { 0 };
-    let _settings = search_settings(statement.candidates);
-    if !run(statement, enough) {
+    let statement = compose(table, query, options, &Exact::None)?;
+    let _settings = (search_settings(statement.candidates), table.is_remote.then(remote_settings));
+    let exact = run(&statement, false);
+    if exact != Exact::None {
         let _exact = exact_settings();
-        run(compose(table, query, options, true)?, 0);
+        run(&compose(table, query, options, &exact)?, true);
     }
     Ok(())
 }
@@ -86,7 +98,8 @@ pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) ->
 /// # Errors
 /// [`ArgumentError`].
 pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option<Datum>> {
-    let run = |Statement { text, mut parameters, .. }: Statement| {
+    let run = |statement: &mut Statement| {
+        let Statement { text, parameters, allowed, is_sharded, .. } = statement;
         let enough = match options.min_similarity {
             Some(least) => {
                 let least = parameters.add(Argument::double(least));
@@ -95,91 +108,134 @@ pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option
             }
             None => String::new(),
         };
+        let found = if *is_sharded { "min(m.short)" } else { "count(*)" };
         let text = format!(
             "SELECT pg_catalog.jsonb_build_object('matches', COALESCE(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(\
-             'id', m.id, 'score', m.similarity, 'metadata', m.metadata)) {enough}, '[]')), pg_catalog.count(*) \
+             'id', m.id, 'score', m.similarity, 'metadata', m.metadata)) {enough}, '[]')), pg_catalog.{found} \
              FROM ({text}) AS m"
         );
-        spi::value::<i64>(&table.allowed(), &text, &parameters.0)
+        let (json, found) = spi::value::<String>(allowed, &text, &parameters.0);
+        let rows = found.as_ref().and_then(|found| found.parse().ok()).unwrap_or_default();
+        (json, statement.exact_after(rows, options, || found))
     };
-    let statement = compose(table, query, options, false)?;
-    let has_index = statement.has_index;
-    let _settings = search_settings(statement.candidates);
-    let (found, rows) = run(statement);
-    if !has_index || rows.is_some_and(|rows| rows >= i64::from(options.k)) {
+    let mut statement = compose(table, query, options, &Exact::None)?;
+    let _settings = (search_settings(statement.candidates), table.is_remote.then(remote_settings));
+    let (found, exact) = run(&mut statement);
+    if exact == Exact::None {
         return Ok(found);
     }
     let _exact = exact_settings();
-    Ok(run(compose(table, query, options, true)?).0)
+    Ok(run(&mut compose(table, query, options, &exact)?).0)
 }
 
 struct Statement {
     text: String,
     parameters: Parameters,
-    /// Whether the column has a vector index, which may give fewer rows than there are.
+    /// What it may refer to.
+    allowed: Allowed,
+    /// Whether the rows may come out of a vector index, which may give fewer than there are.
     has_index: bool,
+    /// Whether the fourth column says which shards gave fewer than they were asked for.
+    is_sharded: bool,
     /// Rows that the index is to give.
     candidates: i64,
 }
 
+impl Statement {
+    /// What is to be searched without an index, after this gave so many rows.
+    fn exact_after(&self, rows: usize, options: &Options, short: impl FnOnce() -> Option<String>) -> Exact {
+        if self.is_sharded {
+            Exact::of_short(short().as_deref())
+        } else if self.has_index && rows < options.k as usize {
+            Exact::All
+        } else {
+            Exact::None
+        }
+    }
+}
+
 /// An exact statement does without an index of less precise vectors.
-fn compose(table: &Table, query: &[f32], options: &Options, is_exact: bool) -> Result<Statement> {
+fn compose(table: &Table, query: &[f32], options: &Options, exact: &Exact) -> Result<Statement> {
     let (column, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
     column.check_dimension(query.len())?;
     let key = table.key(options.id_column.as_deref())?;
     let metadata = metadata(table, &key, options)?;
-    let index = embeddings.index(Some(query.len())).filter(|index| match index.kind {
-        IndexKind::Column => true,
-        IndexKind::Halves => !is_exact && fits_half_precision(query),
-        IndexKind::Bits => !is_exact,
-    });
+    let index = |is_exact: bool| {
+        embeddings.index(Some(query.len())).filter(|index| match index.kind {
+            IndexKind::Column => true,
+            IndexKind::Halves => !is_exact && fits_half_precision(query),
+            IndexKind::Bits => !is_exact,
+        })
+    };
 
     let mut parameters = Parameters::default();
     // SAFETY: the type that is beside the column's own, or the column's own.
     let vector = parameters.add(unsafe { Argument::of_type(embeddings.vector_type, vector::to_datum(query)?) });
     let mut conditions = vec![format!("t.{} IS NOT NULL", column.quoted)];
+    let mut is_sharded = !table.shards.is_empty() && table.has_no_policies();
     if let Some(filter) = options.filter {
-        conditions.extend(condition::filter(table, filter, &mut parameters)?);
+        let (filter, columns) = condition::filter(table, filter, &mut parameters)?;
+        conditions.extend(filter);
+        // The planner leaves out partitions of the table that cannot have such rows.
+        is_sharded &= !columns.iter().any(|column| table.partition_key.contains(column));
     }
     if let Some(exclude) = &options.exclude {
         conditions.push(condition::exclude(&key, table, exclude, &mut parameters)?);
     }
+    let conditions = conditions.join(" AND ");
     let (limit, offset) = (parameters.add(Argument::int(options.k)), parameters.add(Argument::int(options.skip)));
     let wanted = i64::from(options.k) + i64::from(options.skip);
-    let candidates = match index.map(|index| index.kind) {
+    let candidates = |index: Option<&Index>| match index.map(|index| index.kind) {
         None | Some(IndexKind::Column) => wanted,
         Some(IndexKind::Halves) => wanted * HALVES_CANDIDATES,
         Some(IndexKind::Bits) => (wanted * BITS_CANDIDATES).max(BITS_LEAST),
     };
-    let is_reranked = index.is_some_and(|index| index.kind != IndexKind::Column);
 
     let mut inner: Vec<String> = Vec::new();
     inner.extend(key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)));
     inner.extend(metadata.iter().enumerate().map(|(at, column)| format!("t.{} AS m{at}", column.quoted)));
-    inner.push(format!("{} AS distance", distance(column, embeddings, COSINE, &vector)));
-    let mut nearest = format!(
-        "SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT ",
-        inner.join(", "),
-        table.name,
-        conditions.join(" AND "),
-        order(column, embeddings, index, query.len(), &vector),
-    );
-    if is_reranked {
-        let candidates = parameters.add(Argument::long(candidates));
-        nearest = format!(
-            "SELECT * FROM ({nearest}{candidates}) AS candidates ORDER BY candidates.distance LIMIT {limit} OFFSET {offset}"
-        );
+    let exact_distance = distance(column, embeddings, COSINE, &vector);
+    inner.push(format!("{exact_distance} AS distance"));
+    let inner = inner.join(", ");
+    let whole = index(*exact != Exact::None);
+    let nearest = if is_sharded {
+        let parts =
+            Parts { table: &table.name, columns: &inner, conditions: &conditions, limit: &limit, offset: &offset };
+        parts.compose(&table.shards, exact, &mut parameters, |place, shard| match index(false) {
+            _ if exact.has(place) => (without_index(&exact_distance), wanted),
+            // Which index it has is not known.
+            _ if shard.is_foreign => (exact_distance.clone(), wanted),
+            index => (order(column, embeddings, index, query.len(), &vector), candidates(index)),
+        })
     } else {
-        nearest.push_str(&format!("{limit} OFFSET {offset}"));
-    }
+        let order = order(column, embeddings, whole, query.len(), &vector);
+        let order = if *exact == Exact::None { order } else { without_index(&order) };
+        let nearest = format!("SELECT {inner} FROM {} AS t WHERE {conditions} ORDER BY {order} LIMIT ", table.name);
+        if whole.is_some_and(|index| index.kind != IndexKind::Column) {
+            let candidates = parameters.add(Argument::long(candidates(whole)));
+            format!(
+                "SELECT * FROM ({nearest}{candidates}) AS candidates ORDER BY candidates.distance LIMIT {limit} OFFSET {offset}"
+            )
+        } else {
+            format!("{nearest}{limit} OFFSET {offset}")
+        }
+    };
     let text = format!(
         "SELECT {} AS id, CASE WHEN found.distance OPERATOR(pg_catalog.<) 'Infinity'::pg_catalog.float8 \
          THEN (1::pg_catalog.float8 OPERATOR(pg_catalog.-) found.distance)::pg_catalog.float4 END AS similarity, \
-         {} AS metadata FROM ({nearest}) AS found ORDER BY found.distance",
+         {} AS metadata{} FROM ({nearest}) AS found ORDER BY found.distance",
         id(&key),
         object("m", &metadata),
+        if is_sharded { ", found.short" } else { "" },
     );
-    Ok(Statement { text, parameters, has_index: index.is_some(), candidates })
+    let allowed = if is_sharded { table.allowed_with_shards() } else { table.allowed() };
+    let has_index = whole.is_some() || table.is_indirect;
+    Ok(Statement { text, parameters, allowed, has_index, is_sharded, candidates: candidates(whole) })
+}
+
+/// An order that no index has, here or on another server.
+fn without_index(distance: &str) -> String {
+    format!("({distance} OPERATOR(pg_catalog.+) 0::pg_catalog.float8)")
 }
 
 /// Whether a vector keeps its direction in half precision: its largest number is neither infinite there nor near zero.
@@ -261,6 +317,15 @@ fn search_settings(candidates: i64) -> LocalSettings {
             settings.set(name, mode);
         }
     }
+    settings
+}
+
+/// Of a foreign table the planner knows little. If it takes the rows for few, it sorts them here, and all of them travel.
+fn remote_settings() -> LocalSettings {
+    let settings = LocalSettings::begin();
+    settings.set(c"enable_sort", c"off");
+    // The cost of a sort that cannot be done without would have it used.
+    settings.set(c"jit", c"off");
     settings
 }
 

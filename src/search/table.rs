@@ -17,8 +17,50 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The OIDs of its indexes.
     pub indexes: Vec<Oid>,
+    /// Whether it has rows of other relations, whose indexes are not known here: a view, a foreign table, a table with
+    /// foreign partitions or with children.
+    pub is_indirect: bool,
+    /// Whether rows lie on other servers: a foreign table, or one with foreign partitions.
+    pub is_remote: bool,
+    /// Whether it can have a primary key.
+    pub can_have_key: bool,
+    /// Its partitions that have rows, where some of these are foreign.
+    pub shards: Vec<Shard>,
+    /// The numbers of the columns by which partitions are chosen.
+    pub partition_key: Vec<i16>,
+    /// The OIDs of a partitioned table and all its partitions.
+    pub tree: Vec<Oid>,
     /// Which reading of it this is, where it is kept: plans of its statements are kept with it.
     pub number: Option<u64>,
+}
+
+/// A partition that has rows.
+pub struct Shard {
+    /// Its OID.
+    pub id: Oid,
+    /// Schema and name, quoted.
+    pub name: String,
+    /// Whether it is a foreign table.
+    pub is_foreign: bool,
+}
+
+/// A row of [`PARTITIONS`].
+struct Partition {
+    shard: Shard,
+    has_rows: bool,
+    key: Vec<i16>,
+}
+
+impl Partition {
+    fn of(row: &Row) -> Self {
+        let text = |column| row.text(column).unwrap_or_default();
+        let (id, kind) = (Oid::from_u32(row.number(1).unwrap_or_default()), text(3));
+        Self {
+            shard: Shard { id, name: text(2), is_foreign: kind == "f" },
+            has_rows: kind != "p",
+            key: text(4).split(',').filter_map(|number| number.parse().ok()).collect(),
+        }
+    }
 }
 
 /// A column of a [`Table`].
@@ -115,7 +157,8 @@ impl Index {
 
 const RELATION: &str = "
 SELECT format('%I.%I', n.nspname, c.relname), c.relkind,
-       (SELECT string_agg(i.indexrelid::text, ',') FROM pg_index AS i WHERE i.indrelid = c.oid)
+       (SELECT string_agg(i.indexrelid::text, ',') FROM pg_index AS i WHERE i.indrelid = c.oid),
+       c.relhassubclass
   FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = $1";
 
@@ -161,6 +204,20 @@ SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), t.typcate
  WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum";
 
+/// The tree of a partitioned table, and by which of the table's columns the partitions of each level are chosen. What an
+/// expression is of is not looked at: it may be any.
+const PARTITIONS: &str = "
+SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind,
+       (SELECT string_agg(a.attnum::text, ',')
+          FROM pg_partitioned_table AS p
+          JOIN pg_attribute AS k ON k.attrelid = p.partrelid AND (k.attnum = ANY (p.partattrs) OR 0 = ANY (p.partattrs))
+          JOIN pg_attribute AS a ON a.attrelid = $1 AND a.attname = k.attname AND a.attnum > 0
+         WHERE p.partrelid = c.oid)
+  FROM pg_partition_tree($1) AS t
+  JOIN pg_class AS c ON c.oid = t.relid
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ ORDER BY c.oid";
+
 const OPERATOR: &str = "
 SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
   FROM pg_operator AS o JOIN pg_namespace AS n ON n.oid = o.oprnamespace WHERE o.oid = $1";
@@ -178,13 +235,13 @@ impl Table {
         let relation = |row: &Row| {
             let text = |column| row.text(column).unwrap_or_default();
             let indexes: Vec<Oid> = text(3).split(',').filter_map(|id| id.parse().ok()).map(Oid::from_u32).collect();
-            Ok((text(1), text(2), indexes))
+            Ok((text(1), text(2), indexes, row.is_true(4)))
         };
         let found = spi::select_catalog(RELATION, &[Argument::oid(id)], relation)?;
-        let Some((name, kind, indexes)) = found.into_iter().next() else {
+        let Some((name, relkind, indexes, has_children)) = found.into_iter().next() else {
             return Err(ArgumentError::NoSuchTable { oid: id.to_u32() }.into());
         };
-        let kind = match kind.as_str() {
+        let kind = match relkind.as_str() {
             "r" | "p" | "v" | "m" | "f" => None,
             "i" | "I" => Some("an index"),
             "S" => Some("a sequence"),
@@ -195,7 +252,38 @@ impl Table {
             return Err(ArgumentError::NotATable { table: name, kind }.into());
         }
         let columns = spi::select_catalog(COLUMNS, &[Argument::oid(id)], |row| Ok(column(row)))?;
-        Ok(Self { id, name, columns, indexes, number: None })
+        let partitions = match relkind.as_str() {
+            "p" => spi::select_catalog(PARTITIONS, &[Argument::oid(id)], |row| Ok(Partition::of(row)))?,
+            _ => Vec::new(),
+        };
+        let tree = partitions.iter().map(|partition| partition.shard.id).collect();
+        let partition_key = partitions.iter().flat_map(|partition| partition.key.iter().copied()).collect();
+        let mut shards: Vec<Shard> =
+            partitions.into_iter().filter(|partition| partition.has_rows).map(|partition| partition.shard).collect();
+        if !shards.iter().any(|shard| shard.is_foreign) {
+            shards.clear();
+        }
+        let is_remote = relkind == "f" || !shards.is_empty();
+        let is_indirect = match relkind.as_str() {
+            "v" => true,
+            "r" => has_children,
+            _ => is_remote,
+        };
+        let can_have_key = relkind == "r" || relkind == "p" && shards.is_empty();
+        let number = None;
+        Ok(Self {
+            id,
+            name,
+            columns,
+            indexes,
+            is_indirect,
+            is_remote,
+            can_have_key,
+            shards,
+            partition_key,
+            tree,
+            number,
+        })
     }
 
     /// The types of its columns, and the one that vectors are compared in.
@@ -207,6 +295,18 @@ impl Table {
     /// What a statement about the table may refer to.
     pub fn allowed(&self) -> Allowed {
         Allowed::table(self.id, self.types()).kept(self.number)
+    }
+
+    /// The same for a statement that refers to its shards: whoever may read the table may read these.
+    pub fn allowed_with_shards(&self) -> Allowed {
+        self.allowed().with_parts(self.shards.iter().map(|shard| shard.id))
+    }
+
+    /// Whether the user sees the same rows in the shards as in the table.
+    pub fn has_no_policies(&self) -> bool {
+        // SAFETY: relations; where one has gone meanwhile, none has policies, and the statement raises.
+        let is_free = |id| unsafe { pg_sys::check_enable_rls(id, Oid::INVALID, true) } != pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32;
+        is_free(self.id) && self.shards.iter().all(|shard| is_free(shard.id))
     }
 
     /// Whether the user may read a column.
@@ -264,14 +364,19 @@ impl Table {
     /// The columns that tell rows apart: the one of this name, or those of the primary key in its order.
     ///
     /// # Errors
-    /// [`ArgumentError::NoSuchColumn`], [`ArgumentError::NoPrimaryKey`].
+    /// [`ArgumentError::NoSuchColumn`], [`ArgumentError::NoPrimaryKey`], [`ArgumentError::NoKeyColumn`].
     pub fn key(&self, name: Option<&str>) -> Result<Vec<&Column>> {
         if let Some(name) = name {
             return Ok(vec![self.column(name)?]);
         }
         let mut key: Vec<&Column> = self.columns.iter().filter(|column| column.key_position.is_some()).collect();
         key.sort_by_key(|column| column.key_position);
-        if key.is_empty() { Err(ArgumentError::NoPrimaryKey { table: self.name.clone() }.into()) } else { Ok(key) }
+        let table = || self.name.clone();
+        match key[..] {
+            [] if self.can_have_key => Err(ArgumentError::NoPrimaryKey { table: table() }.into()),
+            [] => Err(ArgumentError::NoKeyColumn { table: table() }.into()),
+            _ => Ok(key),
+        }
     }
 }
 

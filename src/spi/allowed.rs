@@ -26,8 +26,8 @@ const C: Oid = Oid::from_u32(13);
 pub struct Allowed {
     relations: Vec<Oid>,
     types: Vec<Oid>,
-    /// Whether the statement needs no privilege on the relations.
-    is_privileged: bool,
+    /// Those of the relations on which the statement needs no privilege.
+    waived: Vec<Oid>,
     /// Of a table that is kept, the number under which plans are kept, too.
     pub(super) number: Option<u64>,
 }
@@ -45,7 +45,7 @@ impl Allowed {
                 all.extend([of_column, base, element, element_base]);
             }
         }
-        Self { relations: vec![table], types: all, is_privileged: false, number: None }
+        Self { relations: vec![table], types: all, waived: Vec::new(), number: None }
     }
 
     /// The same, for statements whose plans are kept as long as this reading of the table is.
@@ -55,7 +55,15 @@ impl Allowed {
 
     /// The extension's own tables, which were looked at.
     pub fn internal(relations: Vec<Oid>) -> Self {
-        Self { relations, types: Vec::new(), is_privileged: true, number: None }
+        Self { waived: relations.clone(), relations, types: Vec::new(), number: None }
+    }
+
+    /// The same, and parts of the table, which are read by the right to read it: the statement has to read the same columns of
+    /// the table itself.
+    pub fn with_parts(mut self, parts: impl IntoIterator<Item = Oid>) -> Self {
+        self.waived.extend(parts);
+        self.relations.extend(&self.waived);
+        self
     }
 }
 
@@ -236,8 +244,8 @@ unsafe extern "C-unwind" fn plan(
             Some(Some(next)) => next(query, text, options, parameters),
             _ => pg_sys::standard_planner(query, text, options, parameters),
         };
-        if let Some(allowed) = of_statement(text, false).filter(|allowed| allowed.is_privileged) {
-            compat::waive_privileges(planned, &allowed.relations);
+        if let Some(allowed) = of_statement(text, false).filter(|allowed| !allowed.waived.is_empty()) {
+            compat::waive_privileges(planned, &allowed.waived);
         }
         planned
     }

@@ -88,29 +88,28 @@ pub fn select_catalog<T>(query: &str, arguments: &[Argument], each: impl FnMut(&
     run_kept(query.to_owned(), arguments, Subject::Catalogs, prepare, run).iter().map(each).collect()
 }
 
-/// Runs a query and adds those rows that `wanted` accepts to the result of the call at hand. Where the query gives fewer
-/// than `enough` rows, adds none of them and returns false.
+/// Runs a query and, if `is_enough` accepts what it found, adds those rows that `wanted` accepts to the result of the call at
+/// hand.
 ///
 /// # Safety
-/// The query must have the columns that the function is declared with.
+/// The query must begin with the columns that the function is declared with.
 pub unsafe fn select_into(
     rows: &mut Rows,
     allowed: &Allowed,
     query: &str,
     arguments: &[Argument],
-    enough: usize,
+    is_enough: impl FnOnce(&[Row]) -> bool,
     wanted: impl Fn(&Row) -> bool,
-) -> bool {
+) {
     let connection = Connection::open();
     let found = connection.run_prepared(allowed, query.to_owned(), arguments);
-    if found.len() < enough {
-        return false;
+    if !is_enough(&found) {
+        return;
     }
     for row in found.iter().filter(|row| wanted(row)) {
         // SAFETY: by the caller's promise.
         unsafe { rows.push_tuple(row.tuple) };
     }
-    true
 }
 
 /// Runs a query for the first two columns of its first row: the first, which must be of a type of variable length such

@@ -223,7 +223,7 @@ fn cause(error: &Error) -> FailureCause {
 
 fn work(connection: &Connection, task: &Task, entries: &[Queued], modality: &mut Option<Modality>) -> Result<Results> {
     // The table is gone, and so is what was to be done.
-    let Some(owner) = table::owner(connection, task.table) else { return Ok(Results::default()) };
+    let Some(owner) = table::owner(task.table) else { return Ok(Results::default()) };
     let _rights = OwnersRights::begin(owner);
     let target = Target::check(task.table, &task.names())?;
     let statements = Statements::default();
@@ -274,7 +274,7 @@ fn work(connection: &Connection, task: &Task, entries: &[Queued], modality: &mut
 
 /// Takes away the embeddings of rows that are given up.
 fn clear(connection: &Connection, task: &Task, given_up: Vec<Queued>) -> Result<()> {
-    let Some(owner) = table::owner(connection, task.table).filter(|_| table::lock(task.table)) else { return Ok(()) };
+    let Some(owner) = table::owner(task.table).filter(|_| table::lock(task.table)) else { return Ok(()) };
     let _rights = OwnersRights::begin(owner);
     let target = Target::check(task.table, &task.names())?;
     let statements = Statements::default();

@@ -1,7 +1,7 @@
 //! The table whose rows are written: locked so that nobody waits for the other, and owned by whom.
 
 use crate::spi::{Argument, Connection};
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys::{self, Oid, SysCacheIdentifier};
 
 /// Locks a table as its rows' writer does, before any entry of the queue is locked for long: `clip_unsync` and others
 /// lock the table first, too, and a partition after its parents. False where somebody else has locked it.
@@ -18,10 +18,17 @@ pub fn lock(table: Oid) -> bool {
         .all(|(table, mode)| unsafe { pg_sys::ConditionalLockRelationOid(table, mode as i32) })
 }
 
-/// The table's owner; `None` where it is gone.
-pub fn owner(connection: &Connection, table: Oid) -> Option<Oid> {
-    const OWNER: &str =
-        "SELECT CAST(c.relowner AS pg_catalog.oid) FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1";
-    let rows = connection.execute(OWNER, &[Argument::oid(table)]).1;
-    rows.first().and_then(|row| row.number::<u32>(1)).map(Oid::from)
+/// The table's owner; `None` where it is gone. From the cache and not by SQL: Citus hides shards from background workers' queries of
+/// pg_class, and what waits for a table that is gone is deleted.
+pub fn owner(table: Oid) -> Option<Oid> {
+    // SAFETY: any number may be looked up; an entry that is found is of this struct, until it is released.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(SysCacheIdentifier::RELOID as i32, table.into());
+        if tuple.is_null() {
+            return None;
+        }
+        let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        Some(owner)
+    }
 }

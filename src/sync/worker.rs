@@ -5,12 +5,13 @@ use super::launch::{self, Reason, WorkerLock};
 use super::timeout;
 use super::turns::Turns;
 use crate::errors::{Raised, Watch};
-use crate::spi::KEYS_AS_TEXT;
+use crate::spi::{KEYS_AS_TEXT, setting};
 use crate::{compat, wait_event};
 use pgrx::PgTryBuilder;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::pg_sys::{self, panic::CaughtError};
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ const SUCCESSORS_PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The wait before a worker makes way for another because of the server's release. A preloaded library stays what it is.
 const RELEASE_PAUSE: Duration = Duration::from_secs(5);
+
+/// A setting of Citus, where that is preloaded.
+const SHOWS_SHARDS: &CStr = c"citus.override_table_visibility";
 
 /// Entry point of the background worker. The argument is the database's OID.
 #[pgrx::pg_guard]
@@ -180,6 +184,8 @@ fn prepare_session() {
     .into_iter()
     .chain(compat::NEW_TIMEOUTS.iter().map(|name| (*name, c"0")))
     .chain(KEYS_AS_TEXT)
+    // Citus hides its shards from pg_class in background workers, unless told otherwise.
+    .chain(setting(SHOWS_SHARDS).map(|_| (SHOWS_SHARDS, c"off")))
     {
         let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
         // SAFETY: NUL-terminated strings, which are copied.

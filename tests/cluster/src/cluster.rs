@@ -21,7 +21,7 @@ pub const MODEL: &str = "golden/small";
 pub const DIMENSION: usize = 32;
 
 /// Names the socket's file; nothing listens on TCP. Not 5432: a lost socket must not lead to somebody's cluster.
-const PORT: u16 = 54329;
+pub const PORT: u16 = 54329;
 
 /// What a connection was told besides results, since somebody took it away.
 pub type Notices = Arc<Mutex<Vec<DbError>>>;
@@ -258,7 +258,8 @@ impl Cluster {
         self.root.path().join("data")
     }
 
-    fn sockets(&self) -> PathBuf {
+    /// The folder of the socket, which clients take for a host.
+    pub fn sockets(&self) -> PathBuf {
         self.root.path().join("s")
     }
 

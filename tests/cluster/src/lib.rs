@@ -27,7 +27,7 @@ mod request;
 mod sql;
 mod web;
 
-pub use cluster::{Builder, Cluster, DIMENSION, MODEL, Notices, StopMode};
+pub use cluster::{Builder, Cluster, DIMENSION, MODEL, Notices, PORT, StopMode};
 pub use container::Container;
 pub use gate::Gate;
 pub use images::bits;

@@ -113,6 +113,11 @@ crate::error_table! {
             message: "{table} has no primary key",
             hint: "Add one, or name a column that tells rows apart, as id_column => 'id'.",
         }
+        NoKeyColumn { table: String } => OBJECT_NOT_IN_PREREQUISITE_STATE {
+            message: "{table} has no primary key",
+            hint: "Name the column that tells its rows apart, as id_column => 'id': its values are the ids of the result. Views, \
+                   foreign tables and tables with foreign partitions cannot have a primary key.",
+        }
         NotAnObject { name: &'static str, found: String } => INVALID_PARAMETER_VALUE {
             message: "{name} must be a JSON object of columns and values, not {found}",
             hint: "Pass something like '{{\"shop\": 7, \"colour\": [\"red\", \"blue\"]}}'.",

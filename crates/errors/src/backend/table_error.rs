@@ -13,6 +13,11 @@ crate::error_table! {
             message: "{table} is {kind}",
             hint: "Name a table or a partitioned table.",
         }
+        Elsewhere { table: String, is: &'static str } => WRONG_OBJECT_TYPE {
+            message: "{table} {is}",
+            hint: "Call it on the server where the rows lie, for the table there, which can have a primary key and triggers. \
+                   Rows that arrive through {table} are embedded there, too.",
+        }
         Dropped { table: String } => UNDEFINED_TABLE {
             message: "{table} was dropped meanwhile",
             hint: "If another has its name by now, call it again for that one.",

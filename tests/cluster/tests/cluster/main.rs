@@ -37,6 +37,7 @@ mod reports;
 mod restart;
 mod search;
 mod settings;
+mod shards;
 mod shutdown;
 mod side_channels;
 mod standby;

@@ -4,6 +4,7 @@ mod attacks;
 mod blame;
 mod elsewhere;
 mod faults;
+mod hidden;
 mod locks;
 mod remote;
 mod rights;
