@@ -28,14 +28,14 @@ use pgrx::pg_sys::Datum;
 use std::ffi::CString;
 
 /// pgvector's operator for cosine distance.
-const COSINE: &str = "<=>";
+pub(super) const COSINE: &str = "<=>";
 
 /// Candidates for each row that is wanted, from an index of half precision. Its order differs from the exact one only among
 /// rows that are about equally far.
-const HALVES_CANDIDATES: i64 = 2;
+pub(super) const HALVES_CANDIDATES: i64 = 2;
 /// The same from an index of one bit of each number, and the least of them: `make bench-index` shows what it takes.
-const BITS_CANDIDATES: i64 = 20;
-const BITS_LEAST: i64 = 200;
+pub(super) const BITS_CANDIDATES: i64 = 20;
+pub(super) const BITS_LEAST: i64 = 200;
 
 /// What is wanted of a search, besides the table and the query.
 #[derive(Default)]
@@ -113,17 +113,37 @@ pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option
     Ok(run(compose(table, query, options, true)?).0)
 }
 
-struct Statement {
-    text: String,
-    parameters: Parameters,
+pub(super) struct Statement {
+    pub text: String,
+    pub parameters: Parameters,
     /// Whether the column has a vector index, which may give fewer rows than there are.
-    has_index: bool,
+    pub has_index: bool,
     /// Rows that the index is to give.
-    candidates: i64,
+    pub candidates: i64,
 }
 
 /// An exact statement does without an index of less precise vectors.
 fn compose(table: &Table, query: &[f32], options: &Options, is_exact: bool) -> Result<Statement> {
+    let key = table.key(options.id_column.as_deref())?;
+    let metadata = metadata(table, &key, options)?;
+    let Statement { text, parameters, has_index, candidates } = nearest(table, query, options, &[], is_exact)?;
+    let text = format!(
+        "SELECT {} AS id, {} AS similarity, {} AS metadata FROM ({text}) AS found ORDER BY found.distance",
+        id(&key),
+        similarity("found"),
+        object("m", &metadata),
+    );
+    Ok(Statement { text, parameters, has_index, candidates })
+}
+
+/// The nearest rows of a table: key columns `k0`, …, metadata `m0`, …, other columns `s0`, …, and `distance`.
+pub(super) fn nearest(
+    table: &Table,
+    query: &[f32],
+    options: &Options,
+    others: &[&Column],
+    is_exact: bool,
+) -> Result<Statement> {
     let (column, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
     column.check_dimension(query.len())?;
     let key = table.key(options.id_column.as_deref())?;
@@ -156,6 +176,7 @@ fn compose(table: &Table, query: &[f32], options: &Options, is_exact: bool) -> R
     let mut inner: Vec<String> = Vec::new();
     inner.extend(key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)));
     inner.extend(metadata.iter().enumerate().map(|(at, column)| format!("t.{} AS m{at}", column.quoted)));
+    inner.extend(others.iter().enumerate().map(|(at, column)| format!("t.{} AS s{at}", column.quoted)));
     inner.push(format!("{} AS distance", distance(column, embeddings, COSINE, &vector)));
     let mut nearest = format!(
         "SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT ",
@@ -172,14 +193,15 @@ fn compose(table: &Table, query: &[f32], options: &Options, is_exact: bool) -> R
     } else {
         nearest.push_str(&format!("{limit} OFFSET {offset}"));
     }
-    let text = format!(
-        "SELECT {} AS id, CASE WHEN found.distance OPERATOR(pg_catalog.<) 'Infinity'::pg_catalog.float8 \
-         THEN (1::pg_catalog.float8 OPERATOR(pg_catalog.-) found.distance)::pg_catalog.float4 END AS similarity, \
-         {} AS metadata FROM ({nearest}) AS found ORDER BY found.distance",
-        id(&key),
-        object("m", &metadata),
-    );
-    Ok(Statement { text, parameters, has_index: index.is_some(), candidates })
+    Ok(Statement { text: nearest, parameters, has_index: index.is_some(), candidates })
+}
+
+/// The similarity of a row of [`nearest`]; NULL where there is none, as of a vector without direction.
+pub(super) fn similarity(row: &str) -> String {
+    format!(
+        "CASE WHEN {row}.distance OPERATOR(pg_catalog.<) 'Infinity'::pg_catalog.float8 \
+         THEN (1::pg_catalog.float8 OPERATOR(pg_catalog.-) {row}.distance)::pg_catalog.float4 END"
+    )
 }
 
 /// Whether a vector keeps its direction in half precision: its largest number is neither infinite there nor near zero.
@@ -192,7 +214,13 @@ fn fits_half_precision(query: &[f32]) -> bool {
 }
 
 /// What the rows of the table are ordered by: the very expression of the index.
-fn order(column: &Column, embeddings: &Embeddings, index: Option<&Index>, dimension: usize, query: &str) -> String {
+pub(super) fn order(
+    column: &Column,
+    embeddings: &Embeddings,
+    index: Option<&Index>,
+    dimension: usize,
+    query: &str,
+) -> String {
     let Embeddings { schema, type_name, .. } = embeddings;
     let Some(Index { kind, operator, .. }) = index else { return distance(column, embeddings, COSINE, query) };
     let of = |whole: fn(&str, &str, usize) -> String| {
@@ -212,25 +240,34 @@ fn order(column: &Column, embeddings: &Embeddings, index: Option<&Index>, dimens
     }
 }
 
-fn distance(column: &Column, embeddings: &Embeddings, operator: &str, query: &str) -> String {
+pub(super) fn distance(column: &Column, embeddings: &Embeddings, operator: &str, query: &str) -> String {
     let Embeddings { schema, type_name, .. } = embeddings;
     format!("(t.{} OPERATOR({schema}.{operator}) {query}::{schema}.{type_name})", column.quoted)
 }
 
 /// A key of one column is its value; one of several is an object.
-fn id(key: &[&Column]) -> String {
-    if key.len() == 1 { "pg_catalog.to_jsonb(found.k0)".to_owned() } else { object("k", key) }
+pub(super) fn id(key: &[&Column]) -> String {
+    id_of("found", key)
+}
+
+/// The same, of another row than `found`.
+pub(super) fn id_of(row: &str, key: &[&Column]) -> String {
+    if key.len() == 1 { format!("pg_catalog.to_jsonb({row}.k0)") } else { object_of(row, "k", key) }
 }
 
 /// Made by a sub-select: a function's arguments are at most a hundred, columns may be more.
-fn object(prefix: &str, columns: &[&Column]) -> String {
+pub(super) fn object(prefix: &str, columns: &[&Column]) -> String {
+    object_of("found", prefix, columns)
+}
+
+fn object_of(row: &str, prefix: &str, columns: &[&Column]) -> String {
     let columns: Vec<String> =
-        columns.iter().enumerate().map(|(at, column)| format!("found.{prefix}{at} AS {}", column.quoted)).collect();
+        columns.iter().enumerate().map(|(at, column)| format!("{row}.{prefix}{at} AS {}", column.quoted)).collect();
     format!("(SELECT pg_catalog.to_jsonb(j) FROM (SELECT {}) AS j)", columns.join(", "))
 }
 
 /// The columns of the metadata: those asked for, or all that the user may read and that can be shown.
-fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<Vec<&'a Column>> {
+pub(super) fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<Vec<&'a Column>> {
     match &options.columns {
         Some(names) => names.iter().map(|name| table.column(name)).collect(),
         None => {
@@ -243,7 +280,7 @@ fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<
 
 /// An HNSW index looks at `hnsw.ef_search` rows (40 unless set), and finds no more than these: too few where more are
 /// wanted, or where a filter takes some away. From pgvector 0.8 on it goes on looking when it is told to.
-fn search_settings(candidates: i64) -> LocalSettings {
+pub(super) fn search_settings(candidates: i64) -> LocalSettings {
     /// The most that pgvector takes.
     const MAX_EF_SEARCH: i64 = 1000;
     vector::load_library();
@@ -266,7 +303,7 @@ fn search_settings(candidates: i64) -> LocalSettings {
 
 /// An index that has looked at `hnsw.max_scan_tuples` rows gives up, with fewer than are wanted. Then all rows are looked
 /// at, as a query without an index would.
-fn exact_settings() -> LocalSettings {
+pub(super) fn exact_settings() -> LocalSettings {
     let settings = LocalSettings::begin();
     settings.set(c"enable_indexscan", c"off");
     // A plan that is kept is none for this.

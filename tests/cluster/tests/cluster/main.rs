@@ -30,6 +30,7 @@ mod privileges;
 mod quantize;
 mod queue;
 mod release;
+mod relevant;
 mod remote;
 mod repair;
 mod reports;
