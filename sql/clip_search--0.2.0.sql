@@ -436,6 +436,67 @@ DO $do$ BEGIN
     END IF;
 END $do$;
 
+-- Relevant, then sorted: of the nearest rows those that are similar enough, in the order of columns of the table; none if
+-- none is. Without min_similarity, the threshold that clip_calibrate has measured for this table and kept.
+CREATE FUNCTION @extschema@.clip_search_relevant(
+        tbl regclass,
+        query text,
+        k bigint DEFAULT 10,
+        min_similarity double precision DEFAULT NULL, -- the kept threshold of searches by text
+        filter @extschema@.clip_filter DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
+        skip bigint DEFAULT 0,
+        order_by text DEFAULT NULL,             -- columns: 'taken_at DESC NULLS LAST, id'; NULL: most similar first
+        candidates bigint DEFAULT 1000,        -- the nearest rows, of which the relevant ones are sorted
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_relevant_text'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_search_relevant(regclass, text, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text, bigint, text) IS
+    'the rows of a table that a text describes well enough, sorted by columns';
+
+CREATE FUNCTION @extschema@.clip_search_relevant(
+        tbl regclass,
+        query bytea,
+        k bigint DEFAULT 10,
+        min_similarity double precision DEFAULT NULL, -- the kept threshold of searches by image
+        filter @extschema@.clip_filter DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
+        skip bigint DEFAULT 0,
+        order_by text DEFAULT NULL,             -- columns: 'taken_at DESC NULLS LAST, id'; NULL: most similar first
+        candidates bigint DEFAULT 1000,        -- the nearest rows, of which the relevant ones are sorted
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_relevant_image'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_search_relevant(regclass, bytea, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text, bigint, text) IS
+    'the rows of a table that look enough like an image, sorted by columns';
+
+CREATE FUNCTION @extschema@.clip_search_relevant(
+        tbl regclass,
+        query vector,
+        k bigint DEFAULT 10,
+        min_similarity double precision DEFAULT NULL, -- required: an embedding may be of anything
+        filter @extschema@.clip_filter DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
+        skip bigint DEFAULT 0,
+        order_by text DEFAULT NULL,             -- columns: 'taken_at DESC NULLS LAST, id'; NULL: most similar first
+        candidates bigint DEFAULT 1000)        -- the nearest rows, of which the relevant ones are sorted
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_relevant_vector'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_search_relevant(regclass, vector, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text, bigint) IS
+    'the rows of a table that are close enough to an embedding, sorted by columns';
+
 -- indexes: those that clip_search uses.
 CREATE FUNCTION @extschema@.clip_index_stats(
         tbl regclass,
@@ -491,6 +552,40 @@ CREATE FUNCTION @extschema@.clip_suggest_threshold(
     LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000 ROWS 1;
 COMMENT ON FUNCTION @extschema@.clip_suggest_threshold(regclass, vector, integer, double precision, name) IS
     'the minimum similarity of a match in a search by this embedding';
+
+-- Measures the thresholds of searches by text and by image, as clip_suggest_threshold does, and keeps them with the table:
+-- one for each column, kind of query and model. For the table's owner.
+CREATE FUNCTION @extschema@.clip_calibrate(
+        tbl regclass,
+        sample bigint DEFAULT 1000,
+        false_positive_rate double precision DEFAULT NULL,  -- 1 / rows of the table, 0.001 at most
+        embedding_column name DEFAULT NULL,
+        queries text[] DEFAULT NULL,            -- texts that are searched for; default: 64 everyday ones
+        model text DEFAULT NULL,                -- clip_search.model
+        OUT query_kind text,                    -- text or image
+        OUT threshold real,
+        OUT rate double precision,              -- the false positive rate
+        OUT sampled integer,
+        OUT queries_used integer,
+        OUT center real,
+        OUT deviation real,
+        OUT observed_rate real)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'clip_calibrate'
+    LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 2;
+COMMENT ON FUNCTION @extschema@.clip_calibrate(regclass, bigint, double precision, name, text[], text) IS
+    'measures from which similarity on a row is relevant, and keeps it with the table for clip_search_relevant and clip_threshold';
+
+CREATE FUNCTION @extschema@.clip_threshold(
+        tbl regclass,
+        query_kind text DEFAULT 'text',         -- text or image
+        embedding_column name DEFAULT NULL,
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS double precision
+    AS 'MODULE_PATHNAME', 'clip_threshold'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION @extschema@.clip_threshold(regclass, text, name, text) IS
+    'the threshold that clip_calibrate keeps, for min_similarity of clip_search';
 
 -- Evaluates a model on a table, given the rows that each query should find. NULL if there are no queries.
 CREATE FUNCTION @extschema@.clip_evaluate(
@@ -843,6 +938,51 @@ COMMENT ON FUNCTION @extschema@.clip_start_worker() IS
     'starts the background worker of this database''s queue, as after a restore or a promotion; false if no slot is free';
 -- It takes one of max_worker_processes.
 REVOKE ALL ON FUNCTION @extschema@.clip_start_worker() FROM PUBLIC;
+
+------------------------------------------------------------------------------------------------------------------------
+-- Thresholds that clip_calibrate keeps
+------------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE clip_search_internal.clip_thresholds_data (
+    relid regclass NOT NULL,
+    embedding_column name NOT NULL,
+    query_kind text NOT NULL,                       -- text or image
+    model text NOT NULL,
+    threshold real NOT NULL,
+    false_positive_rate double precision NOT NULL,
+    sampled integer NOT NULL,
+    table_bytes bigint NOT NULL,                    -- when it was measured: a table that has grown is another one
+    measured_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (relid, embedding_column, query_kind, model));
+COMMENT ON TABLE clip_search_internal.clip_thresholds_data IS
+    'see the view clip_thresholds';
+SELECT pg_catalog.pg_extension_config_dump('clip_search_internal.clip_thresholds_data',
+    'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relid AND c.relpersistence <> ''t'')');
+CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE OR DELETE ON clip_search_internal.clip_thresholds_data
+    FOR EACH ROW EXECUTE FUNCTION clip_search_internal.clip_skip_replicated();
+ALTER TABLE clip_search_internal.clip_thresholds_data ENABLE REPLICA TRIGGER skip_replicated;
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_database_owner') THEN
+        GRANT SELECT ON clip_search_internal.clip_thresholds_data TO pg_database_owner;
+    END IF;
+END $$;
+
+-- The library reads this one: nobody but a superuser can put another in its place.
+CREATE VIEW clip_search_internal.clip_kept_thresholds WITH (security_barrier) AS
+    SELECT k.relid AS "table", k.embedding_column, k.query_kind, k.model, k.threshold, k.false_positive_rate, k.sampled,
+           k.table_bytes, k.measured_at
+      FROM clip_search_internal.clip_thresholds_data AS k
+     WHERE pg_catalog.has_any_column_privilege(CAST(k.relid AS pg_catalog.oid), 'SELECT');
+COMMENT ON VIEW clip_search_internal.clip_kept_thresholds IS
+    'see the view clip_thresholds';
+GRANT SELECT ON clip_search_internal.clip_kept_thresholds TO PUBLIC;
+
+CREATE VIEW @extschema@.clip_thresholds AS
+    SELECT k."table", k.embedding_column, k.query_kind, k.model, k.threshold, k.false_positive_rate, k.sampled, k.measured_at
+      FROM clip_search_internal.clip_kept_thresholds AS k;
+COMMENT ON VIEW @extschema@.clip_thresholds IS
+    'thresholds that clip_calibrate has measured, of tables that the current role may read';
+GRANT SELECT ON @extschema@.clip_thresholds TO PUBLIC;
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Models and the inference server

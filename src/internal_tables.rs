@@ -36,6 +36,8 @@ pub enum InternalTable {
     Attempts,
     /// Backfills that are running.
     Progress,
+    /// Thresholds of tables.
+    Thresholds,
 }
 
 impl InternalTable {
@@ -46,6 +48,7 @@ impl InternalTable {
             Self::Errors => "clip_search_internal.clip_embed_errors_data",
             Self::Attempts => "clip_search_internal.clip_embed_attempts",
             Self::Progress => "clip_search_internal.clip_embed_progress_data",
+            Self::Thresholds => "clip_search_internal.clip_thresholds_data",
         }
     }
 
@@ -55,6 +58,7 @@ impl InternalTable {
             Self::Errors => c"clip_embed_errors_data",
             Self::Attempts => c"clip_embed_attempts",
             Self::Progress => c"clip_embed_progress_data",
+            Self::Thresholds => c"clip_thresholds_data",
         }
     }
 

@@ -1,6 +1,7 @@
 //! What SQL calls. `sql/clip_search--*.sql` declares each function; the names there and here are the same.
 
 mod arguments;
+mod calibrate;
 mod classify;
 mod embed;
 mod embed_table;
@@ -8,10 +9,12 @@ mod fetch;
 mod gallery;
 mod image_info;
 mod index_stats;
+mod kept_threshold;
 mod made_with;
 mod models;
 mod not_words;
 mod other_model;
+mod relevant;
 mod search;
 mod server;
 mod statistics;

@@ -27,30 +27,34 @@ sql_function!(clip_search_json_image, pg_finfo_clip_search_json_image, |call| js
 sql_function!(clip_search_json_vector, pg_finfo_clip_search_json_vector, |call| json(call, vector));
 sql_function!(clip_search_json_halfvec, pg_finfo_clip_search_json_halfvec, |call| json(call, half_vector));
 
+/// Which argument is the model, of functions that end with it.
+const MODEL: usize = 10;
+
 /// What a call searches, once its cheap arguments were looked at.
-struct Search {
-    table: Rc<Table>,
-    options: Options,
+pub struct Search {
+    pub table: Rc<Table>,
+    pub options: Options,
     /// The column of embeddings.
-    column: String,
+    pub column: String,
     /// Its dimension, where it has one.
     dimension: Option<usize>,
+    pub model: String,
 }
 
 /// The embedding of what is searched for.
-type Query = fn(Arguments, &Search) -> Result<Vec<f32>>;
+pub type Query = fn(Arguments, &Search) -> Result<Vec<f32>>;
 
-fn text(call: Arguments, search: &Search) -> Result<Vec<f32>> {
+pub fn text(call: Arguments, search: &Search) -> Result<Vec<f32>> {
     let query = required(call.text(1), "query")?;
     not_words::check(&query, search.dimension)?;
-    embed(call, search, Modality::Text, query.into_bytes())
+    embed(search, Modality::Text, query.into_bytes())
 }
 
-fn image(call: Arguments, search: &Search) -> Result<Vec<f32>> {
-    embed(call, search, Modality::Image, required(call.bytes(1), "query")?)
+pub fn image(call: Arguments, search: &Search) -> Result<Vec<f32>> {
+    embed(search, Modality::Image, required(call.bytes(1), "query")?)
 }
 
-fn vector(call: Arguments, _: &Search) -> Result<Vec<f32>> {
+pub fn vector(call: Arguments, _: &Search) -> Result<Vec<f32>> {
     required(call.vector(1), "query")
 }
 
@@ -58,21 +62,20 @@ fn half_vector(call: Arguments, _: &Search) -> Result<Vec<f32>> {
     required(call.half_vector(1), "query")
 }
 
-fn embed(call: Arguments, search: &Search, modality: Modality, query: Vec<u8>) -> Result<Vec<f32>> {
-    let model = call.model(10);
-    other_model::tell(&search.table, &search.column, &model)?;
-    Ok(embedding::of_one(&model, modality, query)?.to_vec())
+fn embed(search: &Search, modality: Modality, query: Vec<u8>) -> Result<Vec<f32>> {
+    other_model::tell(&search.table, &search.column, &search.model)?;
+    Ok(embedding::of_one(&search.model, modality, query)?.to_vec())
 }
 
 fn rows(call: Arguments, query: Query) -> Result<Datum> {
-    let search = prepare(call)?;
+    let search = prepare(call, MODEL)?;
     let query = query(call, &search)?;
     search::rows(&search.table, &query, &search.options, &mut Rows::begin(call.0))?;
     Ok(Datum::null())
 }
 
 fn json(call: Arguments, query: Query) -> Result<Option<Datum>> {
-    let search = prepare(call)?;
+    let search = prepare(call, MODEL)?;
     search::to_json(&search.table, &query(call, &search)?, &search.options)
 }
 
@@ -95,8 +98,9 @@ fn excluded(call: Arguments, index: usize) -> Result<Option<Id>> {
     }))
 }
 
-/// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded.
-fn prepare(call: Arguments) -> Result<Search> {
+/// Looks at the cheap arguments first: what is wrong with them is said before a model is loaded. The first ten are those of
+/// `clip_search`; `model` is the place of the model.
+pub fn prepare(call: Arguments, model: usize) -> Result<Search> {
     let options = Options {
         k: within(call.bigint(2), "k", 1, Options::MAX_K)?,
         skip: within(call.bigint(9), "skip", 0, Options::MAX_SKIP)?,
@@ -112,5 +116,5 @@ fn prepare(call: Arguments) -> Result<Search> {
     let (column, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
     let (column, dimension) = (column.name.clone(), embeddings.dimension);
     table.key(options.id_column.as_deref())?;
-    Ok(Search { table, options, column, dimension })
+    Ok(Search { table, options, column, dimension, model: call.model(model) })
 }

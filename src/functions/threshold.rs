@@ -13,7 +13,7 @@ use super::sql_function;
 use crate::embedding;
 use crate::errors::{ArgumentError, Result};
 use crate::result_rows::{Rows, real};
-use crate::search::{Embeddings, Table};
+use crate::search::{Column, Embeddings, Table};
 use crate::spi::{self, Allowed, Argument};
 use pgrx::pg_sys::Datum;
 use similarity::{Background, cosine};
@@ -99,18 +99,24 @@ const MAX_QUERIES: usize = 1000;
 
 /// For searches by text: by those given, or by any.
 fn by_texts(call: Arguments) -> Result<Datum> {
-    let texts = match call.texts(3, "queries")? {
-        Some(texts) if texts.is_empty() => {
-            return Err(ArgumentError::NoQueries.into());
-        }
+    let texts = texts(call, 3)?;
+    suggest(call, call.int(1), call.double(2), || embedding::of_texts(&call.model(5), texts.into_iter()))
+}
+
+/// The texts of an argument, or everyday ones.
+///
+/// # Errors
+/// [`ArgumentError::NoQueries`], [`ArgumentError::OutOfRange`], and as [`Arguments::list`].
+pub fn texts(call: Arguments, index: usize) -> Result<Vec<String>> {
+    match call.texts(index, "queries")? {
+        Some(texts) if texts.is_empty() => Err(ArgumentError::NoQueries.into()),
         Some(texts) if texts.len() > MAX_QUERIES => {
             let (value, range) = (format!("{} texts", texts.len()), format!("at most {MAX_QUERIES} texts"));
-            return Err(ArgumentError::OutOfRange { name: "queries", value, range }.into());
+            Err(ArgumentError::OutOfRange { name: "queries", value, range }.into())
         }
-        Some(texts) => texts,
-        None => TEXTS.map(str::to_owned).to_vec(),
-    };
-    suggest(call, call.int(1), call.double(2), || embedding::of_texts(&call.model(5), texts.into_iter()))
+        Some(texts) => Ok(texts),
+        None => Ok(TEXTS.map(str::to_owned).to_vec()),
+    }
 }
 
 /// For searches by this text.
@@ -131,60 +137,128 @@ fn suggest(
     rate: Option<f64>,
     queries: impl FnOnce() -> Result<Vec<Vec<f32>>>,
 ) -> Result<Datum> {
-    let sample = within(sample, "sample", MIN_SAMPLE, MAX_SAMPLE)?;
-    let rate = required(rate, "false_positive_rate")?;
-    if !(rate > 0.0 && rate < 1.0) {
-        let (name, range) = ("false_positive_rate", "between 0 and 1".to_owned());
-        return Err(ArgumentError::OutOfRange { name, value: rate.to_string(), range }.into());
-    }
-    let column = call.name(4);
+    let sample = sample_size(sample)?;
+    let rate = self::rate(required(rate, "false_positive_rate")?)?;
     let table = Table::known(required(call.oid(0), "tbl")?)?;
-    table.embedding_column(column.as_deref())?;
-    let queries = queries()?;
-    if let Some(query) = queries.first() {
-        table.embedding_column(column.as_deref())?.0.check_dimension(query.len())?;
-    }
-    let images = take_sample(&table, column.as_deref(), sample)?;
-    if let Some(odd) = images.iter().find(|image| queries.iter().any(|query| query.len() != image.len())) {
-        return Err(ArgumentError::Dimensions { a: queries[0].len(), b: odd.len() }.into());
-    }
-    if images.len() < MIN_SAMPLE as usize {
-        return Err(ArgumentError::NothingToSample { table: table.name.clone(), found: images.len() }.into());
-    }
-    let mut all = Vec::with_capacity(queries.len());
-    for query in &queries {
-        pgrx::check_for_interrupts!();
-        let similarities = images.iter().map(|image| cosine(query, image));
-        all.push(similarities.filter(|similarity| similarity.is_finite()).collect::<Vec<f32>>());
-    }
-    let backgrounds: Vec<Background> = all.iter_mut().filter_map(|one| Background::fit(one)).collect();
-    let threshold = similarity::threshold(&backgrounds, rate)
-        .ok_or_else(|| ArgumentError::NothingToSample { table: table.name.clone(), found: 0 })?;
-    let above = all.iter().flatten().filter(|similarity| f64::from(**similarity) > threshold).count();
-    let observed = above as f64 / all.iter().map(Vec::len).sum::<usize>().max(1) as f64;
-    let mean =
-        |of: fn(&Background) -> f64| real((backgrounds.iter().map(of).sum::<f64>() / backgrounds.len() as f64) as f32);
+    let (column, _) = table.embedding_column(call.name(4).as_deref())?;
+    let sample = Sample::take(&table, column, sample, queries)?;
+    let found = sample.measure(&sample.queries, rate)?;
     Rows::begin(call.0).push(|| {
         [
-            Some(real(threshold as f32)),
-            Some(Datum::from(images.len() as i32)),
-            Some(Datum::from(backgrounds.len() as i32)),
-            Some(mean(|background| background.center)),
-            Some(mean(|background| background.deviation)),
-            Some(real(observed as f32)),
+            Some(real(found.threshold as f32)),
+            Some(Datum::from(found.sampled as i32)),
+            Some(Datum::from(found.queries_used as i32)),
+            Some(real(found.center as f32)),
+            Some(real(found.deviation as f32)),
+            Some(real(found.observed_rate as f32)),
         ]
     });
     Ok(Datum::null())
 }
 
+/// Rows of a sample.
+///
+/// # Errors
+/// As [`within`].
+pub fn sample_size(value: Option<impl Into<i64>>) -> Result<i32> {
+    within(value, "sample", MIN_SAMPLE, MAX_SAMPLE)
+}
+
+/// A false positive rate.
+///
+/// # Errors
+/// [`ArgumentError::OutOfRange`].
+pub fn rate(rate: f64) -> Result<f64> {
+    if rate > 0.0 && rate < 1.0 {
+        return Ok(rate);
+    }
+    let (name, range) = ("false_positive_rate", "between 0 and 1".to_owned());
+    Err(ArgumentError::OutOfRange { name, value: rate.to_string(), range }.into())
+}
+
+/// Random rows of a table, and queries that they are compared with.
+pub struct Sample<'a> {
+    table: &'a Table,
+    /// Embeddings of the rows.
+    pub images: Vec<Vec<f32>>,
+    pub queries: Vec<Vec<f32>>,
+    /// Rows of the table, roughly.
+    pub rows: u64,
+}
+
+/// What was measured.
+pub struct Measured {
+    pub threshold: f64,
+    pub sampled: usize,
+    pub queries_used: usize,
+    pub center: f64,
+    pub deviation: f64,
+    /// Share of the sample above the threshold.
+    pub observed_rate: f64,
+}
+
+impl<'a> Sample<'a> {
+    /// Takes the sample once the queries fit the column.
+    ///
+    /// # Errors
+    /// [`ArgumentError::QueryDimension`], [`ArgumentError::Dimensions`], [`ArgumentError::NothingToSample`], and what
+    /// `queries` returns.
+    pub fn take(
+        table: &'a Table,
+        column: &Column,
+        size: i32,
+        queries: impl FnOnce() -> Result<Vec<Vec<f32>>>,
+    ) -> Result<Self> {
+        let queries = queries()?;
+        if let Some(query) = queries.first() {
+            column.check_dimension(query.len())?;
+        }
+        let (images, rows) = take_sample(table, column, size)?;
+        if let Some(odd) = images.iter().find(|image| queries.iter().any(|query| query.len() != image.len())) {
+            return Err(ArgumentError::Dimensions { a: queries[0].len(), b: odd.len() }.into());
+        }
+        if images.len() < MIN_SAMPLE as usize {
+            return Err(ArgumentError::NothingToSample { table: table.name.clone(), found: images.len() }.into());
+        }
+        Ok(Self { table, images, queries, rows })
+    }
+
+    /// The similarity that a random row exceeds with the probability `rate`, on average over the queries. A query that is a
+    /// row of the sample is not compared with itself.
+    ///
+    /// # Errors
+    /// [`ArgumentError::NothingToSample`] where no vector has a direction.
+    pub fn measure(&self, queries: &[Vec<f32>], rate: f64) -> Result<Measured> {
+        let mut all = Vec::with_capacity(queries.len());
+        for query in queries {
+            pgrx::check_for_interrupts!();
+            let similarities = self.images.iter().filter(|image| *image != query).map(|image| cosine(query, image));
+            all.push(similarities.filter(|similarity| similarity.is_finite()).collect::<Vec<f32>>());
+        }
+        let backgrounds: Vec<Background> = all.iter_mut().filter_map(|one| Background::fit(one)).collect();
+        let threshold = similarity::threshold(&backgrounds, rate)
+            .ok_or_else(|| ArgumentError::NothingToSample { table: self.table.name.clone(), found: 0 })?;
+        let above = all.iter().flatten().filter(|similarity| f64::from(**similarity) > threshold).count();
+        let mean = |of: fn(&Background) -> f64| backgrounds.iter().map(of).sum::<f64>() / backgrounds.len() as f64;
+        Ok(Measured {
+            threshold,
+            sampled: self.images.len(),
+            queries_used: backgrounds.len(),
+            center: mean(|background| background.center),
+            deviation: mean(|background| background.deviation),
+            observed_rate: above as f64 / all.iter().map(Vec::len).sum::<usize>().max(1) as f64,
+        })
+    }
+}
+
 /// Random rows. Of a large table random blocks are read, some more than needed, and rows chosen among theirs: reading
-/// all of it would take longer than the answer is worth.
-fn take_sample(table: &Table, column: Option<&str>, sample: i32) -> Result<Vec<Vec<f32>>> {
+/// all of it would take longer than the answer is worth. And how many rows there are, as far as that is known.
+fn take_sample(table: &Table, column: &Column, sample: i32) -> Result<(Vec<Vec<f32>>, u64)> {
     /// Rows from which on blocks are chosen.
     const LARGE: f64 = 200_000.0;
     /// Blocks of so many times the rows that are wanted.
     const MORE: f64 = 20.0;
-    let (column, Embeddings { schema, .. }) = table.embedding_column(column)?;
+    let Embeddings { schema, .. } = column.embeddings.as_ref().expect("a column of embeddings");
     let about = "SELECT c.reltuples FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1";
     let rows: f64 = spi::select(&Allowed::default(), about, &[Argument::oid(table.id)], |row| Ok(row.number(1)))?
         .into_iter()
@@ -206,8 +280,10 @@ fn take_sample(table: &Table, column: Option<&str>, sample: i32) -> Result<Vec<V
         let found = take(&format!("TABLESAMPLE SYSTEM ({share})"))?;
         // Fewer where the table has shrunk since it was counted.
         if found.len() == sample as usize {
-            return Ok(found);
+            return Ok((found, rows as u64));
         }
     }
-    take("")
+    let found = take("")?;
+    let rows = if found.len() < sample as usize { found.len() as u64 } else { (rows as u64).max(found.len() as u64) };
+    Ok((found, rows))
 }

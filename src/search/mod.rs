@@ -4,6 +4,8 @@
 //! known      tables that are kept until they change
 //! table      columns, types, primary key, vector indexes, out of the catalog
 //! condition  a filter or a row to leave out, as jsonb → SQL with parameters
+//! order      "taken_at DESC, id" → columns to sort by
+//! relevant   the nearest that are similar enough, sorted by columns
 //! parameters the statement's
 //! shards     the same for partitions on other servers
 //! statement  table, query and options → one SELECT
@@ -11,11 +13,14 @@
 
 mod condition;
 mod known;
+mod order;
 mod parameters;
+mod relevant;
 mod shards;
 mod statement;
 mod table;
 
 pub use condition::Id;
+pub use relevant::{Page, page};
 pub use statement::{Options, rows, to_json};
 pub use table::{Column, Embeddings, Index, Table};

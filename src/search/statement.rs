@@ -32,14 +32,14 @@ use pgrx::pg_sys::Datum;
 use std::ffi::CString;
 
 /// pgvector's operator for cosine distance.
-const COSINE: &str = "<=>";
+pub(super) const COSINE: &str = "<=>";
 
 /// Candidates for each row that is wanted, from an index of half precision. Its order differs from the exact one only among
 /// rows that are about equally far.
-const HALVES_CANDIDATES: i64 = 2;
+pub(super) const HALVES_CANDIDATES: i64 = 2;
 /// The same from an index of one bit of each number, and the least of them: `make bench-index` shows what it takes.
-const BITS_CANDIDATES: i64 = 20;
-const BITS_LEAST: i64 = 200;
+pub(super) const BITS_CANDIDATES: i64 = 20;
+pub(super) const BITS_LEAST: i64 = 200;
 
 /// What is wanted of a search, besides the table and the query.
 #[derive(Default)]
@@ -128,17 +128,17 @@ pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option
     Ok(run(&mut compose(table, query, options, &exact)?).0)
 }
 
-struct Statement {
-    text: String,
-    parameters: Parameters,
+pub(super) struct Statement {
+    pub text: String,
+    pub parameters: Parameters,
     /// What it may refer to.
-    allowed: Allowed,
+    pub allowed: Allowed,
     /// Whether the rows may come out of a vector index, which may give fewer than there are.
-    has_index: bool,
-    /// Whether the fourth column says which shards gave fewer than they were asked for.
-    is_sharded: bool,
+    pub has_index: bool,
+    /// Whether the last column says which shards gave fewer than they were asked for.
+    pub is_sharded: bool,
     /// Rows that the index is to give.
-    candidates: i64,
+    pub candidates: i64,
 }
 
 impl Statement {
@@ -156,6 +156,29 @@ impl Statement {
 
 /// An exact statement does without an index of less precise vectors.
 fn compose(table: &Table, query: &[f32], options: &Options, exact: &Exact) -> Result<Statement> {
+    let key = table.key(options.id_column.as_deref())?;
+    let metadata = metadata(table, &key, options)?;
+    let nearest = nearest(table, query, options, &[], exact)?;
+    let text = format!(
+        "SELECT {} AS id, {} AS similarity, {} AS metadata{} FROM ({}) AS found ORDER BY found.distance",
+        id(&key),
+        similarity("found"),
+        object("m", &metadata),
+        if nearest.is_sharded { ", found.short" } else { "" },
+        nearest.text,
+    );
+    Ok(Statement { text, ..nearest })
+}
+
+/// The nearest rows of a table: key columns `k0`, …, metadata `m0`, …, other columns `s0`, …, `distance`, and where it is
+/// sharded `short`.
+pub(super) fn nearest(
+    table: &Table,
+    query: &[f32],
+    options: &Options,
+    others: &[&Column],
+    exact: &Exact,
+) -> Result<Statement> {
     let (column, embeddings) = table.embedding_column(options.embedding_column.as_deref())?;
     column.check_dimension(query.len())?;
     let key = table.key(options.id_column.as_deref())?;
@@ -194,6 +217,7 @@ fn compose(table: &Table, query: &[f32], options: &Options, exact: &Exact) -> Re
     let mut inner: Vec<String> = Vec::new();
     inner.extend(key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)));
     inner.extend(metadata.iter().enumerate().map(|(at, column)| format!("t.{} AS m{at}", column.quoted)));
+    inner.extend(others.iter().enumerate().map(|(at, column)| format!("t.{} AS s{at}", column.quoted)));
     let exact_distance = distance(column, embeddings, COSINE, &vector);
     inner.push(format!("{exact_distance} AS distance"));
     let inner = inner.join(", ");
@@ -220,22 +244,22 @@ fn compose(table: &Table, query: &[f32], options: &Options, exact: &Exact) -> Re
             format!("{nearest}{limit} OFFSET {offset}")
         }
     };
-    let text = format!(
-        "SELECT {} AS id, CASE WHEN found.distance OPERATOR(pg_catalog.<) 'Infinity'::pg_catalog.float8 \
-         THEN (1::pg_catalog.float8 OPERATOR(pg_catalog.-) found.distance)::pg_catalog.float4 END AS similarity, \
-         {} AS metadata{} FROM ({nearest}) AS found ORDER BY found.distance",
-        id(&key),
-        object("m", &metadata),
-        if is_sharded { ", found.short" } else { "" },
-    );
     let allowed = if is_sharded { table.allowed_with_shards() } else { table.allowed() };
     let has_index = whole.is_some() || table.is_indirect;
-    Ok(Statement { text, parameters, allowed, has_index, is_sharded, candidates: candidates(whole) })
+    Ok(Statement { text: nearest, parameters, allowed, has_index, is_sharded, candidates: candidates(whole) })
 }
 
 /// An order that no index has, here or on another server.
 fn without_index(distance: &str) -> String {
     format!("({distance} OPERATOR(pg_catalog.+) 0::pg_catalog.float8)")
+}
+
+/// The similarity of a row of [`nearest`]; NULL where there is none, as of a vector without direction.
+pub(super) fn similarity(row: &str) -> String {
+    format!(
+        "CASE WHEN {row}.distance OPERATOR(pg_catalog.<) 'Infinity'::pg_catalog.float8 \
+         THEN (1::pg_catalog.float8 OPERATOR(pg_catalog.-) {row}.distance)::pg_catalog.float4 END"
+    )
 }
 
 /// Whether a vector keeps its direction in half precision: its largest number is neither infinite there nor near zero.
@@ -248,7 +272,13 @@ fn fits_half_precision(query: &[f32]) -> bool {
 }
 
 /// What the rows of the table are ordered by: the very expression of the index.
-fn order(column: &Column, embeddings: &Embeddings, index: Option<&Index>, dimension: usize, query: &str) -> String {
+pub(super) fn order(
+    column: &Column,
+    embeddings: &Embeddings,
+    index: Option<&Index>,
+    dimension: usize,
+    query: &str,
+) -> String {
     let Embeddings { schema, type_name, .. } = embeddings;
     let Some(Index { kind, operator, .. }) = index else { return distance(column, embeddings, COSINE, query) };
     let of = |whole: fn(&str, &str, usize) -> String| {
@@ -268,25 +298,34 @@ fn order(column: &Column, embeddings: &Embeddings, index: Option<&Index>, dimens
     }
 }
 
-fn distance(column: &Column, embeddings: &Embeddings, operator: &str, query: &str) -> String {
+pub(super) fn distance(column: &Column, embeddings: &Embeddings, operator: &str, query: &str) -> String {
     let Embeddings { schema, type_name, .. } = embeddings;
     format!("(t.{} OPERATOR({schema}.{operator}) {query}::{schema}.{type_name})", column.quoted)
 }
 
 /// A key of one column is its value; one of several is an object.
-fn id(key: &[&Column]) -> String {
-    if key.len() == 1 { "pg_catalog.to_jsonb(found.k0)".to_owned() } else { object("k", key) }
+pub(super) fn id(key: &[&Column]) -> String {
+    id_of("found", key)
+}
+
+/// The same, of another row than `found`.
+pub(super) fn id_of(row: &str, key: &[&Column]) -> String {
+    if key.len() == 1 { format!("pg_catalog.to_jsonb({row}.k0)") } else { object_of(row, "k", key) }
 }
 
 /// Made by a sub-select: a function's arguments are at most a hundred, columns may be more.
-fn object(prefix: &str, columns: &[&Column]) -> String {
+pub(super) fn object(prefix: &str, columns: &[&Column]) -> String {
+    object_of("found", prefix, columns)
+}
+
+fn object_of(row: &str, prefix: &str, columns: &[&Column]) -> String {
     let columns: Vec<String> =
-        columns.iter().enumerate().map(|(at, column)| format!("found.{prefix}{at} AS {}", column.quoted)).collect();
+        columns.iter().enumerate().map(|(at, column)| format!("{row}.{prefix}{at} AS {}", column.quoted)).collect();
     format!("(SELECT pg_catalog.to_jsonb(j) FROM (SELECT {}) AS j)", columns.join(", "))
 }
 
 /// The columns of the metadata: those asked for, or all that the user may read and that can be shown.
-fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<Vec<&'a Column>> {
+pub(super) fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<Vec<&'a Column>> {
     match &options.columns {
         Some(names) => names.iter().map(|name| table.column(name)).collect(),
         None => {
@@ -299,7 +338,7 @@ fn metadata<'a>(table: &'a Table, key: &[&Column], options: &Options) -> Result<
 
 /// An HNSW index looks at `hnsw.ef_search` rows (40 unless set), and finds no more than these: too few where more are
 /// wanted, or where a filter takes some away. From pgvector 0.8 on it goes on looking when it is told to.
-fn search_settings(candidates: i64) -> LocalSettings {
+pub(super) fn search_settings(candidates: i64) -> LocalSettings {
     /// The most that pgvector takes.
     const MAX_EF_SEARCH: i64 = 1000;
     vector::load_library();
@@ -321,7 +360,7 @@ fn search_settings(candidates: i64) -> LocalSettings {
 }
 
 /// Of a foreign table the planner knows little. If it takes the rows for few, it sorts them here, and all of them travel.
-fn remote_settings() -> LocalSettings {
+pub(super) fn remote_settings() -> LocalSettings {
     let settings = LocalSettings::begin();
     settings.set(c"enable_sort", c"off");
     // The cost of a sort that cannot be done without would have it used.
@@ -331,7 +370,7 @@ fn remote_settings() -> LocalSettings {
 
 /// An index that has looked at `hnsw.max_scan_tuples` rows gives up, with fewer than are wanted. Then all rows are looked
 /// at, as a query without an index would.
-fn exact_settings() -> LocalSettings {
+pub(super) fn exact_settings() -> LocalSettings {
     let settings = LocalSettings::begin();
     settings.set(c"enable_indexscan", c"off");
     // A plan that is kept is none for this.

@@ -320,6 +320,18 @@ impl Table {
         }
     }
 
+    /// Raises what a statement would, where the user may not read a column.
+    pub fn require_readable(&self, column: &Column) {
+        if !self.is_readable(column) {
+            let name = text::to_c(&self.name);
+            // SAFETY: a NUL-terminated name.
+            unsafe {
+                let (denied, kind) = (pg_sys::AclResult::ACLCHECK_NO_PRIV, pg_sys::ObjectType::OBJECT_TABLE);
+                pg_sys::aclcheck_error(denied, kind, name.as_ptr());
+            }
+        }
+    }
+
     /// The column of this name.
     ///
     /// # Errors
@@ -462,6 +474,13 @@ impl Column {
         let operator = unsafe { (*pg_sys::lookup_type_cache(self.type_id, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
         let equals = qualified(operator)?.unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned());
         Ok(self.equals.get_or_init(|| equals).clone())
+    }
+
+    /// Whether its type has an order.
+    pub fn is_sortable(&self) -> bool {
+        // SAFETY: as in `equals`.
+        let types = unsafe { &*pg_sys::lookup_type_cache(self.type_id, pg_sys::TYPECACHE_LT_OPR as i32) };
+        types.lt_opr != Oid::INVALID
     }
 
     /// The operators greater than and less than of the type's default index, with their schema.

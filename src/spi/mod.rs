@@ -74,6 +74,20 @@ pub fn select<T>(
     connection.run(allowed, query, arguments).iter().map(each).collect()
 }
 
+/// As [`select`], of a table that is kept: its statements are not analysed anew.
+///
+/// # Errors
+/// As those of [`select`].
+pub fn select_kept<T>(
+    allowed: &Allowed,
+    query: String,
+    arguments: &[Argument],
+    each: impl FnMut(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    let connection = Connection::open();
+    connection.run_prepared(allowed, query, arguments).iter().map(each).collect()
+}
+
 /// As [`select`], of the catalogs alone, with a plan that is kept.
 ///
 /// # Errors

@@ -126,6 +126,38 @@ crate::error_table! {
             message: "the filter of column \"{column}\" is an object",
             hint: "Pass a value, a list of values, or null. For other conditions, write the query: ORDER BY embedding <=> …",
         }
+        OrderBy { text: String } => INVALID_PARAMETER_VALUE {
+            message: "order_by is not a list of columns: {text}",
+            hint: "Pass columns, each with ASC or DESC and NULLS FIRST or NULLS LAST, as in 'taken_at DESC NULLS LAST, \"Shop\"'.",
+        }
+        NotSortable { column: String, found: String } => DATATYPE_MISMATCH {
+            message: "column \"{column}\" is of type {found}, which has no order",
+            hint: "Sort by another column.",
+        }
+        NoThreshold { table: String, column: String, kind: &'static str, model: String } => OBJECT_NOT_IN_PREREQUISITE_STATE {
+            message: "no threshold was measured for column \"{column}\" of {table}, searches by {kind} and model \"{model}\"",
+            hint: "The table's owner can have it measured: SELECT * FROM clip_calibrate('the_table'). Or pass min_similarity.",
+        }
+        ThresholdOfOtherModel {
+            table: String,
+            column: String,
+            kind: &'static str,
+            model: String,
+            other: String,
+        } => OBJECT_NOT_IN_PREREQUISITE_STATE {
+            message: "no threshold was measured for column \"{column}\" of {table}, searches by {kind} and model \"{model}\"",
+            detail: "There is one for model \"{other}\".",
+            hint: "Pass the model that the column's embeddings are from, as model => 'owner/name', or have it measured anew: \
+                   SELECT * FROM clip_calibrate('the_table').",
+        }
+        NoThresholdOfVector => INVALID_PARAMETER_VALUE {
+            message: "min_similarity must not be NULL in a search by embedding",
+            hint: "An embedding does not say what it is of. Pass min_similarity => clip_threshold('the_table', 'image'), or 'text'.",
+        }
+        QueryKind { value: String } => INVALID_PARAMETER_VALUE {
+            message: "invalid value for parameter \"query_kind\": \"{value}\"",
+            hint: "Pass text or image.",
+        }
         NothingToSample { table: String, found: usize } => OBJECT_NOT_IN_PREREQUISITE_STATE {
             message: "{table} has {found} embeddings, too few to take a sample of",
             hint: "Embed more images first: with fewer than 30, no threshold means anything.",

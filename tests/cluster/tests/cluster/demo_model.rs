@@ -1,5 +1,6 @@
 //! The bundled model means something: names find their emoji, through the whole of the extension.
 
+use crate::relevant::load_emoji;
 use clip_search_demo::emoji::{EmojiSource, FONT};
 use cluster_tests::Cluster;
 use std::path::Path;
@@ -34,24 +35,7 @@ fn names_find_their_emoji() {
     assert!((1_300..1_500).contains(&source.emoji().len()), "{} emoji", source.emoji().len());
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
-    client
-        .batch_execute(
-            "CREATE TABLE emoji (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text, image bytea,
-                                 embedding vector(128))",
-        )
-        .unwrap();
-    for part in source.emoji().chunks(100) {
-        let names: Vec<&str> = part.iter().map(|emoji| emoji.name).collect();
-        let images: Vec<Vec<u8>> = part.iter().map(|emoji| source.image(emoji).unwrap()).collect();
-        client
-            .execute(
-                "INSERT INTO emoji (name, image, embedding)
-                     SELECT name, image, clip_embed_image(image, 'clip-search/emoji')
-                     FROM unnest($1::text[], $2::bytea[]) AS part (name, image)",
-                &[&names, &images],
-            )
-            .unwrap();
-    }
+    load_emoji(&mut client, &source, |_| true);
     let row = client.query_one(RECALL, &[]).unwrap();
     let (count, at_1, at_5): (i64, f64, f64) = (row.get(0), row.get(1), row.get(2));
     println!("{count} emoji: recall@1 {at_1:.3}, recall@5 {at_5:.3}");

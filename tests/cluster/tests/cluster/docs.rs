@@ -34,7 +34,7 @@ fn names(text: &str) -> BTreeSet<String> {
 }
 
 /// Functions that only a trigger, a view, a type, an aggregate or the planner calls.
-const INTERNAL: [&str; 13] = [
+const INTERNAL: [&str; 14] = [
     "clip_embed_support",
     "clip_filter_in",
     "clip_filter_out",
@@ -42,6 +42,7 @@ const INTERNAL: [&str; 13] = [
     "clip_filter_send",
     "clip_gallery_add",
     "clip_gallery_page",
+    "clip_kept_thresholds",
     "clip_skip_replicated",
     "clip_stat_get_endpoints",
     "clip_stat_get_models",

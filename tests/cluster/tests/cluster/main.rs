@@ -31,6 +31,7 @@ mod privileges;
 mod quantize;
 mod queue;
 mod release;
+mod relevant;
 mod remote;
 mod repair;
 mod reports;

@@ -61,6 +61,15 @@ fn fifty_searches_give_the_same_ids_as_one_table() {
         };
         let expected = ids(&mut client, &plain("whole"));
         assert_eq!(ids(&mut client, &plain("things")), expected, "{number}");
+        let relevant = |table: &str| {
+            format!(
+                "SELECT id::int FROM clip_search_relevant('{table}', (SELECT embedding FROM whole WHERE id = {}), k => 30,
+                     min_similarity => 0.1, order_by => 'shop DESC NULLS LAST, id', id_column => 'id')",
+                number * 7
+            )
+        };
+        let expected = ids(&mut client, &relevant("whole"));
+        assert!(!expected.is_empty() && ids(&mut client, &relevant("things")) == expected, "{number}: {expected:?}");
     }
     assert!(found > 400, "{found}");
     // By text, and what comes with the id.
