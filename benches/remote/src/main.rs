@@ -177,7 +177,7 @@ fn compare(client: &mut Client) -> anyhow::Result<f64> {
     for (_, name, _) in &KINDS[1..] {
         let statement = "SELECT min(1 - (clip_embed_image(image, $1) <=> clip_embed_image(image, $2))),
                                 min(1 - (clip_embed_text('text ' || id, $1) <=> clip_embed_text('text ' || id, $2)))
-                           FROM (SELECT * FROM photos LIMIT 20) AS some";
+                           FROM (SELECT * FROM photos LIMIT 20) AS few";
         let row = client.query_one(statement, &[name, &KINDS[0].1])?;
         least = least.min(row.get(0)).min(row.get(1));
     }
