@@ -112,6 +112,29 @@ CREATE FUNCTION @extschema@.clip_search_relevant(
 COMMENT ON FUNCTION @extschema@.clip_search_relevant(regclass, vector, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text, bigint) IS
     'the rows of a table that are close enough to an embedding, sorted by columns';
 
+-- Pairs of rows whose embeddings are nearly equal, each once: of each row the nearest per_row, by the vector index. What is
+-- connected by pairs is a group; groups are numbered from 1, the largest first.
+CREATE FUNCTION @extschema@.clip_duplicates(
+        tbl regclass,
+        threshold double precision DEFAULT 0.95,
+        per_row bigint DEFAULT 5,
+        key_range anycompatiblearray DEFAULT NULL::jsonb[], -- compares rows from the first key on, before the second, with all
+        filter @extschema@.clip_filter DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL)            -- the primary key
+    RETURNS TABLE (group_number bigint, id jsonb, other_id jsonb, similarity real)
+    AS 'MODULE_PATHNAME', 'clip_duplicates'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000000 ROWS 1000;
+COMMENT ON FUNCTION @extschema@.clip_duplicates(regclass, double precision, bigint, anycompatiblearray, @extschema@.clip_filter, name, name) IS
+    'pairs and groups of rows of a table that are nearly equal';
+
+CREATE FUNCTION @extschema@.clip_groups(ids jsonb[], other_ids jsonb[])
+    RETURNS TABLE (id jsonb, group_number bigint)
+    AS 'MODULE_PATHNAME', 'clip_groups'
+    LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000 ROWS 1000;
+COMMENT ON FUNCTION @extschema@.clip_groups(jsonb[], jsonb[]) IS
+    'groups of what is connected by pairs, such as those of several calls of clip_duplicates';
+
 -- Measures the thresholds of searches by text and by image, as clip_suggest_threshold does, and keeps them with the table:
 -- one for each column, kind of query and model. For the table's owner.
 CREATE FUNCTION @extschema@.clip_calibrate(

@@ -3,6 +3,7 @@
 mod arguments;
 mod calibrate;
 mod classify;
+mod duplicates;
 mod embed;
 mod embed_table;
 mod fetch;

@@ -4,6 +4,7 @@
 //! known      tables that are kept until they change
 //! table      columns, types, primary key, vector indexes, out of the catalog
 //! condition  a filter or a row to leave out, as jsonb → SQL with parameters
+//! duplicates rows of a table that are nearly equal
 //! order      "taken_at DESC, id" → columns to sort by
 //! relevant   the nearest that are similar enough, sorted by columns
 //! parameters the statement's
@@ -12,6 +13,7 @@
 //! ```
 
 mod condition;
+mod duplicates;
 mod known;
 mod order;
 mod parameters;
@@ -21,6 +23,7 @@ mod statement;
 mod table;
 
 pub use condition::Id;
+pub use duplicates::{Pair, Pairs, pairs};
 pub use relevant::{Page, page};
 pub use statement::{Options, rows, to_json};
 pub use table::{Column, Embeddings, Index, Table};

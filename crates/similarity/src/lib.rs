@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! vectors    dot product, cosine, unit length, weighted combination
+//! groups     what is connected by pairs
 //! labels     zero-shot classification: similarities of one embedding to many labels, softmax or sigmoid
 //! threshold  from a random sample of similarities to the one that random pairs rarely reach
 //! ```
@@ -16,10 +17,12 @@
 //! assert!((cosine(&dog, &dog_in_snow) - 0.5_f32.sqrt()).abs() < 1e-6);
 //! ```
 
+mod groups;
 mod labels;
 mod threshold;
 mod vectors;
 
+pub use groups::groups;
 pub use labels::{Labels, Logits, Score};
 pub use threshold::{Background, threshold};
 pub use vectors::{combine, cosine, dot, unit};

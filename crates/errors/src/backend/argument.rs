@@ -154,6 +154,22 @@ crate::error_table! {
             message: "min_similarity must not be NULL in a search by embedding",
             hint: "An embedding does not say what it is of. Pass min_similarity => clip_threshold('the_table', 'image'), or 'text'.",
         }
+        TooManyPairs { max: usize } => PROGRAM_LIMIT_EXCEEDED {
+            message: "more than {max} pairs of rows are that similar",
+            hint: "Raise threshold, or look at a part of the table at a time with key_range.",
+        }
+        KeyRange { table: String } => INVALID_PARAMETER_VALUE {
+            message: "key_range needs a key of one column, and that of {table} has several",
+            hint: "Name a column that tells rows apart, as id_column => 'id'.",
+        }
+        KeyRangeLength { found: usize } => INVALID_PARAMETER_VALUE {
+            message: "key_range must have two elements, not {found}",
+            hint: "Pass the first key and the one before which to end, as in ARRAY[1, 10001]; NULL is no end.",
+        }
+        PairLengths { ids: usize, others: usize } => INVALID_PARAMETER_VALUE {
+            message: "ids has {ids} elements, other_ids {others}",
+            hint: "Pass both sides of each pair.",
+        }
         QueryKind { value: String } => INVALID_PARAMETER_VALUE {
             message: "invalid value for parameter \"query_kind\": \"{value}\"",
             hint: "Pass text or image.",
