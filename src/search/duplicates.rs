@@ -60,13 +60,15 @@ pub fn pairs(table: &Table, wanted: &Pairs) -> Result<Vec<Pair>> {
     if index.is_none() {
         notice(
             &format!("column \"{}\" of {} has no vector index: each row is compared with all", column.name, table.name),
-            Some("CREATE INDEX ON the_table USING hnsw (embedding vector_cosine_ops)"),
+            Some(
+                "In a large table, create one first: CREATE INDEX ON the_table USING hnsw (embedding vector_cosine_ops);",
+            ),
         );
     }
     let mut parameters = Parameters::default();
     let mut conditions = vec![format!("t.{} IS NOT NULL", column.quoted)];
     if let Some(filter) = wanted.filter {
-        conditions.extend(condition::filter(table, filter, &mut parameters)?);
+        conditions.extend(condition::filter(table, filter, &mut parameters)?.0);
     }
     let all = conditions.join(" AND ");
     conditions.extend(range(table, &key, wanted, &mut parameters)?);
