@@ -57,14 +57,6 @@ pub fn pairs(table: &Table, wanted: &Pairs) -> Result<Vec<Pair>> {
     let (column, embeddings) = table.embedding_column(wanted.embedding_column.as_deref())?;
     let key = table.key(wanted.id_column.as_deref())?;
     let index = embeddings.index(embeddings.dimension);
-    if index.is_none() {
-        notice(
-            &format!("column \"{}\" of {} has no vector index: each row is compared with all", column.name, table.name),
-            Some(
-                "In a large table, create one first: CREATE INDEX ON the_table USING hnsw (embedding vector_cosine_ops);",
-            ),
-        );
-    }
     let mut parameters = Parameters::default();
     let mut conditions = vec![format!("t.{} IS NOT NULL", column.quoted)];
     if let Some(filter) = wanted.filter {
@@ -74,6 +66,14 @@ pub fn pairs(table: &Table, wanted: &Pairs) -> Result<Vec<Pair>> {
     conditions.extend(range(table, &key, wanted, &mut parameters)?);
     let of_range = conditions.join(" AND ");
 
+    if index.is_none() {
+        notice(
+            &format!("column \"{}\" of {} has no vector index: each row is compared with all", column.name, table.name),
+            Some(
+                "In a large table, create one first: CREATE INDEX ON the_table USING hnsw (embedding vector_cosine_ops);",
+            ),
+        );
+    }
     // The row itself is one of its nearest.
     let nearest = i64::from(wanted.per_row) + 1;
     let candidates = match index.map(|index| index.kind) {

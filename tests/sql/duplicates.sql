@@ -7,16 +7,16 @@ INSERT INTO angles
 INSERT INTO angles VALUES (7, 'even', 'c7', NULL), (8, 'even', 'c8', '[0,0]');
 
 -- A chain is one group, though its ends are no pair; each row without an index is compared with all.
-SELECT * FROM clip_duplicates('angles', 0.9993);
+SELECT group_number, id, other_id, round(similarity::numeric, 4) AS similarity FROM clip_duplicates('angles', 0.9993) ORDER BY 1, 2, 3;
 CREATE INDEX angles_hnsw ON angles USING hnsw (embedding vector_cosine_ops);
-SELECT * FROM clip_duplicates('angles', 0.9993);
-SELECT group_number, id, other_id FROM clip_duplicates('angles', 0.9997);
+SELECT group_number, id, other_id, round(similarity::numeric, 4) AS similarity FROM clip_duplicates('angles', 0.9993) ORDER BY 1, 2, 3;
+SELECT group_number, id, other_id FROM clip_duplicates('angles', 0.9997) ORDER BY 1, 2, 3;
 SELECT count(*) FROM clip_duplicates('angles', 1.0);
 SELECT count(*) AS all_pairs FROM clip_duplicates('angles', -1, per_row => 100);
 -- The nearest alone of each row
 SELECT id, other_id FROM clip_duplicates('angles', -1, per_row => 1) ORDER BY 1, 2;
 SELECT id, other_id FROM clip_duplicates('angles', 0.9, filter => '{"shop": "odd"}') ORDER BY 1, 2;
-SELECT group_number, id, other_id FROM clip_duplicates('angles', 0.9993, id_column => 'the code');
+SELECT group_number, id, other_id FROM clip_duplicates('angles', 0.9993, id_column => 'the code') ORDER BY 1, 2, 3;
 -- Range by range, and then as one
 SELECT id, other_id FROM clip_duplicates('angles', 0.9993, key_range => ARRAY[1, 2]);
 SELECT id, other_id FROM clip_duplicates('angles', 0.9993, key_range => ARRAY[NULL, 3]) ORDER BY 1, 2;
@@ -32,7 +32,7 @@ SELECT * FROM clip_groups(ARRAY['{"a": 1}', '"x"']::jsonb[], ARRAY['{"a":1}', '"
 CREATE TABLE halves (a int, b text, embedding halfvec(2), PRIMARY KEY (a, b));
 INSERT INTO halves SELECT id, 'x"' || id, embedding::halfvec FROM angles WHERE embedding IS NOT NULL;
 SET client_min_messages = warning;
-SELECT group_number, id, other_id FROM clip_duplicates('halves', 0.9993);
+SELECT group_number, id, other_id FROM clip_duplicates('halves', 0.9993) ORDER BY 1, 2, 3;
 CREATE TABLE nothing (id int PRIMARY KEY, embedding vector(2));
 SELECT * FROM clip_duplicates('nothing');
 CREATE VIEW seen AS SELECT id, embedding FROM angles WHERE id < 3;
