@@ -12,6 +12,7 @@ mod decoders;
 mod demo_model;
 mod disk;
 mod docs;
+mod duplicates;
 mod embed_table;
 mod encodings;
 mod explore;
