@@ -58,10 +58,11 @@
     const histogram = async () => {
         const place = document.getElementById("histogram");
         if (!place) return;
-        const answer = await fetch(place.dataset.src, { signal: under_way?.signal }).catch(() => null);
-        // Without one, the link to it remains.
-        if (!answer?.ok || !place.isConnected) return;
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        // Without an answer, or where another search has begun, the link to it remains.
+        const html = await fetch(place.dataset.src, { signal: under_way?.signal })
+            .then(answer => answer.ok ? answer.text() : null).catch(() => null);
+        if (html === null || !place.isConnected) return;
+        const page = new DOMParser().parseFromString(html, "text/html");
         place.replaceChildren(...page.getElementById("histogram").children);
         const slider = document.getElementById("slider");
         const chosen = document.getElementById("chosen");
