@@ -12,14 +12,15 @@ fn each_row_is_looked_up_in_the_index() {
             "SELECT setseed(0.5);
              CREATE TABLE points (id int PRIMARY KEY, embedding vector(16));
              INSERT INTO points
-                 SELECT i, (SELECT array_agg(random() - 0.5 + 0 * i) FROM generate_series(1, 16))::real[]::vector
+                 SELECT i, (SELECT array_agg(random() - 0.5 + 0 * (i + n)) FROM generate_series(1, 16) AS n)::real[]::vector
                    FROM generate_series(1, 3000) AS i;
              INSERT INTO points SELECT id + 10000, embedding FROM points WHERE id % 30 = 0;
              CREATE INDEX points_hnsw ON points USING hnsw (embedding vector_cosine_ops);
              ANALYZE points",
         )
         .unwrap();
-    let pairs = "SELECT array_agg(id || ' ' || other_id ORDER BY id, other_id) FROM clip_duplicates('points', 0.9999)";
+    let pairs =
+        "SELECT array_agg(concat(id, ' ', other_id) ORDER BY id, other_id) FROM clip_duplicates('points', 0.9999)";
     let found: Vec<String> = client.query_one(pairs, &[]).unwrap().get(0);
     assert!(found.len() == 100 && found.contains(&"30 10030".to_owned()), "{found:?}");
     // The session reports its statistics a second later, at the end of a statement.
