@@ -120,6 +120,17 @@ impl Arguments {
         Ok(Some(array.iter().collect()))
     }
 
+    /// The elements of an array of any type, as their type writes them.
+    ///
+    /// # Errors
+    /// As [`Arguments::elements`].
+    pub fn element_texts(self, index: usize) -> Result<Option<Vec<Option<String>>>> {
+        let Some(elements) = self.elements(index)? else { return Ok(None) };
+        // SAFETY: the type of an array's elements.
+        let element = unsafe { pg_sys::get_element_type(pg_sys::getBaseType(self.type_of(index))) };
+        Ok(Some(elements.into_iter().map(|datum| datum.map(|datum| text::of_value(element, datum))).collect()))
+    }
+
     /// The elements of an array that may have no NULL among them; `name` is the argument's, for the error.
     ///
     /// # Errors

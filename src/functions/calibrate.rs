@@ -16,7 +16,7 @@ use crate::result_rows::{Rows, real};
 use crate::search::Table;
 use crate::spi::{self, Argument, Connection};
 use crate::{embedding, text};
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::Datum;
 
 sql_function!(clip_calibrate, pg_finfo_clip_calibrate, calibrate);
 sql_function!(clip_threshold, pg_finfo_clip_threshold, kept);
@@ -33,7 +33,8 @@ fn calibrate(call: Arguments) -> Result<Datum> {
     let rate = call.double(2).map(threshold::rate).transpose()?;
     let table = Table::known(required(call.oid(0), "tbl")?)?;
     let (column, _) = table.embedding_column(call.name(3).as_deref())?;
-    require_owner(&table);
+    // What is kept is for all who search the table: nobody else is to set it.
+    table.require_owner();
     let (model, texts) = (call.model(5), threshold::texts(call, 4)?);
     let by_text = || embedding::of_texts(&model, texts.into_iter());
     let sample = Sample::take(&table, column, sample, by_text)?;
@@ -76,20 +77,6 @@ fn calibrate(call: Arguments) -> Result<Datum> {
         });
     }
     Ok(Datum::null())
-}
-
-/// What is kept is for all who search the table: nobody else is to set it.
-fn require_owner(table: &Table) {
-    const IS_OWNER: &str = "SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1 \
-        AND pg_catalog.pg_has_role(c.relowner, 'USAGE')";
-    if Connection::open().execute(IS_OWNER, &[Argument::oid(table.id)]).0 == 0 {
-        let name = text::to_c(&table.name);
-        // SAFETY: a NUL-terminated name.
-        unsafe {
-            let (denied, kind) = (pg_sys::AclResult::ACLCHECK_NOT_OWNER, pg_sys::ObjectType::OBJECT_TABLE);
-            pg_sys::aclcheck_error(denied, kind, name.as_ptr());
-        }
-    }
 }
 
 fn keep() -> String {

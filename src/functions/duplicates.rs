@@ -20,10 +20,7 @@ sql_function!(clip_groups, pg_finfo_clip_groups, groups);
 
 fn duplicates(call: Arguments) -> Result<Datum> {
     let threshold = required(call.double(1), "threshold")?;
-    if !(-1.0..=1.0).contains(&threshold) {
-        let (name, range) = ("threshold", "-1 to 1".to_owned());
-        return Err(ArgumentError::OutOfRange { name, value: threshold.to_string(), range }.into());
-    }
+    search::check_similarity("threshold", threshold)?;
     let wanted = Pairs {
         threshold,
         per_row: within(call.bigint(2), "per_row", 1, Pairs::MAX_PER_ROW)?,
@@ -86,10 +83,7 @@ fn jsonb(text: &str) -> Datum {
 
 /// An array of two keys, of any type, each of which may be NULL.
 fn key_range(call: Arguments, index: usize) -> Result<Option<[Option<String>; 2]>> {
-    let Some(elements) = call.elements(index)? else { return Ok(None) };
-    // SAFETY: the type of elements of an array's type.
-    let element = unsafe { pg_sys::get_element_type(pg_sys::getBaseType(call.type_of(index))) };
-    let texts: Vec<_> = elements.into_iter().map(|key| key.map(|key| text::of_value(element, key))).collect();
+    let Some(texts) = call.element_texts(index)? else { return Ok(None) };
     let found = texts.len();
     texts.try_into().map(Some).map_err(|_| ArgumentError::KeyRangeLength { found }.into())
 }

@@ -91,8 +91,7 @@ fn excluded(call: Arguments, index: usize) -> Result<Option<Id>> {
         pg_sys::JSONOID | pg_sys::JSONBOID => Id::Json(text::of_value(base, datum)),
         _ if element == pg_sys::InvalidOid => Id::of_text(text::of_value(base, datum)),
         _ => {
-            let elements = call.elements(index)?.unwrap_or_default().into_iter();
-            let texts: Vec<_> = elements.map(|datum| datum.map(|datum| text::of_value(element, datum))).collect();
+            let texts = call.element_texts(index)?.unwrap_or_default();
             Id::Json(serde_json::to_string(&texts).expect("texts"))
         }
     }))

@@ -206,11 +206,9 @@ fn drop_triggers(connection: &Connection, table: &Table, embedding: &str, source
 
 /// Locks a table of the caller's as DROP TRIGGER does, before its partitions, as whoever uploads: it would lock them first.
 fn lock(connection: &Connection, table: &Table) {
-    const IS_OWNER: &str = "SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1 \
-        AND pg_catalog.pg_has_role(c.relowner, 'USAGE')";
     const PARTITIONS: &str = "SELECT CAST(i.relid AS pg_catalog.oid) FROM pg_catalog.pg_partition_tree($1) AS i \
         WHERE i.level OPERATOR(pg_catalog.>) 0";
-    if connection.execute(IS_OWNER, &[Argument::oid(table.id)]).0 == 0 {
+    if !table.is_owned(connection) {
         return;
     }
     // SAFETY: a table, which the caller may drop; what is locked is unlocked by the transaction's end.

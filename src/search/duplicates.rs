@@ -10,10 +10,8 @@
 
 use super::condition;
 use super::parameters::Parameters;
-use super::statement::{
-    BITS_CANDIDATES, BITS_LEAST, COSINE, HALVES_CANDIDATES, distance, id_of, order, search_settings, similarity,
-};
-use super::table::{Column, IndexKind, Table};
+use super::statement::{COSINE, candidates, distance, id_of, order, search_settings, similarity};
+use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::models::notice;
 use crate::spi::{self, Argument};
@@ -76,11 +74,7 @@ pub fn pairs(table: &Table, wanted: &Pairs) -> Result<Vec<Pair>> {
     }
     // The row itself is one of its nearest.
     let nearest = i64::from(wanted.per_row) + 1;
-    let candidates = match index.map(|index| index.kind) {
-        None | Some(IndexKind::Column) => nearest,
-        Some(IndexKind::Halves) => nearest * HALVES_CANDIDATES,
-        Some(IndexKind::Bits) => (nearest * BITS_CANDIDATES).max(BITS_LEAST),
-    };
+    let candidates = candidates(index, nearest);
     let dimension = embeddings.dimension.or_else(|| index?.dimension).unwrap_or_default();
     let keys: Vec<String> =
         key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)).collect();

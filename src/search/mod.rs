@@ -25,5 +25,5 @@ mod table;
 pub use condition::Id;
 pub use duplicates::{Pair, Pairs, pairs};
 pub use relevant::{Page, page};
-pub use statement::{Options, rows, to_json};
+pub use statement::{Options, check_similarity, rows, to_json};
 pub use table::{Column, Embeddings, Index, Table};

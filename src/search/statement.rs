@@ -36,10 +36,10 @@ pub(super) const COSINE: &str = "<=>";
 
 /// Candidates for each row that is wanted, from an index of half precision. Its order differs from the exact one only among
 /// rows that are about equally far.
-pub(super) const HALVES_CANDIDATES: i64 = 2;
+const HALVES_CANDIDATES: i64 = 2;
 /// The same from an index of one bit of each number, and the least of them: `make bench-index` shows what it takes.
-pub(super) const BITS_CANDIDATES: i64 = 20;
-pub(super) const BITS_LEAST: i64 = 200;
+const BITS_CANDIDATES: i64 = 20;
+const BITS_LEAST: i64 = 200;
 
 /// What is wanted of a search, besides the table and the query.
 #[derive(Default)]
@@ -208,11 +208,7 @@ pub(super) fn nearest(
     let conditions = conditions.join(" AND ");
     let (limit, offset) = (parameters.add(Argument::int(options.k)), parameters.add(Argument::int(options.skip)));
     let wanted = i64::from(options.k) + i64::from(options.skip);
-    let candidates = |index: Option<&Index>| match index.map(|index| index.kind) {
-        None | Some(IndexKind::Column) => wanted,
-        Some(IndexKind::Halves) => wanted * HALVES_CANDIDATES,
-        Some(IndexKind::Bits) => (wanted * BITS_CANDIDATES).max(BITS_LEAST),
-    };
+    let candidates = |index: Option<&Index>| candidates(index, wanted);
 
     let mut inner: Vec<String> = Vec::new();
     inner.extend(key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)));
@@ -247,6 +243,15 @@ pub(super) fn nearest(
     let allowed = if is_sharded { table.allowed_with_shards() } else { table.allowed() };
     let has_index = whole.is_some() || table.is_indirect;
     Ok(Statement { text: nearest, parameters, allowed, has_index, is_sharded, candidates: candidates(whole) })
+}
+
+/// Rows that an index is to give, for so many that are wanted.
+pub(super) fn candidates(index: Option<&Index>, wanted: i64) -> i64 {
+    match index.map(|index| index.kind) {
+        None | Some(IndexKind::Column) => wanted,
+        Some(IndexKind::Halves) => wanted * HALVES_CANDIDATES,
+        Some(IndexKind::Bits) => (wanted * BITS_CANDIDATES).max(BITS_LEAST),
+    }
 }
 
 /// An order that no index has, here or on another server.
@@ -390,12 +395,17 @@ impl Options {
     /// # Errors
     /// [`ArgumentError::OutOfRange`].
     pub fn check(&self) -> Result<()> {
-        match self.min_similarity {
-            Some(least) if !(-1.0..=1.0).contains(&least) => {
-                let (name, range) = ("min_similarity", "-1 to 1".to_owned());
-                Err(ArgumentError::OutOfRange { name, value: least.to_string(), range }.into())
-            }
-            _ => Ok(()),
-        }
+        self.min_similarity.map_or(Ok(()), |least| check_similarity("min_similarity", least))
     }
+}
+
+/// Fails where an argument is no similarity.
+///
+/// # Errors
+/// [`ArgumentError::OutOfRange`].
+pub fn check_similarity(name: &'static str, value: f64) -> Result<()> {
+    if (-1.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(ArgumentError::OutOfRange { name, value: value.to_string(), range: "-1 to 1".to_owned() }.into())
 }

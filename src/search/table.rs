@@ -1,7 +1,7 @@
 //! A table that is searched, as the catalog describes it to the user who asks.
 
 use crate::errors::{ArgumentError, Result};
-use crate::spi::{self, Allowed, Argument, LocalSettings, Row};
+use crate::spi::{self, Allowed, Argument, Connection, LocalSettings, Row};
 use crate::{text, vector};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::OnceCell;
@@ -323,13 +323,28 @@ impl Table {
     /// Raises what a statement would, where the user may not read a column.
     pub fn require_readable(&self, column: &Column) {
         if !self.is_readable(column) {
-            let name = text::to_c(&self.name);
-            // SAFETY: a NUL-terminated name.
-            unsafe {
-                let (denied, kind) = (pg_sys::AclResult::ACLCHECK_NO_PRIV, pg_sys::ObjectType::OBJECT_TABLE);
-                pg_sys::aclcheck_error(denied, kind, name.as_ptr());
-            }
+            self.deny(pg_sys::AclResult::ACLCHECK_NO_PRIV);
         }
+    }
+
+    /// Whether the user owns it, or has the role that does.
+    pub fn is_owned(&self, connection: &Connection) -> bool {
+        const IS_OWNER: &str = "SELECT FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) $1 \
+            AND pg_catalog.pg_has_role(c.relowner, 'USAGE')";
+        connection.execute(IS_OWNER, &[Argument::oid(self.id)]).0 > 0
+    }
+
+    /// Raises what ALTER TABLE would, where the user does not own it.
+    pub fn require_owner(&self) {
+        if !self.is_owned(&Connection::open()) {
+            self.deny(pg_sys::AclResult::ACLCHECK_NOT_OWNER);
+        }
+    }
+
+    fn deny(&self, denied: pg_sys::AclResult::Type) {
+        let name = text::to_c(&self.name);
+        // SAFETY: a NUL-terminated name.
+        unsafe { pg_sys::aclcheck_error(denied, pg_sys::ObjectType::OBJECT_TABLE, name.as_ptr()) };
     }
 
     /// The column of this name.

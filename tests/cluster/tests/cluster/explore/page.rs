@@ -17,7 +17,7 @@ fn names(page: &mut Page) -> Vec<String> {
 }
 
 /// Waits until another page is in place.
-fn settle(page: &mut Page, address_has: &str) {
+fn wait_for_page(page: &mut Page, address_has: &str) {
     page.wait_until(&format!("location.search.includes({address_has:?}) && !{BUSY}"));
 }
 
@@ -34,7 +34,7 @@ fn by_clicks_and_keys() {
     page.press("/");
     page.write("a <b>cat</b> & \"dog\"");
     page.press("Enter");
-    settle(&mut page, "q=a");
+    wait_for_page(&mut page, "q=a");
     assert_eq!(page.evaluate("document.activeElement.id"), "q");
     assert_eq!(page.evaluate("document.getElementById('q').value"), "a <b>cat</b> & \"dog\"");
     assert!(page.text("#results .status").starts_with("10 rows"));
@@ -45,7 +45,7 @@ fn by_clicks_and_keys() {
     page.press("ArrowRight");
     let alike = page.evaluate("document.activeElement.getAttribute('aria-label')");
     page.press("Enter");
-    settle(&mut page, "like=");
+    wait_for_page(&mut page, "like=");
     let second = alike.as_str().unwrap().strip_prefix("More like ").unwrap().to_owned();
     let others = names(&mut page);
     assert!(others.len() == 9 && !others.contains(&second), "{second}: {others:?}");
@@ -54,11 +54,11 @@ fn by_clicks_and_keys() {
     page.click("input[name=plus]:not([type=hidden])");
     page.write("snow");
     page.press("Enter");
-    settle(&mut page, "plus=snow");
+    wait_for_page(&mut page, "plus=snow");
     page.click("input[name=minus]:not([type=hidden])");
     page.write("people");
     page.press("Enter");
-    settle(&mut page, "minus=people");
+    wait_for_page(&mut page, "minus=people");
     assert!(page.text("#sql").contains("ARRAY[1, 0.5, -0.5]"), "{}", page.text("#sql"));
     page.click("[aria-label='Remove snow']");
     page.wait_until(&format!("!location.search.includes('snow') && !{BUSY}"));
@@ -66,7 +66,7 @@ fn by_clicks_and_keys() {
 
     // Back, and it is as it was.
     page.evaluate("history.back()");
-    settle(&mut page, "plus=snow");
+    wait_for_page(&mut page, "plus=snow");
     assert!(page.text(".terms").contains("snow"));
 
     // The SQL of the page gives its rows, from psql.
@@ -84,7 +84,7 @@ fn by_clicks_and_keys() {
     std::fs::write(&file, image("photo_444.jpg")).unwrap();
     page.go(&explore.url("/search?table=photos&q=cat"));
     page.choose("#file", &file);
-    settle(&mut page, "image=");
+    wait_for_page(&mut page, "image=");
     assert_eq!(page.evaluate("document.querySelector('figure').dataset.similarity"), "1");
     page.wait_until("document.querySelector('.terms img').naturalWidth > 0");
 
@@ -100,7 +100,7 @@ fn by_clicks_and_keys() {
                     : new ClipboardEvent('paste', {{ clipboardData: data, bubbles: true }}));
             }})"
         ));
-        settle(&mut page, "image=");
+        wait_for_page(&mut page, "image=");
     }
 
     // The threshold slides: what is below fades at once, and is gone when it is let go.
@@ -116,7 +116,7 @@ fn by_clicks_and_keys() {
     let fading = page.evaluate("document.querySelectorAll('figure.below').length").as_i64().unwrap();
     assert!((4..=6).contains(&fading), "{fading}");
     page.evaluate("slider.dispatchEvent(new Event('change')); 0");
-    settle(&mut page, "min=");
+    wait_for_page(&mut page, "min=");
     assert_eq!(names(&mut page).len() as i64, 10 - fading);
 
     // Nothing was asked of anybody else, and nothing went wrong.
