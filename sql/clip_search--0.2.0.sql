@@ -341,6 +341,64 @@ CREATE FUNCTION @extschema@.clip_search(
 COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint) IS
     'the rows of a table that are close to an embedding, most similar first';
 
+-- Several at once: the nearest to the sum of what is searched for, each of length 1 times its weight. A negative weight is for
+-- what is not wanted.
+CREATE FUNCTION @extschema@.clip_search(
+        tbl regclass,
+        query text[],
+        k bigint DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
+        skip bigint DEFAULT 0,
+        weights double precision[] DEFAULT NULL, -- 1 for each
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_texts'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, text[], bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, double precision[], text) IS
+    'the rows of a table that several texts describe together, most similar first';
+
+CREATE FUNCTION @extschema@.clip_search(
+        tbl regclass,
+        query bytea[],
+        k bigint DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
+        skip bigint DEFAULT 0,
+        weights double precision[] DEFAULT NULL, -- 1 for each
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_images'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, bytea[], bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, double precision[], text) IS
+    'the rows of a table that look like several images together, most similar first';
+
+CREATE FUNCTION @extschema@.clip_search(
+        tbl regclass,
+        query vector[],
+        k bigint DEFAULT 10,
+        min_similarity double precision DEFAULT NULL,
+        filter @extschema@.clip_filter DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
+        skip bigint DEFAULT 0,
+        weights double precision[] DEFAULT NULL) -- 1 for each
+    RETURNS TABLE (id jsonb, similarity real, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_vectors'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_search(regclass, vector[], bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, double precision[]) IS
+    'the rows of a table that are close to several embeddings together, most similar first';
+
 CREATE FUNCTION @extschema@.clip_search_json(
         tbl regclass,
         query text,
@@ -497,6 +555,34 @@ CREATE FUNCTION @extschema@.clip_search_relevant(
 COMMENT ON FUNCTION @extschema@.clip_search_relevant(regclass, vector, bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, text, bigint) IS
     'the rows of a table that are close enough to an embedding, sorted by columns';
 
+-- Words and vectors together: the candidates nearest to the text, those whose columns have its words (as websearch_to_tsquery
+-- reads them) and, where pg_trgm is there, those with similar words; joined by reciprocal rank fusion: the rank r in one of
+-- these lists counts weight / (60 + r).
+CREATE FUNCTION @extschema@.clip_search_hybrid(
+        tbl regclass,
+        query text,
+        text_columns text[],                    -- of type text, text[] or tsvector
+        k bigint DEFAULT 10,
+        min_similarity double precision DEFAULT NULL, -- of the nearest rows; those with the words need none
+        filter @extschema@.clip_filter DEFAULT NULL,
+        columns text[] DEFAULT NULL,
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        exclude anycompatible DEFAULT NULL::jsonb, -- the id of a row, or a list of ids
+        skip bigint DEFAULT 0,
+        similarity_weight double precision DEFAULT 1,
+        words_weight double precision DEFAULT 1,     -- 0: no full text search
+        trigrams_weight double precision DEFAULT NULL, -- 1 if pg_trgm is there; 0: none
+        text_search_config regconfig DEFAULT NULL,   -- default_text_search_config
+        candidates bigint DEFAULT 100,          -- rows of each list
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (id jsonb, score double precision, similarity real, similarity_rank bigint, words_rank bigint,
+        trigrams_rank bigint, metadata jsonb)
+    AS 'MODULE_PATHNAME', 'clip_search_hybrid'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_search_hybrid(regclass, text, text[], bigint, double precision, @extschema@.clip_filter, text[], name, name, anycompatible, bigint, double precision, double precision, double precision, regconfig, bigint, text) IS
+    'the rows of a table that a text describes or that have its words, best first';
+
 -- Pairs of rows whose embeddings are nearly equal, each once: of each row the nearest per_row, by the vector index. What is
 -- connected by pairs is a group; groups are numbered from 1, the largest first.
 CREATE FUNCTION @extschema@.clip_duplicates(
@@ -643,6 +729,29 @@ SELECT COALESCE(pg_catalog.sum(pg_catalog.cardinality(r.wanted)), 0)::pg_catalog
 $$;
 COMMENT ON FUNCTION @extschema@.clip_evaluate(regclass, text[], jsonb[], bigint, name, name, text) IS
     'recall and mean reciprocal rank of searches whose results are known: to compare models, precisions and indexes';
+
+-- As clip_evaluate, for settings of the table's vector index: the first row is of an exact search.
+CREATE FUNCTION @extschema@.clip_evaluate_index(
+        tbl regclass,
+        queries text[],
+        ids jsonb[],                            -- for each query, the id of a row that it should find
+        settings text[] DEFAULT NULL,           -- as 'hnsw.ef_search=100' or 'ivfflat.probes=10, ivfflat.iterative_scan=off'; NULL: the current ones
+        embedding_column name DEFAULT NULL,     -- the only one of type vector or halfvec
+        id_column name DEFAULT NULL,            -- the primary key
+        model text DEFAULT NULL)                -- clip_search.model
+    RETURNS TABLE (
+        setting text,                           -- exact, then those asked for
+        pairs bigint,                           -- distinct pairs of query and id
+        recall_at_1 double precision,           -- share of the pairs whose row comes first
+        recall_at_5 double precision,
+        recall_at_10 double precision,
+        mean_reciprocal_rank double precision,  -- mean over the queries of 1 / rank of the first row, 0 beyond 10
+        recall_of_exact double precision,       -- share of the first 10 rows of the exact search that are found
+        milliseconds double precision)          -- median of a search, without embedding the text
+    AS 'MODULE_PATHNAME', 'clip_evaluate_index'
+    LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000000 ROWS 5;
+COMMENT ON FUNCTION @extschema@.clip_evaluate_index(regclass, text[], jsonb[], text[], name, name, text) IS
+    'recall, mean reciprocal rank and time of searches whose results are known, exact and with settings of the vector index';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Thumbnails and galleries

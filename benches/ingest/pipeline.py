@@ -33,8 +33,6 @@ class Pipeline:
         self.preparation = Preparation(config["size"]["shortest_edge"], config["image_mean"], config["image_std"])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # With it, idle threads would take the cores from those that decode.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(folder / "onnx/vision_model.onnx", options, ["CPUExecutionProvider"])
         self.decoders = ThreadPoolExecutor(threads)
         self.source, self.target = psycopg.connect(), psycopg.connect()

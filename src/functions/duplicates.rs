@@ -45,7 +45,14 @@ fn duplicates(call: Arguments) -> Result<Datum> {
     found.sort_by(|a, b| a.0.cmp(&b.0).then(b.3.total_cmp(&a.3)));
     let mut rows = Rows::begin(call.0);
     for (number, id, other, similarity) in found {
-        rows.push(|| [Some(Datum::from(number)), Some(jsonb(&id)), Some(jsonb(&other)), Some(real(similarity))]);
+        rows.push(|| {
+            [
+                Some(Datum::from(number)),
+                Some(text::to_value(pg_sys::JSONBOID, &id)),
+                Some(text::to_value(pg_sys::JSONBOID, &other)),
+                Some(real(similarity)),
+            ]
+        });
     }
     Ok(Datum::null())
 }
@@ -75,12 +82,6 @@ fn numbers<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> (Vec<(&'a str
     (ids.into_iter().enumerate().map(|(item, id)| (id, number(item))).collect(), of_pairs)
 }
 
-fn jsonb(text: &str) -> Datum {
-    let text = text::to_c(text);
-    // SAFETY: a NUL-terminated string, which jsonb wrote.
-    unsafe { pg_sys::OidInputFunctionCall(pg_sys::F_JSONB_IN.into(), text.as_ptr().cast_mut(), pg_sys::InvalidOid, -1) }
-}
-
 /// An array of two keys, of any type, each of which may be NULL.
 fn key_range(call: Arguments, index: usize) -> Result<Option<[Option<String>; 2]>> {
     let Some(texts) = call.element_texts(index)? else { return Ok(None) };
@@ -99,7 +100,7 @@ fn groups(call: Arguments) -> Result<Datum> {
     }
     let mut rows = Rows::begin(call.0);
     for (id, number) in numbers(ids.iter().map(String::as_str).zip(others.iter().map(String::as_str))).0 {
-        rows.push(|| [Some(jsonb(id)), Some(Datum::from(number))]);
+        rows.push(|| [Some(text::to_value(pg_sys::JSONBOID, id)), Some(Datum::from(number))]);
     }
     Ok(Datum::null())
 }

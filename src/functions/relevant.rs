@@ -7,7 +7,7 @@
 
 use super::arguments::{Arguments, within};
 use super::kept_threshold::{self, QueryKind};
-use super::search::{Query, image, prepare, text, vector};
+use super::search::{K, Query, image, prepare, text, vector};
 use super::sql_function;
 use crate::errors::{ArgumentError, Result};
 use crate::result_rows::Rows;
@@ -28,7 +28,7 @@ sql_function!(clip_search_relevant_vector, pg_finfo_clip_search_relevant_vector,
 
 /// Where no similarity is given, it is the one that is kept for this kind of query.
 fn rows(call: Arguments, query: Query, kind: Option<QueryKind>) -> Result<Datum> {
-    let mut search = prepare(call, 12)?;
+    let mut search = prepare(call, K, 12)?;
     let candidates = within(call.bigint(11), "candidates", 1, Options::MAX_K)?;
     let options = &mut search.options;
     let page = Page { k: options.k, skip: options.skip, order_by: call.text(10) };

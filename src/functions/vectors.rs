@@ -23,19 +23,37 @@ fn similarity(call: Arguments) -> Result<Datum> {
 fn combine(call: Arguments) -> Result<Datum> {
     // SAFETY: the elements are vectors by the SQL declaration.
     let vectors = call.list(0, "vectors", |datum| unsafe { vector::from_datum(datum) })?.expect("STRICT");
-    let Some(first) = vectors.first().map(Vec::len) else {
+    if vectors.is_empty() {
         return Err(ArgumentError::NoVectors.into());
-    };
-    if let Some(index) = vectors.iter().position(|vector| vector.len() != first) {
-        return Err(ArgumentError::MixedDimensions { index: index + 1, dimension: vectors[index].len(), first }.into());
     }
-    let weights = call.list(1, "weights", |datum| f64::from_bits(datum.value() as u64))?;
-    let weights = weights.unwrap_or_else(|| vec![1.0; vectors.len()]);
-    if weights.len() != vectors.len() {
-        return Err(ArgumentError::Weights { vectors: vectors.len(), weights: weights.len() }.into());
+    let weights = weights(call, 1, vectors.len())?;
+    vector::to_datum(&combination(&vectors, &weights)?)
+}
+
+/// An argument that has a weight for each of so many vectors; 1 each where it is NULL or not there.
+///
+/// # Errors
+/// [`ArgumentError::Weights`], [`ArgumentError::Weight`].
+pub fn weights(call: Arguments, index: usize, vectors: usize) -> Result<Vec<f64>> {
+    let weights = call.list(index, "weights", |datum| f64::from_bits(datum.value() as u64))?;
+    let weights = weights.unwrap_or_else(|| vec![1.0; vectors]);
+    if weights.len() != vectors {
+        return Err(ArgumentError::Weights { vectors, weights: weights.len() }.into());
     }
     if let Some(index) = weights.iter().position(|weight| !weight.is_finite()) {
         return Err(ArgumentError::Weight { index: index + 1, value: weights[index] }.into());
     }
-    vector::to_datum(&similarity::combine(&vectors, &weights).ok_or(ArgumentError::NoDirection)?)
+    Ok(weights)
+}
+
+/// The sum of vectors, of which there is one at least, each of length 1 times its weight; of length 1 itself.
+///
+/// # Errors
+/// [`ArgumentError::MixedDimensions`], [`ArgumentError::NoDirection`].
+pub fn combination(vectors: &[Vec<f32>], weights: &[f64]) -> Result<Vec<f32>> {
+    let first = vectors[0].len();
+    if let Some(index) = vectors.iter().position(|vector| vector.len() != first) {
+        return Err(ArgumentError::MixedDimensions { index: index + 1, dimension: vectors[index].len(), first }.into());
+    }
+    Ok(similarity::combine(vectors, weights).ok_or(ArgumentError::NoDirection)?)
 }

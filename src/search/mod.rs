@@ -5,6 +5,7 @@
 //! table      columns, types, primary key, vector indexes, out of the catalog
 //! condition  a filter or a row to leave out, as jsonb → SQL with parameters
 //! duplicates rows of a table that are nearly equal
+//! hybrid     the nearest, and what has the words: ranks joined
 //! order      "taken_at DESC, id" → columns to sort by
 //! relevant   the nearest that are similar enough, sorted by columns
 //! parameters the statement's
@@ -14,6 +15,7 @@
 
 mod condition;
 mod duplicates;
+mod hybrid;
 mod known;
 mod order;
 mod parameters;
@@ -24,6 +26,7 @@ mod table;
 
 pub use condition::Id;
 pub use duplicates::{Pair, Pairs, pairs};
+pub use hybrid::{Hybrid, current_config, hybrid};
 pub use relevant::{Page, page};
-pub use statement::{Options, check_similarity, rows, to_json};
+pub use statement::{Options, check_similarity, ids, rows, to_json};
 pub use table::{Column, Embeddings, Index, Table};

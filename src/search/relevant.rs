@@ -8,9 +8,7 @@
 
 use super::order::{self, Order};
 use super::shards::Exact;
-use super::statement::{
-    Options, Statement, exact_settings, id, metadata, nearest, object, remote_settings, search_settings, similarity,
-};
+use super::statement::{Options, Statement, id, metadata, nearest, object, search, similarity};
 use super::table::Table;
 use crate::errors::Result;
 use crate::result_rows::Rows;
@@ -42,7 +40,7 @@ impl Page {
 /// [`crate::errors::ArgumentError`].
 pub fn page(table: &Table, query: &[f32], options: &Options, page: &Page, rows: &mut Rows) -> Result<()> {
     let least = options.min_similarity.unwrap_or(-1.0) as f32;
-    let mut run = |statement: Statement, is_last: bool| -> Result<Exact> {
+    let run = |statement: Statement, is_last: bool| {
         let Statement { text, parameters, allowed, has_index, is_sharded, .. } = statement;
         let mut exact = Exact::None;
         spi::select_kept(&allowed, text, &parameters.0, |row| {
@@ -63,14 +61,7 @@ pub fn page(table: &Table, query: &[f32], options: &Options, page: &Page, rows: 
         })?;
         Ok(exact)
     };
-    let statement = compose(table, query, options, page, &Exact::None)?;
-    let _settings = (search_settings(statement.candidates), table.is_remote.then(remote_settings));
-    let exact = run(statement, false)?;
-    if exact != Exact::None {
-        let _exact = exact_settings();
-        run(compose(table, query, options, page, &exact)?, true)?;
-    }
-    Ok(())
+    search(table, |exact| compose(table, query, options, page, exact), run)
 }
 
 fn compose(table: &Table, query: &[f32], options: &Options, page: &Page, exact: &Exact) -> Result<Statement> {

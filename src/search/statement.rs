@@ -68,8 +68,8 @@ pub struct Options {
 /// [`ArgumentError`].
 pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) -> Result<()> {
     let least = options.min_similarity.map(|least| least as f32);
-    let mut run = |statement: &Statement, is_last: bool| {
-        let Statement { text, parameters, allowed, .. } = statement;
+    let run = |statement: Statement, is_last: bool| {
+        let Statement { text, parameters, allowed, .. } = &statement;
         let mut exact = Exact::None;
         let is_enough = |found: &[spi::Row]| {
             exact = statement.exact_after(found.len(), options, || found.first().and_then(|row| row.text(4)));
@@ -81,16 +81,9 @@ pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) ->
         };
         // SAFETY: the statement begins with the columns that clip_search is declared with.
         unsafe { spi::select_into(rows, allowed, text, &parameters.0, is_enough, is_wanted) };
-        exact
+        Ok(exact)
     };
-    let statement = compose(table, query, options, &Exact::None)?;
-    let _settings = (search_settings(statement.candidates), table.is_remote.then(remote_settings));
-    let exact = run(&statement, false);
-    if exact != Exact::None {
-        let _exact = exact_settings();
-        run(&compose(table, query, options, &exact)?, true);
-    }
-    Ok(())
+    search(table, |exact| compose(table, query, options, exact), run)
 }
 
 /// Searches for one jsonb with all matches.
@@ -98,8 +91,9 @@ pub fn rows(table: &Table, query: &[f32], options: &Options, rows: &mut Rows) ->
 /// # Errors
 /// [`ArgumentError`].
 pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option<Datum>> {
-    let run = |statement: &mut Statement| {
-        let Statement { text, parameters, allowed, is_sharded, .. } = statement;
+    let mut json = None;
+    let run = |mut statement: Statement, _| {
+        let Statement { text, parameters, allowed, is_sharded, .. } = &mut statement;
         let enough = match options.min_similarity {
             Some(least) => {
                 let least = parameters.add(Argument::double(least));
@@ -114,18 +108,53 @@ pub fn to_json(table: &Table, query: &[f32], options: &Options) -> Result<Option
              'id', m.id, 'score', m.similarity, 'metadata', m.metadata)) {enough}, '[]')), pg_catalog.{found} \
              FROM ({text}) AS m"
         );
-        let (json, found) = spi::value::<String>(allowed, &text, &parameters.0);
+        let (value, found) = spi::value::<String>(allowed, &text, &parameters.0);
+        json = value;
         let rows = found.as_ref().and_then(|found| found.parse().ok()).unwrap_or_default();
-        (json, statement.exact_after(rows, options, || found))
+        Ok(statement.exact_after(rows, options, || found))
     };
-    let mut statement = compose(table, query, options, &Exact::None)?;
+    search(table, |exact| compose(table, query, options, exact), run)?;
+    Ok(json)
+}
+
+/// The ids of what a search finds, as texts of jsonb, the most similar first. `exactly` is without an index.
+///
+/// # Errors
+/// [`ArgumentError`].
+pub fn ids(table: &Table, query: &[f32], options: &Options, exactly: bool) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    let run = |statement: Statement, _| {
+        let Statement { text, parameters, allowed, is_sharded, .. } = &statement;
+        let mut short = None;
+        ids = spi::select_kept(allowed, text.clone(), &parameters.0, |row| {
+            short = if *is_sharded { row.text(4) } else { None };
+            Ok(row.text(1).unwrap_or_default())
+        })?;
+        Ok(if exactly { Exact::None } else { statement.exact_after(ids.len(), options, || short) })
+    };
+    let _exact = exactly.then(exact_settings);
+    search(table, |exact| compose(table, query, options, if exactly { &Exact::All } else { exact }), run)?;
+    Ok(ids)
+}
+
+/// Composes a statement and runs it; and once more without the index, where that gave too few rows, as `run` says. `run` is
+/// told whether it is the last time.
+///
+/// # Errors
+/// Those of both.
+pub(super) fn search(
+    table: &Table,
+    compose: impl Fn(&Exact) -> Result<Statement>,
+    mut run: impl FnMut(Statement, bool) -> Result<Exact>,
+) -> Result<()> {
+    let statement = compose(&Exact::None)?;
     let _settings = (search_settings(statement.candidates), table.is_remote.then(remote_settings));
-    let (found, exact) = run(&mut statement);
-    if exact == Exact::None {
-        return Ok(found);
+    let exact = run(statement, false)?;
+    if exact != Exact::None {
+        let _exact = exact_settings();
+        run(compose(&exact)?, true)?;
     }
-    let _exact = exact_settings();
-    Ok(run(&mut compose(table, query, options, &exact)?).0)
+    Ok(())
 }
 
 pub(super) struct Statement {
@@ -194,26 +223,18 @@ pub(super) fn nearest(
     let mut parameters = Parameters::default();
     // SAFETY: the type that is beside the column's own, or the column's own.
     let vector = parameters.add(unsafe { Argument::of_type(embeddings.vector_type, vector::to_datum(query)?) });
-    let mut conditions = vec![format!("t.{} IS NOT NULL", column.quoted)];
-    let mut is_sharded = !table.shards.is_empty() && table.has_no_policies();
-    if let Some(filter) = options.filter {
-        let (filter, columns) = condition::filter(table, filter, &mut parameters)?;
-        conditions.extend(filter);
-        // The planner leaves out partitions of the table that cannot have such rows.
-        is_sharded &= !columns.iter().any(|column| table.partition_key.contains(column));
-    }
-    if let Some(exclude) = &options.exclude {
-        conditions.push(condition::exclude(&key, table, exclude, &mut parameters)?);
-    }
+    let (mut conditions, filtered) = conditions(table, &key, options, &mut parameters)?;
+    conditions.insert(0, format!("t.{} IS NOT NULL", column.quoted));
     let conditions = conditions.join(" AND ");
+    // The planner leaves out partitions of the table that cannot have such rows.
+    let is_pruned = filtered.iter().any(|column| table.partition_key.contains(column));
+    let is_sharded = !table.shards.is_empty() && table.has_no_policies() && !is_pruned;
     let (limit, offset) = (parameters.add(Argument::int(options.k)), parameters.add(Argument::int(options.skip)));
     let wanted = i64::from(options.k) + i64::from(options.skip);
     let candidates = |index: Option<&Index>| candidates(index, wanted);
 
-    let mut inner: Vec<String> = Vec::new();
-    inner.extend(key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)));
-    inner.extend(metadata.iter().enumerate().map(|(at, column)| format!("t.{} AS m{at}", column.quoted)));
-    inner.extend(others.iter().enumerate().map(|(at, column)| format!("t.{} AS s{at}", column.quoted)));
+    let mut inner = shown(&key, &metadata);
+    inner.extend(numbered("s", others));
     let exact_distance = distance(column, embeddings, COSINE, &vector);
     inner.push(format!("{exact_distance} AS distance"));
     let inner = inner.join(", ");
@@ -243,6 +264,32 @@ pub(super) fn nearest(
     let allowed = if is_sharded { table.allowed_with_shards() } else { table.allowed() };
     let has_index = whole.is_some() || table.is_indirect;
     Ok(Statement { text: nearest, parameters, allowed, has_index, is_sharded, candidates: candidates(whole) })
+}
+
+/// Key and metadata of a row `t`, as `k0`, …, `m0`, ….
+pub(super) fn shown(key: &[&Column], metadata: &[&Column]) -> Vec<String> {
+    [numbered("k", key), numbered("m", metadata)].concat()
+}
+
+fn numbered(prefix: &str, columns: &[&Column]) -> Vec<String> {
+    columns.iter().enumerate().map(|(at, column)| format!("t.{} AS {prefix}{at}", column.quoted)).collect()
+}
+
+/// The conditions of filter and exclusion, and the numbers of the columns that the filter names.
+pub(super) fn conditions(
+    table: &Table,
+    key: &[&Column],
+    options: &Options,
+    parameters: &mut Parameters,
+) -> Result<(Vec<String>, Vec<i16>)> {
+    let (mut conditions, columns) = match options.filter {
+        Some(filter) => condition::filter(table, filter, parameters)?,
+        None => Default::default(),
+    };
+    if let Some(exclude) = &options.exclude {
+        conditions.push(condition::exclude(key, table, exclude, parameters)?);
+    }
+    Ok((conditions, columns))
 }
 
 /// Rows that an index is to give, for so many that are wanted.
@@ -365,7 +412,7 @@ pub(super) fn search_settings(candidates: i64) -> LocalSettings {
 }
 
 /// Of a foreign table the planner knows little. If it takes the rows for few, it sorts them here, and all of them travel.
-pub(super) fn remote_settings() -> LocalSettings {
+fn remote_settings() -> LocalSettings {
     let settings = LocalSettings::begin();
     settings.set(c"enable_sort", c"off");
     // The cost of a sort that cannot be done without would have it used.
@@ -375,7 +422,7 @@ pub(super) fn remote_settings() -> LocalSettings {
 
 /// An index that has looked at `hnsw.max_scan_tuples` rows gives up, with fewer than are wanted. Then all rows are looked
 /// at, as a query without an index would.
-pub(super) fn exact_settings() -> LocalSettings {
+fn exact_settings() -> LocalSettings {
     let settings = LocalSettings::begin();
     settings.set(c"enable_indexscan", c"off");
     // A plan that is kept is none for this.

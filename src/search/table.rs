@@ -131,6 +131,17 @@ pub enum IndexKind {
     Bits,
 }
 
+/// How a column's words are had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// It is a tsvector.
+    Parsed,
+    /// It is a text.
+    Text,
+    /// It is a list of texts.
+    List,
+}
+
 impl Embeddings {
     /// The index that a search for a vector of so many dimensions uses; of any, where it is not known.
     pub fn index(&self, dimension: Option<usize>) -> Option<&Index> {
@@ -496,6 +507,22 @@ impl Column {
         // SAFETY: as in `equals`.
         let types = unsafe { &*pg_sys::lookup_type_cache(self.type_id, pg_sys::TYPECACHE_LT_OPR as i32) };
         types.lt_opr != Oid::INVALID
+    }
+
+    /// How its words are had, where it has any. A text is what PostgreSQL, or a superuser, takes for one without running a
+    /// function.
+    pub fn words(&self) -> Option<Words> {
+        let is_text = |id: Oid| id == pg_sys::BPCHAROID || text::is_type(id);
+        // SAFETY: types that exist.
+        let (base, element) = unsafe {
+            let base = pg_sys::getBaseType(self.type_id);
+            (base, pg_sys::get_element_type(base))
+        };
+        match element {
+            _ if base == pg_sys::TSVECTOROID => Some(Words::Parsed),
+            Oid::INVALID => is_text(base).then_some(Words::Text),
+            element => is_text(element).then_some(Words::List),
+        }
     }
 
     /// The operators greater than and less than of the type's default index, with their schema.

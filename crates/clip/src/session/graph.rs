@@ -254,8 +254,10 @@ fn open(
                 .with_optimization_level(level)?
                 .with_intra_threads(options.thread_count())?
                 .with_inter_threads(1)?
-                // Idle cores belong to Postgres.
-                .with_intra_op_spinning(false)?
+                // To wake a thread for each operator takes longer than that it waits for the next. Only in a run: idle cores
+                // belong to Postgres.
+                .with_intra_op_spinning(true)?
+                .with_config_entry("session.force_spinning_stop", "1")?
                 // A plan for the memory of one shape; texts come in many.
                 .with_memory_pattern(modality == Modality::Image)?)
         };

@@ -13,6 +13,10 @@ crate::error_table! {
             message: "element {index} of {name} must not be NULL",
             hint: "Leave NULLs out, as array_remove(the_array, NULL) does.",
         }
+        Empty { name: &'static str } => INVALID_PARAMETER_VALUE {
+            message: "{name} must not be empty",
+            hint: "Pass an array of at least one element.",
+        }
         OutOfRange { name: &'static str, value: String, range: String } => INVALID_PARAMETER_VALUE {
             message: "{name} must be {range}, not {value}",
             hint: "Pass a value in this range.",
@@ -133,6 +137,30 @@ crate::error_table! {
         NotSortable { column: String, found: String } => DATATYPE_MISMATCH {
             message: "column \"{column}\" is of type {found}, which has no order",
             hint: "Sort by another column.",
+        }
+        NotText { column: String, found: String } => DATATYPE_MISMATCH {
+            message: "column \"{column}\" is of type {found}",
+            hint: "Name a column of type text, text[] or tsvector.",
+        }
+        NotAKey { column: String, found: String } => DATATYPE_MISMATCH {
+            message: "column \"{column}\" is of type {found}, by which rows cannot be told apart",
+            hint: "Name another column that tells rows apart, as id_column => 'id'.",
+        }
+        NoTrigrams => OBJECT_NOT_IN_PREREQUISITE_STATE {
+            message: "there is no extension pg_trgm that you may use",
+            hint: "CREATE EXTENSION pg_trgm, or leave trigrams_weight out.",
+        }
+        NoTextForTrigrams => INVALID_PARAMETER_VALUE {
+            message: "trigrams_weight needs a column of text, and all text_columns are of type tsvector",
+            hint: "Name the column that has the text, too, or leave trigrams_weight out.",
+        }
+        QueryIds { queries: usize, ids: usize } => INVALID_PARAMETER_VALUE {
+            message: "queries has {queries} elements, ids {ids}",
+            hint: "Pass for each query the id of a row that it should find.",
+        }
+        IndexSetting { value: String } => INVALID_PARAMETER_VALUE {
+            message: "\"{value}\" is no setting of an index",
+            hint: "Pass settings of pgvector, as in 'hnsw.ef_search=100' or 'ivfflat.probes=10, ivfflat.iterative_scan=off'.",
         }
         NoThreshold { table: String, column: String, kind: &'static str, model: String } => OBJECT_NOT_IN_PREREQUISITE_STATE {
             message: "no threshold was measured for column \"{column}\" of {table}, searches by {kind} and model \"{model}\"",

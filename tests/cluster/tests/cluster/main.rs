@@ -21,6 +21,7 @@ mod faults;
 mod fetch;
 mod gallery;
 mod given_up;
+mod hybrid;
 mod input;
 mod install;
 mod limits;

@@ -70,6 +70,16 @@ fn fifty_searches_give_the_same_ids_as_one_table() {
         };
         let expected = ids(&mut client, &relevant("whole"));
         assert!(!expected.is_empty() && ids(&mut client, &relevant("things")) == expected, "{number}: {expected:?}");
+        let hybrid = |table: &str| {
+            format!(
+                "SELECT id::int FROM clip_search_hybrid('{table}', 'thing {}', '{{name}}', 30, id_column => 'id',
+                     text_search_config => 'simple')",
+                number % 8
+            )
+        };
+        let expected = ids(&mut client, &hybrid("whole"));
+        assert_eq!(ids(&mut client, &hybrid("things")), expected, "{number}");
+        assert_eq!(expected.len(), 30, "{number}");
     }
     assert!(found > 400, "{found}");
     // By text, and what comes with the id.
