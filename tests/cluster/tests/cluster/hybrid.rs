@@ -24,7 +24,7 @@ fn load(client: &mut Client) {
 }
 
 const HYBRID: &str = "SELECT array_agg(concat_ws(' ', id, similarity_rank, words_rank, trigrams_rank)) FROM
-    clip_search_hybrid('titles', 'word77', '{title}', 30, columns => '{}', text_search_config => 'simple',
+    clip_search_hybrid('titles', 'word77', '{title}', 20, columns => '{}', text_search_config => 'simple',
                        candidates => 20, model => 'clip-search/emoji')";
 
 /// The same, as the guide's readers would write it, from exact ranks.
@@ -44,7 +44,7 @@ SELECT array_agg(concat_ws(' ', id, n, w, t) ORDER BY score DESC, d) FROM (
            COALESCE(1.0::float8 / (60 + n.place), 0) + COALESCE(1.0::float8 / (60 + w.place), 0) + COALESCE(1.0::float8 / (60 + t.place), 0) AS score
       FROM (SELECT id FROM near UNION SELECT id FROM words UNION SELECT id FROM trigrams) AS u
       LEFT JOIN near AS n USING (id) LEFT JOIN words AS w USING (id) LEFT JOIN trigrams AS t USING (id)
-     ORDER BY score DESC, d LIMIT 30) AS fused";
+     ORDER BY score DESC, d LIMIT 20) AS fused";
 
 #[test]
 fn every_list_comes_out_of_its_index() {
@@ -69,7 +69,7 @@ fn ranks_are_those_of_fusion_by_hand() {
     client.batch_execute("DROP INDEX titles_hnsw").unwrap();
     let found: Vec<String> = client.query_one(HYBRID, &[]).unwrap().get(0);
     let wanted: Vec<String> = client.query_one(BY_HAND, &[]).unwrap().get(0);
-    assert!(found == wanted && found.len() == 30, "{found:?}\n{wanted:?}");
+    assert!(found == wanted && found.len() == 20, "{found:?}\n{wanted:?}");
 }
 
 /// What an approximate search loses is seen, and how much of it a setting wins back.
