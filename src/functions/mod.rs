@@ -8,6 +8,7 @@ mod embed;
 mod embed_table;
 mod fetch;
 mod gallery;
+mod image_frames;
 mod image_info;
 mod index_stats;
 mod kept_threshold;
