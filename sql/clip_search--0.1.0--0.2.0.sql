@@ -51,6 +51,19 @@ COMMENT ON FUNCTION @extschema@.clip_quantize_model(text, boolean) IS
     'makes 8-bit graphs of an installed model, as its precision w8a8; for superusers, unless granted';
 REVOKE ALL ON FUNCTION @extschema@.clip_quantize_model(text, boolean) FROM PUBLIC;
 
+CREATE FUNCTION @extschema@.clip_image_frames(
+        image bytea,
+        max_frames bigint DEFAULT 1000,         -- of a longer animation, the first ones
+        every bigint DEFAULT 1)                 -- takes each nth frame: 1, 1 + every, ...
+    RETURNS TABLE (
+        frame integer,                          -- counted from 1
+        delay_ms integer,                       -- how long it is shown; NULL for pages and still images
+        image bytea)                            -- PNG; a file with one image as it is
+    AS 'MODULE_PATHNAME', 'clip_image_frames'
+    LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_image_frames(bytea, bigint, bigint) IS
+    'the frames of an animated GIF, PNG, WebP or JPEG XL, or the pages of a TIFF file, each as people see it; a still image is its own frame';
+
 -- Relevant, then sorted: of the nearest rows those that are similar enough, in the order of columns of the table; none if
 -- none is. Without min_similarity, the threshold that clip_calibrate has measured for this table and kept.
 CREATE FUNCTION @extschema@.clip_search_relevant(

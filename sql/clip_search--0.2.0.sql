@@ -125,6 +125,19 @@ CREATE FUNCTION @extschema@.clip_image_info(
 COMMENT ON FUNCTION @extschema@.clip_image_info(bytea) IS
     'format, size and other properties of an image; never fails, whatever the bytes. Decodes the image, and needs no model';
 
+CREATE FUNCTION @extschema@.clip_image_frames(
+        image bytea,
+        max_frames bigint DEFAULT 1000,         -- of a longer animation, the first ones
+        every bigint DEFAULT 1)                 -- takes each nth frame: 1, 1 + every, ...
+    RETURNS TABLE (
+        frame integer,                          -- counted from 1
+        delay_ms integer,                       -- how long it is shown; NULL for pages and still images
+        image bytea)                            -- PNG; a file with one image as it is
+    AS 'MODULE_PATHNAME', 'clip_image_frames'
+    LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.clip_image_frames(bytea, bigint, bigint) IS
+    'the frames of an animated GIF, PNG, WebP or JPEG XL, or the pages of a TIFF file, each as people see it; a still image is its own frame';
+
 ------------------------------------------------------------------------------------------------------------------------
 -- Arithmetic on embeddings
 ------------------------------------------------------------------------------------------------------------------------

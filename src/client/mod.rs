@@ -12,8 +12,8 @@ use crate::errors::{Error, Result, UrlError};
 use crate::{memo, settings};
 use connection::Connection;
 use protocol::{
-    Embedding, Failure, FetchRequest, Fetched, FetchedImage, ImageInfo, Items, Kind, Logits, ModelInfo, Request,
-    Response, Statistics, Thumbnail, ThumbnailRequest,
+    Embedding, Failure, FetchRequest, Fetched, FetchedImage, Frames, FramesRequest, ImageInfo, Items, Kind, Logits,
+    ModelInfo, Request, Response, Statistics, Thumbnail, ThumbnailRequest,
 };
 
 /// Embeds items; one result for each, in order.
@@ -69,6 +69,30 @@ pub fn image_info(image: Vec<u8>) -> Result<ImageInfo> {
     match ask(&Request::ImageInfo(image.into()))? {
         Response::ImageInfo(info) => Ok(info),
         other => unexpected(other),
+    }
+}
+
+/// Makes images of frames, part by part. `each` is given the parts in order, with the file, which is the frame where a frame
+/// has no image.
+///
+/// # Errors
+/// As [`embed`], and what `each` returns.
+pub fn image_frames(mut request: FramesRequest, mut each: impl FnMut(&[u8], Frames) -> Result<()>) -> Result<()> {
+    loop {
+        let asked = Request::Frames(request);
+        let frames = match ask(&asked)? {
+            Response::Frames(frames) => frames,
+            other => return unexpected(other),
+        };
+        let Request::Frames(asked) = asked else { unreachable!("as written above") };
+        request = asked;
+        request.max = request.max.saturating_sub(frames.frames.len() as u32);
+        let next = frames.next;
+        each(&request.image, frames)?;
+        match next {
+            Some(next) if request.max > 0 => request.first = next,
+            _ => return Ok(()),
+        }
     }
 }
 

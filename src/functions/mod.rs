@@ -10,6 +10,7 @@ mod evaluate;
 mod fetch;
 mod gallery;
 mod hybrid;
+mod image_frames;
 mod image_info;
 mod index_stats;
 mod kept_threshold;

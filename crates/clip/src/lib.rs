@@ -47,8 +47,9 @@ mod spec;
 mod text;
 
 pub use self::image::{
-    FORMATS, Gray16, ImageInfo, Limits, OTHER_FORMATS, OnTruncated, Preprocessor, Reading, RgbImage, Thumbnail,
-    Transparency, decode, decodes_heif, image_info, media_type, prepare_decoders, thumbnail,
+    FORMATS, Frame, FrameRange, Frames, Gray16, ImageInfo, Limits, MAX_FRAMES_IN_PART, OTHER_FORMATS, OnTruncated,
+    PART_BYTES, Preprocessor, Reading, RgbImage, Thumbnail, Transparency, decode, decodes_heif, frames, image_info,
+    media_type, prepare_decoders, thumbnail,
 };
 pub use cancel::Cancel;
 pub use device::{Device, Devices, Precision, Precisions, Provider};

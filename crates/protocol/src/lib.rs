@@ -37,14 +37,14 @@ pub use errors::{ErrorClass, Failure};
 pub use config::{Config, FetchConfig, Gray16, OnLongText, OnTruncated, SocketPaths, SupervisorState, Transparency};
 pub use frame::{FrameError, HEADER_LEN, Header, Kind, MAX_PAYLOAD, MIN_PAYLOAD_CAPACITY, decode, encode};
 pub use message::{
-    EmbedRequest, Embedding, FetchRequest, Fetched, FetchedImage, Hello, ImageInfo, Items, Logits, ModelInfo, Request,
-    Response, Scope, Thumbnail, ThumbnailRequest,
+    EmbedRequest, Embedding, FetchRequest, Fetched, FetchedImage, Frame, Frames, FramesRequest, Hello, ImageInfo,
+    Items, Logits, ModelInfo, Request, Response, Scope, Thumbnail, ThumbnailRequest,
 };
 pub use model_line::{InstalledModel, ModelLine, Nearness, Quantized, VerifiedModel};
 pub use statistics::{EndpointStatistics, Latency, ModelStatistics, Quantiles, Statistics, Value};
 
 /// The version of everything behind the handshake. Raise it with every change of a message.
-pub const VERSION: u16 = 9;
+pub const VERSION: u16 = 10;
 
 /// The release both sides were built from, as `X.Y.Z`.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");

@@ -33,6 +33,8 @@ pub enum Request {
     Thumbnails(ThumbnailRequest),
     /// Say what an image is like.
     ImageInfo(serde_bytes::ByteBuf),
+    /// Make images of the frames of an animation, or of the pages of a file.
+    Frames(FramesRequest),
     /// Fetch images by URL. The only request that is answered by many responses: one [`Response::Fetched`] for each URL.
     Fetch(FetchRequest),
     /// List the installed models.
@@ -138,6 +140,41 @@ pub struct ImageInfo {
     pub error: Option<String>,
 }
 
+/// Frames to make images of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FramesRequest {
+    /// The encoded file (GIF, TIFF, …).
+    pub image: serde_bytes::ByteBuf,
+    /// The first frame, counted from 1.
+    pub first: u32,
+    /// Distance from one frame to the next.
+    pub every: u32,
+    /// Most frames. The answer may have fewer, and say with which the next request is to begin.
+    pub max: u32,
+}
+
+/// Some of the frames that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frames {
+    /// In order.
+    pub frames: Vec<Frame>,
+    /// With which frame the next request is to begin, if there may be more.
+    pub next: Option<u32>,
+    /// What is wrong with a damaged file, of which these are the last frames.
+    pub damage: Option<String>,
+}
+
+/// A frame of an animation, or a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Counted from 1.
+    pub number: u32,
+    /// How long it is shown. Pages and still images have no such time.
+    pub delay_ms: Option<u32>,
+    /// A PNG. `None` where the file has one image: it is the frame.
+    pub image: Option<serde_bytes::ByteBuf>,
+}
+
 /// Images to fetch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchRequest {
@@ -184,6 +221,8 @@ pub enum Response {
     Thumbnails(Vec<Result<Thumbnail, Failure>>),
     /// The answer to [`Request::ImageInfo`].
     ImageInfo(ImageInfo),
+    /// The answer to a [`FramesRequest`].
+    Frames(Frames),
     /// The answer to one URL of a [`FetchRequest`].
     Fetched(Fetched),
     /// The answer to [`Request::Models`].

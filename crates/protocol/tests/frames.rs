@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use protocol::{
-    EmbedRequest, ErrorClass, Failure, FrameError, HEADER_LEN, Header, Hello, Items, Kind, MAX_PAYLOAD, Request,
-    Response, decode, encode,
+    EmbedRequest, ErrorClass, Failure, Frame, FrameError, Frames, FramesRequest, HEADER_LEN, Header, Hello, Items,
+    Kind, MAX_PAYLOAD, Request, Response, decode, encode,
 };
 
 fn split(frame: &[u8]) -> (Header, &[u8]) {
@@ -78,6 +78,20 @@ proptest! {
     fn responses_survive(vector in prop::collection::vec(-1.0f32..1.0, 0..600), message in ".{0,80}") {
         let failure = Failure { class: ErrorClass::BadImage, message, detail: None, hint: Some("try".into()) };
         let response = Response::Embeddings { results: vec![Ok(vector), Err(failure)], damaged: vec![(1, "cut".into())] };
+        let frame = encode(Kind::Response, &response).unwrap();
+        prop_assert_eq!(decode::<Response>(split(&frame).1).unwrap(), response);
+    }
+
+    #[test]
+    fn frames_survive(image in prop::collection::vec(any::<u8>(), 0..300), first: u32, every: u32, max: u32,
+                      frames in prop::collection::vec((any::<u32>(), any::<Option<u32>>(), any::<Option<Vec<u8>>>()), 0..8),
+                      next: Option<u32>, damage in prop::option::of(".{0,80}")) {
+        let request = Request::Frames(FramesRequest { image: image.into(), first, every, max });
+        let frame = encode(Kind::Request, &request).unwrap();
+        prop_assert_eq!(decode::<Request>(split(&frame).1).unwrap(), request);
+
+        let made = frames.into_iter().map(|(number, delay_ms, image)| Frame { number, delay_ms, image: image.map(Into::into) });
+        let response = Response::Frames(Frames { frames: made.collect(), next, damage });
         let frame = encode(Kind::Response, &response).unwrap();
         prop_assert_eq!(decode::<Response>(split(&frame).1).unwrap(), response);
     }

@@ -261,6 +261,7 @@ fn describe(request: &Request) -> String {
         }
         Request::Thumbnails(request) => format!("make {}", count(request.images.len(), "thumbnail")),
         Request::ImageInfo(_) => "describe an image".to_owned(),
+        Request::Frames(_) => "extract frames of an image".to_owned(),
         Request::Fetch(request) => format!("fetch {}", count(request.urls.len(), "URL")),
         Request::Logits(_) | Request::Models => "describe models".to_owned(),
         Request::Statistics | Request::ResetStatistics => "statistics".to_owned(),

@@ -682,7 +682,7 @@ pub(crate) fn on_truncated(config: &Config) -> OnTruncated {
 }
 
 /// How images are to be understood.
-fn reading(config: &Config) -> Reading {
+pub(crate) fn reading(config: &Config) -> Reading {
     let transparency = match config.transparency {
         protocol::Transparency::Drop => Transparency::Drop,
         protocol::Transparency::White => Transparency::White,

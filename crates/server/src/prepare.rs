@@ -6,8 +6,8 @@ use crate::decoder::{self, Job, Patience, Reply, Settings};
 use crate::models::{self, Model};
 use crate::process;
 use crate::stats::Stats;
-use clip::{Array3, Error, Limits, LongText, OnTruncated, RemoteInput, Result};
-use protocol::{Config, ImageInfo, Items, OnLongText, Thumbnail};
+use clip::{Array3, Error, FrameRange, Limits, LongText, OnTruncated, Reading, RemoteInput, Result};
+use protocol::{Config, Frame, Frames, FramesRequest, ImageInfo, Items, OnLongText, Thumbnail};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -122,6 +122,18 @@ impl Pool {
         let work = move |images: &[&[u8]], patience: Patience<'_>| decoding.info(images, patience);
         let described = all(self.decode(vec![image], work, limit, Class::Interactive, &abandoned)).await.pop();
         described.unwrap_or_else(|| Err(panicked()))
+    }
+
+    /// Makes images of frames.
+    pub(crate) async fn frames(&self, request: FramesRequest, config: &Config) -> Result<Frames> {
+        let abandoned = DropFlag::default();
+        let decoding = Decoding::new(config);
+        let limit = decoding.limit;
+        let range = FrameRange { first: request.first.max(1), every: request.every.max(1), max: request.max };
+        let work = move |images: &[&[u8]], patience: Patience<'_>| decoding.frames(images, range, patience);
+        // Of whatever number: they take as long as many images.
+        let made = all(self.decode(vec![request.image], work, limit, Class::Bulk, &abandoned)).await.pop();
+        made.unwrap_or_else(|| Err(panicked()))
     }
 
     fn spawn<T: Send + 'static>(
@@ -252,6 +264,7 @@ struct Decoding {
     settings: Settings,
     limit: Duration,
     on_truncated: OnTruncated,
+    reading: Reading,
 }
 
 impl Decoding {
@@ -259,7 +272,7 @@ impl Decoding {
         let limits = Limits { max_bytes: config.max_image_bytes as usize, max_pixels: config.max_image_pixels };
         let settings = Settings { limits, sandbox: config.sandbox };
         let limit = Duration::from_millis(config.image_timeout_ms);
-        Self { settings, limit, on_truncated: models::on_truncated(config) }
+        Self { settings, limit, on_truncated: models::on_truncated(config), reading: models::reading(config) }
     }
 
     fn ask(&self, job: &Job, images: &[&[u8]], patience: Patience<'_>) -> Vec<Result<(Reply, Vec<u8>)>> {
@@ -285,6 +298,21 @@ impl Decoding {
             |(reply, bytes): (Reply, Vec<u8>)| Thumbnail { is_png: matches!(reply, Reply::Png), bytes: bytes.into() };
         let answers = self.ask(&Job::Thumbnail { max_side, on_truncated: self.on_truncated }, images, patience);
         answers.into_iter().map(|answer| answer.map(thumbnail)).collect()
+    }
+
+    fn frames(&self, images: &[&[u8]], range: FrameRange, patience: Patience<'_>) -> Vec<Result<Frames>> {
+        let frames = |(reply, body): (Reply, Vec<u8>)| {
+            let Reply::Frames { frames, next, damage } = reply else { return Err(panicked()) };
+            let mut rest = &body[..];
+            let frame = |(number, delay_ms, length): (u32, Option<u32>, Option<u32>)| {
+                let image = length.map(|length| rest.split_off(..length as usize).unwrap_or_default().to_vec().into());
+                Frame { number, delay_ms, image }
+            };
+            let frames = frames.into_iter().map(frame).collect();
+            Ok(Frames { frames, next, damage: damage.map(|damage| damage.to_string()) })
+        };
+        let answers = self.ask(&Job::Frames { range, reading: self.reading }, images, patience);
+        answers.into_iter().map(|answer| answer.and_then(frames)).collect()
     }
 
     /// Only what the server cannot do is an error: what is wrong with the image is told in its description.

@@ -11,7 +11,7 @@ use crate::scheduler::Scheduler;
 use crate::stats::Stats;
 use crate::{failure, log_info, log_warning};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use protocol::{Config, Failure, Logits, Request, Response, Statistics, Thumbnail, ThumbnailRequest};
+use protocol::{Config, Failure, FramesRequest, Logits, Request, Response, Statistics, Thumbnail, ThumbnailRequest};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -164,6 +164,10 @@ impl Service {
                 let _in_flight = self.stats.begin();
                 self.describe(image).await
             }
+            Request::Frames(request) => {
+                let _in_flight = self.stats.begin();
+                self.frames(request).await
+            }
             Request::Logits(model) => self.logits(&model).await,
             Request::Models => self.list_models().await,
             Request::Statistics => Ok(Response::Statistics(Box::new(self.statistics()))),
@@ -193,6 +197,11 @@ impl Service {
         let Settings { config, pool, .. } = self.settings();
         let info = pool.describe(image, &config).await.map_err(|error| failure::of(&error))?;
         Ok(Response::ImageInfo(info))
+    }
+
+    async fn frames(&self, request: FramesRequest) -> Result<Response, Failure> {
+        let Settings { config, pool, .. } = self.settings();
+        pool.frames(request, &config).await.map(Response::Frames).map_err(|error| failure::of(&error))
     }
 
     async fn logits(&self, model: &str) -> Result<Response, Failure> {

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use clip::{Error, Limits, ModelName, ModelSpec, OnTruncated, Preprocessor};
+use clip::{Error, FrameRange, Limits, ModelName, ModelSpec, OnTruncated, Preprocessor, Reading};
 use clip_search_server::decoder::{Decoder, Failed, Job, Patience, Reply, Settings};
 use std::fs;
 use std::io::Write;
@@ -90,6 +90,51 @@ fn answers_are_those_of_this_process() {
         images += 1;
     }
     assert!(images > 10);
+}
+
+/// The frames of each file that has some, and of those that have one.
+#[test]
+fn frames_are_those_of_this_process() {
+    let (mut decoder, limits, reading) = (decoder(), Limits::default(), Reading::default());
+    let mut count = 0;
+    let folders = ["frames", "images"].map(|folder| fs::read_dir(golden().join(folder)).unwrap());
+    for entry in folders.into_iter().flatten() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for (first, every, max) in [(1, 1, 1000), (1, 2, 2), (2, 1, 1), (50, 1, 1)] {
+            let range = FrameRange { first, every, max };
+            let (reply, body) = decoder.ask(&Job::Frames { range, reading }, &bytes, PATIENCE).unwrap();
+            match (clip::frames(&bytes, &limits, reading, range), reply) {
+                (Ok(here), Reply::Frames { frames, next, damage }) => {
+                    let heads: Vec<_> = here.frames.iter().map(|frame| (frame.number, frame.delay_ms)).collect();
+                    assert_eq!(frames.iter().map(|frame| (frame.0, frame.1)).collect::<Vec<_>>(), heads);
+                    let pngs: Vec<&[u8]> = here.frames.iter().filter_map(|frame| frame.png.as_deref()).collect();
+                    assert_eq!(body, pngs.concat());
+                    assert_eq!((next, damage), (here.next, here.damage));
+                    count += frames.len();
+                }
+                (Err(here), Reply::Failed(there)) => assert_eq!(here, there),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(count > 200, "{count}");
+}
+
+/// As far as the limits for one image go: frames of as many pixels as there may be.
+#[test]
+fn the_largest_frames_fit() {
+    let (mut decoder, file) = (decoder(), largest_animation());
+    let mut next = Some(1);
+    let mut numbers = Vec::new();
+    while let Some(first) = next {
+        let job = Job::Frames { range: FrameRange { first, every: 1, max: 3 - first }, reading: Reading::default() };
+        let (Reply::Frames { frames, next: then, .. }, _) = decoder.ask(&job, &file, PATIENCE).unwrap() else {
+            panic!("no frames")
+        };
+        numbers.extend(frames.iter().map(|frame| frame.0));
+        next = then;
+    }
+    assert_eq!(numbers, [1, 2]);
 }
 
 /// Together or one by one, small and large ones, good and bad ones.
@@ -227,12 +272,39 @@ fn largest() -> Vec<u8> {
     (0..side).for_each(|_| rows.write_all(&row).unwrap());
     let header = [&side.to_be_bytes(), &side.to_be_bytes(), [16, 6, 0, 0].as_slice(), &[0]].concat();
     let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-    let chunk = |kind: &[u8; 4], data: &[u8]| {
-        let content = [kind, data].concat();
+    let chunks = [(b"IHDR", &*header), (b"eXIf", exif), (b"IDAT", &rows.finish().unwrap()), (b"IEND", &[])];
+    png(&chunks)
+}
+
+fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let chunk = |(kind, data): &(&[u8; 4], &[u8])| {
+        let content = [*kind, *data].concat();
         [&(data.len() as u32).to_be_bytes(), &*content, &crc32fast::hash(&content).to_be_bytes()].concat()
     };
-    let chunks = [(b"IHDR", &*header), (b"eXIf", exif), (b"IDAT", &rows.finish().unwrap()), (b"IEND", &[])];
-    [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.map(|(kind, data)| chunk(kind, data)).concat()].concat()
+    let chunks: Vec<u8> = chunks.iter().flat_map(chunk).collect();
+    [b"\x89PNG\r\n\x1a\n".as_slice(), &chunks].concat()
+}
+
+/// Two frames over all of it, each of which gives way to what was there before.
+fn largest_animation() -> Vec<u8> {
+    let side = 9_400_u32.to_be_bytes();
+    let mut rows = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    let row = vec![0; 1 + 4 * 9_400];
+    (0..9_400).for_each(|_| rows.write_all(&row).unwrap());
+    let rows = rows.finish().unwrap();
+    let header = [&side, &side, [8, 6, 0, 0].as_slice(), &[0]].concat();
+    let control = |number: u32| [&number.to_be_bytes(), &side, &side, [0; 8].as_slice(), &[0, 1, 0, 10, 2, 0]].concat();
+    let (first, second) = (control(0), control(1));
+    let later = [&2_u32.to_be_bytes(), rows.as_slice()].concat();
+    png(&[
+        (b"IHDR", &header),
+        (b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]),
+        (b"fcTL", &first),
+        (b"IDAT", &rows),
+        (b"fcTL", &second),
+        (b"fdAT", &later),
+        (b"IEND", &[]),
+    ])
 }
 
 /// The bound on memory refuses nothing that is within the limits.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use clip::{Filter, Limits, OnTruncated, Preprocessor, Resize};
+use clip::{Filter, FrameRange, Limits, OnTruncated, Preprocessor, Reading, Resize};
 
 use crate::golden;
 use crate::memory::peak_of;
@@ -15,12 +15,16 @@ pub const LIMITS: Limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20 };
 pub const MEMORY: usize = (64 + 16 + 8) << 20;
 
 const THUMBNAIL: u32 = 64;
+/// Enough for all disposals, and few enough for a file of a million frames.
+const FRAMES: FrameRange = FrameRange { first: 1, every: 1, max: 6 };
 
-/// Decodes and preprocesses an image, for one of three models by its length, describes it, and makes a thumbnail.
+/// Decodes and preprocesses an image, for one of three models by its length, describes it, and makes a thumbnail and
+/// images of its first frames.
 ///
 /// # Panics
 /// Where the input's shape is wrong, a value is not finite, an error is not about the image, one way to read it says
-/// that it is an image and another that it is not, or memory is above [`MEMORY`].
+/// that it is an image and another that it is not, the first frame is another image than the file, or memory is above
+/// [`MEMORY`].
 pub fn image(bytes: &[u8]) {
     let preprocessors = preprocessors();
     let (preprocessor, [height, width]) = &preprocessors[bytes.len() % preprocessors.len()];
@@ -39,6 +43,8 @@ pub fn image(bytes: &[u8]) {
     assert_eq!(info.error, result.as_ref().err().map(ToString::to_string));
     assert!(info.format.is_some() || result.is_err(), "decoded, but of no known type");
 
+    check_frames(bytes, preprocessor, result.as_ref().ok());
+
     for on_truncated in [OnTruncated::Error, OnTruncated::Decode] {
         let (small, peak) = peak_of(|| clip::thumbnail(bytes, THUMBNAIL, &LIMITS, on_truncated));
         assert!(peak <= MEMORY, "a thumbnail took {peak} bytes");
@@ -52,6 +58,26 @@ pub fn image(bytes: &[u8]) {
                 check_error(&error);
             }
         }
+    }
+}
+
+/// Makes images of the first frames.
+fn check_frames(bytes: &[u8], preprocessor: &Preprocessor, whole: Option<&clip::Array3<f32>>) {
+    let (made, peak) = peak_of(|| clip::frames(bytes, &LIMITS, Reading::default(), FRAMES));
+    assert!(peak <= MEMORY, "frames took {peak} bytes");
+    match made {
+        Ok(made) => {
+            let whole = whole.expect("the file is an image");
+            for (frame, number) in made.frames.iter().zip(1..) {
+                assert_eq!(frame.number, number);
+                let Some(png) = &frame.png else { continue };
+                // A file that is longer than what it was made of may be longer than what is read.
+                let limits = Limits { max_bytes: usize::MAX, ..LIMITS };
+                let input = preprocessor.run(png, &limits).expect("a frame is an image");
+                assert!(number > 1 || input == *whole, "the first frame is another image than the file");
+            }
+        }
+        Err(error) => check_error(&error),
     }
 }
 

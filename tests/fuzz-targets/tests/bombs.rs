@@ -1,6 +1,6 @@
 //! Images that promise much end soon and take little memory, whatever they promise.
 
-use clip::{Limits, ModelName, ModelSpec, OnTruncated, Preprocessor};
+use clip::{FrameRange, Limits, ModelName, ModelSpec, OnTruncated, Preprocessor, Reading};
 use fuzz_targets::memory::peak_of;
 use fuzz_targets::seeds::bombs::{self, Outcome};
 use fuzz_targets::{LIMITS, MEMORY};
@@ -12,7 +12,7 @@ fn preprocessor() -> Preprocessor {
     Preprocessor::new(&ModelSpec::read(directory.as_ref(), &name).unwrap())
 }
 
-/// Reads each bomb, describes it and makes a thumbnail of it; what is wrong with any is said at the end.
+/// Reads each bomb, describes it, and makes a thumbnail and frames of it; what is wrong with any is said at the end.
 fn explode(limits: &Limits, most: usize) {
     // Printing a backtrace takes memory that would count as the decoder's.
     fuzz_targets::tolerate_caught_panics();
@@ -22,8 +22,10 @@ fn explode(limits: &Limits, most: usize) {
         let (result, peak) = peak_of(|| preprocessor.run(&bomb.bytes, limits).map(|_| ()));
         let (_, small) = peak_of(|| clip::thumbnail(&bomb.bytes, 64, limits, OnTruncated::Decode).is_ok());
         let (_, described) = peak_of(|| clip::image_info(&bomb.bytes, limits));
+        let range = FrameRange { first: 1, every: 1, max: 10 };
+        let (_, framed) = peak_of(|| clip::frames(&bomb.bytes, limits, Reading::default(), range).is_ok());
         let said = result.as_ref().map_or_else(ToString::to_string, |()| "an image".to_owned());
-        let peak = peak.max(small).max(described);
+        let peak = peak.max(small).max(described).max(framed);
         let line = format!("{}: {} bytes, {} KiB: {said}", bomb.name, bomb.bytes.len(), peak >> 10);
         println!("{line}");
         let fine = match result {

@@ -8,10 +8,10 @@ use image::{ImageDecoder, ImageFormat, ImageReader};
 use super::decode;
 use super::limits::{self, Limits};
 use super::reading::Reading;
-use super::{jpeg, jxl, orientation, tiff_tags};
+use super::{apng, jpeg, jxl, orientation, tiff_tags};
 
 /// Frames are counted up to this number: a few bytes are enough for a frame, and a file may have millions.
-const MOST_FRAMES: u32 = 100_000;
+pub(super) const MOST_FRAMES: u32 = 100_000;
 
 /// What is known of an image. What its bytes do not tell is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ fn read_header(bytes: &[u8], format: ImageFormat, limits: &Limits, info: &mut Im
 }
 
 /// Counts without decoding; `None` where the file is too damaged to tell.
-fn frames(bytes: &[u8], format: ImageFormat) -> Option<u32> {
+pub(super) fn frames(bytes: &[u8], format: ImageFormat) -> Option<u32> {
     let cursor = Cursor::new(bytes);
     match format {
         ImageFormat::Gif => {
@@ -93,15 +93,12 @@ fn frames(bytes: &[u8], format: ImageFormat) -> Option<u32> {
             }
             Some(frames)
         }
-        ImageFormat::Png => {
-            let reader = png::Decoder::new(cursor).read_info().ok()?;
-            Some(reader.info().animation_control().map_or(1, |animation| animation.num_frames.clamp(1, MOST_FRAMES)))
-        }
+        ImageFormat::Png => Some(apng::count(bytes)?.min(MOST_FRAMES)),
         ImageFormat::WebP => {
             let decoder = image_webp::WebPDecoder::new(cursor).ok()?;
             Some(if decoder.is_animated() { decoder.num_frames().clamp(1, MOST_FRAMES) } else { 1 })
         }
-        ImageFormat::Tiff => Some(tiff_tags::pages(bytes, MOST_FRAMES)),
+        ImageFormat::Tiff => Some((tiff_tags::pages(bytes, MOST_FRAMES).len() as u32).max(1)),
         _ => Some(1),
     }
 }

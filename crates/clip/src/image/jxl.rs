@@ -1,5 +1,6 @@
 //! JPEG XL: code streams, bare or in a container.
 
+use super::frames::{Delay, Sequence};
 use super::limits::{Limits, check_size, corrupt, memory, truncated, unsupported};
 use super::reading::OnTruncated;
 use super::{jpeg, orientation};
@@ -39,8 +40,14 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Orien
         let orientation = orientation::of(&whole.bytes, ImageFormat::Jpeg);
         return Ok((jpeg::read(&whole.bytes, limits, OnTruncated::Error, None)?, orientation));
     }
+    Ok((rendered(&image, 0)?, Orientation::NoTransforms))
+}
+
+/// A frame, on those before it.
+fn rendered(image: &JxlImage, index: usize) -> Result<DynamicImage> {
+    let format = image.pixel_format();
     let is_deep = image.image_header().metadata.bit_depth.bits_per_sample() > 8;
-    let render = image.render_frame(0).map_err(failed)?;
+    let render = image.render_frame(index).map_err(failed)?;
     let stream = render.stream();
     let image = match (format.is_grayscale(), format.has_alpha(), is_deep) {
         (true, false, false) => pixels::<Luma<u8>>(stream).map(DynamicImage::from),
@@ -52,8 +59,40 @@ pub(super) fn open(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Orien
         (false, true, false) => pixels::<Rgba<u8>>(stream).map(DynamicImage::from),
         (false, true, true) => pixels::<Rgba<u16>>(stream).map(DynamicImage::from),
     };
-    let image = image.ok_or_else(|| corrupt(NAME, "it has other channels than it says"))?;
-    Ok((image, Orientation::NoTransforms))
+    image.ok_or_else(|| corrupt(NAME, "it has other channels than it says"))
+}
+
+/// The frames of an animation.
+pub(super) struct Frames {
+    image: JxlImage,
+    /// Of frames that were gone to.
+    count: usize,
+}
+
+impl Frames {
+    /// `None` for a file with one image.
+    pub(super) fn of(bytes: &[u8], limits: &Limits) -> Result<Option<Self>> {
+        let image = read(bytes, limits)?;
+        check_size(NAME, image.width(), image.height(), limits)?;
+        Ok((image.num_loaded_keyframes() > 1).then_some(Self { image, count: 0 }))
+    }
+}
+
+impl Sequence for Frames {
+    fn advance(&mut self) -> Result<Option<Delay>> {
+        let Some(frame) = self.image.frame_header(self.count) else { return Ok(None) };
+        self.count += 1;
+        let delay = self.image.image_header().metadata.animation.as_ref().map_or(Delay::Unknown, |animation| {
+            let ticks = u64::from(frame.duration).saturating_mul(1000 * u64::from(animation.tps_denominator));
+            let second = u64::from(animation.tps_numerator).max(1);
+            Delay::Milliseconds(u32::try_from((ticks + second / 2) / second).unwrap_or(u32::MAX))
+        });
+        Ok(Some(delay))
+    }
+
+    fn image(&mut self) -> Result<DynamicImage> {
+        rendered(&self.image, self.count.saturating_sub(1))
+    }
 }
 
 /// What is compressed well may become more than fits.

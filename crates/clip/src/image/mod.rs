@@ -1,9 +1,12 @@
 //! Images: encoded bytes to the input of the image encoder, or to a small image for people.
 
+mod apng;
 mod bmp;
+mod canvas;
 mod damaged;
 mod decode;
 mod fields;
+mod frames;
 mod gif;
 mod heif;
 mod ico;
@@ -31,6 +34,7 @@ mod webp;
 mod with_image;
 
 pub use decode::{FORMATS, OTHER_FORMATS, decode, media_type};
+pub use frames::{Frame, FrameRange, Frames, MAX_FRAMES_IN_PART, PART_BYTES, frames};
 pub use heif::decodes_heif;
 /// Loads what decoders are made of and opens files for, so that they can be called in a sandbox.
 pub use heif::prepare as prepare_decoders;

@@ -1,9 +1,9 @@
 //! Decoded samples to 8-bit RGB.
 
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, GrayAlphaImage, GrayImage, RgbImage, RgbaImage};
 
 use super::reading::{Reading, Transparency};
-use super::samples::high;
+use super::samples::{Gray16, high};
 
 /// The colours as PIL has them. It reads 16 bits per channel by leaving out the lower byte.
 pub(super) fn to_rgb(image: DynamicImage, Reading { transparency, gray16, .. }: Reading) -> RgbImage {
@@ -32,6 +32,27 @@ pub(super) fn to_rgb(image: DynamicImage, Reading { transparency, gray16, .. }: 
         _ => return image.into_rgb8(),
     }
     RgbImage::from_raw(width, height, rgb).expect("three bytes were pushed for each pixel")
+}
+
+/// The same channels with the 8 bits that [`to_rgb`] would take of them.
+pub(super) fn with_8_bits(image: DynamicImage, gray16: Gray16) -> DynamicImage {
+    let (width, height) = (image.width(), image.height());
+    let cut = |samples: &[u16]| samples.iter().map(|&value| high(value)).collect();
+    let image: Option<DynamicImage> = match &image {
+        DynamicImage::ImageLuma16(p) => {
+            let levels = p.iter().map(|&value| gray16.level(value, 16)).collect();
+            GrayImage::from_raw(width, height, levels).map(DynamicImage::from)
+        }
+        DynamicImage::ImageLumaA16(p) => GrayAlphaImage::from_raw(width, height, cut(p)).map(DynamicImage::from),
+        DynamicImage::ImageRgb16(p) => RgbImage::from_raw(width, height, cut(p)).map(DynamicImage::from),
+        DynamicImage::ImageRgba16(p) => RgbaImage::from_raw(width, height, cut(p)).map(DynamicImage::from),
+        DynamicImage::ImageLuma8(_)
+        | DynamicImage::ImageLumaA8(_)
+        | DynamicImage::ImageRgb8(_)
+        | DynamicImage::ImageRgba8(_) => return image,
+        _ => return image.into_rgb8().into(),
+    };
+    image.expect("a byte for each sample")
 }
 
 /// PIL's `alpha_composite` on opaque white: fixed point with 7 extra bits.

@@ -8,10 +8,13 @@ use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits as T
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError, TiffResult};
 
+use super::frames::{Delay, Sequence};
+use super::info::MOST_FRAMES;
 use super::limits::{Limits, check_size, corrupt, memory, truncated, unsupported};
+use super::reading::Reading;
 use super::samples::{Gray16, cmyk_to_rgb, high, palette_to_rgb, to_8_bits, unmultiply, unpack, ycbcr_to_rgb};
 use super::tiff_tags::{Prepared, prepare};
-use super::{orientation, tiff_fax, tiff_jpeg};
+use super::{decode, orientation, tiff_fax, tiff_jpeg, tiff_tags};
 use crate::error::{Error, Result};
 
 const NAME: &str = "TIFF";
@@ -79,6 +82,33 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, gray16: Gray16) -> Result<Dyna
     }
     image.apply_orientation(orientation::of_tiff(&bytes));
     Ok(image)
+}
+
+/// The pages, each in the place of the first.
+pub(super) struct Pages {
+    bytes: Vec<u8>,
+    directories: std::vec::IntoIter<u64>,
+    limits: Limits,
+    reading: Reading,
+}
+
+impl Pages {
+    pub(super) fn new(bytes: &[u8], limits: &Limits, reading: Reading) -> Self {
+        let directories = tiff_tags::pages(bytes, MOST_FRAMES).into_iter();
+        Self { bytes: bytes.to_vec(), directories, limits: *limits, reading }
+    }
+}
+
+impl Sequence for Pages {
+    fn advance(&mut self) -> Result<Option<Delay>> {
+        let Some(directory) = self.directories.next() else { return Ok(None) };
+        tiff_tags::begin_with(&mut self.bytes, directory);
+        Ok(Some(Delay::Unknown))
+    }
+
+    fn image(&mut self) -> Result<DynamicImage> {
+        decode::open(&self.bytes, &self.limits, self.reading, None).map(|opened| opened.image)
+    }
 }
 
 /// Strips and tiles that share bytes of the file may have so many times its bytes together. Some programs write equal tiles

@@ -100,25 +100,39 @@ pub(super) fn are_there(bytes: &[u8]) -> bool {
     })
 }
 
-/// Counts pages, at most `most`, by going from directory to directory without reading the tags: directories may overlap,
-/// and a file of a megabyte have 80,000 of them with 65,535 tags each.
-pub(super) fn pages(bytes: &[u8], most: u32) -> u32 {
+/// Where the directories of pages are, of at most `most`, by going from one to the next without reading the tags:
+/// directories may overlap, and a file of a megabyte have 80,000 of them with 65,535 tags each.
+pub(super) fn pages(bytes: &[u8], most: u32) -> Vec<u64> {
     let page = Page { bytes };
-    let Some(Widths { header, word, count, entry }) = page.widths() else { return 1 };
-    let end_of = |link: usize| -> Option<usize> {
-        let directory = usize::try_from(page.number(link, word)?).ok().filter(|directory| *directory > 0)?;
+    let Some(Widths { header, word, count, entry }) = page.widths() else { return Vec::new() };
+    let end_of = |directory: u64| -> Option<usize> {
+        let directory = usize::try_from(directory).ok().filter(|directory| *directory > 0)?;
         let length = usize::try_from(page.number(directory, count)?).ok()?.checked_mul(entry)?;
         directory.checked_add(count)?.checked_add(length)
     };
-    let mut seen = HashSet::new();
+    let (mut pages, mut seen) = (Vec::new(), HashSet::new());
     let mut link = header;
-    while (seen.len() as u32) < most {
-        match end_of(link) {
+    while (pages.len() as u32) < most {
+        let Some(directory) = page.number(link, word) else { break };
+        match end_of(directory) {
             Some(end) if seen.insert(end) => link = end,
             _ => break,
         }
+        pages.push(directory);
     }
-    (seen.len() as u32).max(1)
+    pages
+}
+
+/// Makes another page the first, given where its directory is.
+pub(super) fn begin_with(bytes: &mut [u8], directory: u64) {
+    const HEADER: usize = 16;
+    let header = bytes[..HEADER.min(bytes.len())].to_vec();
+    let page = Page { bytes: &header };
+    if let Some(Widths { header: at, word: length, .. }) =
+        page.widths().filter(|widths| widths.header + widths.word <= bytes.len())
+    {
+        page.write(bytes, Place { at, length, value: 0 }, directory);
+    }
 }
 
 struct Page<'a> {

@@ -1,8 +1,10 @@
 //! WebP: a check that the decoder does not make, since it takes memory for what a chunk says that it is long; and the
-//! first frame of an animation on its canvas, as libwebp lays it there.
+//! frames of an animation on their canvas, as libwebp lays them there.
 
-use image::{DynamicImage, GenericImage, ImageFormat, RgbImage, RgbaImage};
+use image::{DynamicImage, GenericImageView, ImageFormat, Rgba, RgbaImage};
 
+use super::canvas::{Area, Undo};
+use super::frames::{Delay, Sequence};
 use super::limits::{Limits, check_size, corrupt, truncated};
 use super::with_image::read_with_image;
 use crate::error::Result;
@@ -33,40 +35,131 @@ pub(super) fn complete(bytes: &[u8]) -> Result<&[u8]> {
     Ok(file)
 }
 
-/// Decodes the image, or the first frame of an animation. What that does not cover is black, and transparent if the
-/// file says that it has transparent parts: no viewer heeds the background colour that it names.
+/// Decodes the image, or the first frame of an animation.
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<DynamicImage> {
-    let mut parts = chunks(&bytes[START.min(bytes.len())..]);
-    let Some((b"VP8X", header)) = parts.next().filter(|(_, header)| header.len() >= 10 && header[0] & IS_ANIMATED != 0)
-    else {
+    let Some(mut frames) = Frames::of(bytes, limits)? else {
         return read_with_image(bytes, ImageFormat::WebP, NAME, limits);
     };
-    let side = |data: &[u8], at: usize| number(data, at, 3).map(|side| side as u32 + 1);
-    let broken = || corrupt(NAME, "its animation has no first frame");
-    let (width, height) = side(header, 4).zip(side(header, 7)).ok_or_else(broken)?;
-    check_size(NAME, width, height, limits)?;
-    let frame = parts.find_map(|(name, frame)| (name == b"ANMF").then_some(frame)).ok_or_else(broken)?;
-    // Column and row, both halved, size, duration and flags.
-    let (image, place) = frame.get(16..).zip(number(frame, 0, 3).zip(number(frame, 3, 3))).ok_or_else(broken)?;
-    let (left, top) = (place.0 as u32 * 2, place.1 as u32 * 2);
-    let size = side(frame, 6).zip(side(frame, 9)).ok_or_else(broken)?;
-    check_size(NAME, size.0, size.1, limits)?;
-    if left + size.0 > width || top + size.1 > height {
-        return Err(corrupt(NAME, "the first frame of its animation is beyond the canvas"));
+    frames.advance()?.ok_or_else(|| corrupt(NAME, "its animation has no first frame"))?;
+    Ok(shown(frames.canvas, frames.has_alpha))
+}
+
+/// The frames of an animation. What none covers is black, and transparent if the file says that it has transparent parts: no
+/// viewer heeds the background colour that it names. The crate's own animations do, and clear parts that are not the frame's.
+pub(super) struct Frames<'a> {
+    chunks: Box<dyn Iterator<Item = (&'a [u8; 4], &'a [u8])> + 'a>,
+    limits: Limits,
+    has_alpha: bool,
+    canvas: RgbaImage,
+    latest: Option<Latest>,
+}
+
+/// The frame on top.
+struct Latest {
+    area: Area,
+    /// Whether it is to be cleared away.
+    is_disposed: bool,
+    /// Whether nothing below it counts.
+    is_key: bool,
+}
+
+impl<'a> Frames<'a> {
+    /// `None` for a file without an animation.
+    pub(super) fn of(bytes: &'a [u8], limits: &Limits) -> Result<Option<Self>> {
+        let mut chunks = chunks(&bytes[START.min(bytes.len())..]);
+        let Some((b"VP8X", header)) =
+            chunks.next().filter(|(_, header)| header.len() >= 10 && header[0] & IS_ANIMATED != 0)
+        else {
+            return Ok(None);
+        };
+        let size = side(header, 4).zip(side(header, 7));
+        let (width, height) = size.ok_or_else(|| corrupt(NAME, "its animation has no size"))?;
+        check_size(NAME, width, height, limits)?;
+        Ok(Some(Self {
+            chunks: Box::new(chunks),
+            limits: *limits,
+            has_alpha: header[0] & HAS_ALPHA != 0,
+            canvas: RgbaImage::new(width, height),
+            latest: None,
+        }))
     }
-    let image = read_with_image(&alone(image, &frame[6..12]), ImageFormat::WebP, NAME, limits)?;
-    if (image.width(), image.height()) != size {
-        return Err(corrupt(NAME, "the first frame of its animation has another size than it says"));
+}
+
+impl Sequence for Frames<'_> {
+    /// As libwebp's `WebPAnimDecoderGetNext`.
+    fn advance(&mut self) -> Result<Option<Delay>> {
+        const IS_NOT_BLENDED: u8 = 0x02;
+        const IS_DISPOSED: u8 = 0x01;
+        let Some((_, frame)) = self.chunks.find(|(name, _)| *name == b"ANMF") else { return Ok(None) };
+        let broken = || corrupt(NAME, "a frame of its animation is not whole");
+        // Column and row, both halved, size, duration and flags.
+        let (image, place) = frame.get(16..).zip(number(frame, 0, 3).zip(number(frame, 3, 3))).ok_or_else(broken)?;
+        let (width, height) = side(frame, 6).zip(side(frame, 9)).ok_or_else(broken)?;
+        let area = Area { left: place.0 as u32 * 2, top: place.1 as u32 * 2, width, height };
+        let (duration, flags) = number(frame, 12, 3).zip(frame.get(15)).ok_or_else(broken)?;
+        check_size(NAME, width, height, &self.limits)?;
+        let (canvas_width, canvas_height) = self.canvas.dimensions();
+        if area.left + width > canvas_width || area.top + height > canvas_height {
+            return Err(corrupt(NAME, "a frame of its animation is beyond the canvas"));
+        }
+        let image = read_with_image(&alone(image, &frame[6..12]), ImageFormat::WebP, NAME, &self.limits)?;
+        if image.dimensions() != (width, height) {
+            return Err(corrupt(NAME, "a frame of its animation has another size than it says"));
+        }
+
+        let is_full = |area: &Area| (area.width, area.height) == (canvas_width, canvas_height);
+        let is_blended = flags & IS_NOT_BLENDED == 0;
+        let is_key = self.latest.as_ref().is_none_or(|latest| {
+            is_full(&area) && (!is_blended || !image.color().has_alpha())
+                || latest.is_disposed && (is_full(&latest.area) || latest.is_key)
+        });
+        let cleared = self.latest.take().filter(|latest| latest.is_disposed).map(|latest| latest.area);
+        match cleared {
+            _ if is_key => self.canvas.fill(0),
+            Some(area) => Undo::Fill(area, Rgba([0; 4])).apply(&mut self.canvas),
+            None => {}
+        }
+        for (x, y, pixel) in image.into_rgba8().enumerate_pixels() {
+            let (x, y) = (area.left + x, area.top + y);
+            let below = self.canvas.get_pixel_mut(x, y);
+            let has_below = is_blended && !is_key && !cleared.is_some_and(|cleared| cleared.contains(x, y));
+            *below = if has_below { blended(*pixel, *below) } else { *pixel };
+        }
+        self.latest = Some(Latest { area, is_disposed: flags & IS_DISPOSED != 0, is_key });
+        Ok(Some(Delay::Milliseconds(duration as u32)))
     }
-    // There is nothing below the first frame that its transparent parts could be blended with.
-    let placed = if header[0] & HAS_ALPHA != 0 {
-        let mut canvas = RgbaImage::new(width, height);
-        canvas.copy_from(&image.into_rgba8(), left, top).map(|()| canvas.into())
-    } else {
-        let mut canvas = RgbImage::new(width, height);
-        canvas.copy_from(&image.into_rgb8(), left, top).map(|()| canvas.into())
+
+    fn image(&mut self) -> Result<DynamicImage> {
+        Ok(shown(self.canvas.clone(), self.has_alpha))
+    }
+}
+
+fn shown(canvas: RgbaImage, has_alpha: bool) -> DynamicImage {
+    let canvas = DynamicImage::from(canvas);
+    if has_alpha { canvas } else { canvas.into_rgb8().into() }
+}
+
+/// libwebp's arithmetic, which is not quite the usual one.
+fn blended(Rgba(above): Rgba<u8>, Rgba(below): Rgba<u8>) -> Rgba<u8> {
+    match above[3] {
+        255 => return Rgba(above),
+        0 => return Rgba(below),
+        _ => {}
+    }
+    let over = u32::from(above[3]);
+    let under = (u32::from(below[3]) * (256 - over)) >> 8;
+    let alpha = over + under;
+    let scale = (1 << 24) / alpha;
+    let colour = |channel: usize| {
+        let sum = u32::from(above[channel]) * over + u32::from(below[channel]) * under;
+        ((u64::from(sum) * u64::from(scale)) >> 24) as u8
     };
-    placed.map_err(|error| corrupt(NAME, &error.to_string()))
+    Rgba([colour(0), colour(1), colour(2), alpha as u8])
+}
+
+/// A side in pixels, which is stored less one.
+fn side(data: &[u8], at: usize) -> Option<u32> {
+    number(data, at, 3).map(|side| side as u32 + 1)
 }
 
 /// A file of one image, of the chunks of a frame; `size` is that of the frame, as it stands there.

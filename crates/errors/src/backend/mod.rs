@@ -84,6 +84,25 @@ crate::error_table! {
             detail: "{reason}",
             hint: "(clip_image_info(the_image)).error says of each image what is wrong with it.",
         }
+        /// The frames of an image take more than anybody wants of one.
+        FramesTooLarge {
+            /// The frame with which they do.
+            frame: u32,
+            /// The limit.
+            max: usize,
+        } => PROGRAM_LIMIT_EXCEEDED {
+            message: "images of the frames up to frame {frame} have more than {max} bytes together",
+            hint: "Pass a lower max_frames, or take each nth frame with every.",
+        }
+        /// A warning, with `clip_search.on_truncated = decode`.
+        DamagedFrames {
+            /// What is wrong with the file.
+            reason: String,
+        } => INVALID_BINARY_REPRESENTATION {
+            message: "extracted what frames there are of a damaged image",
+            detail: "{reason}",
+            hint: "Without the end of the file there are no more frames; store it again.",
+        }
         /// The connection broke, and broke again after a new attempt.
         Lost {
             /// How.

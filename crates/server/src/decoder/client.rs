@@ -2,10 +2,10 @@
 
 #![allow(unsafe_code)]
 
-use super::wire::{self, Job, MAX_HEAD, Reply, Settings, Started};
+use super::wire::{self, FrameHead, Job, MAX_HEAD, Reply, Settings, Started};
 use super::{ARGUMENT, process::STATUS_MEMORY};
 use crate::{log_warning, process};
-use clip::{Error, Result};
+use clip::{Error, FrameRange, Limits, Result};
 use std::cell::RefCell;
 use std::io::{self, BufReader, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::OwnedFd;
@@ -197,11 +197,12 @@ impl Decoder {
         mut pass_on: impl FnMut(Reply, Vec<u8>),
     ) -> std::result::Result<(), Failed> {
         let mut rest = images;
+        let limits = self.settings.limits;
         while !rest.is_empty() {
             let (group, later) = rest.split_at(wire::group(rest.iter().map(|image| image.len())));
             rest = later;
-            let exchanged = self.exchange(job, group, patience, job.max_body(), |reply, body| {
-                let is_sensible = makes_sense(job, &reply, &body);
+            let exchanged = self.exchange(job, group, patience, job.max_body(&limits), |reply, body| {
+                let is_sensible = makes_sense(job, &limits, &reply, &body);
                 if is_sensible {
                     pass_on(reply, body);
                 }
@@ -384,18 +385,37 @@ impl Write for Patient<'_> {
 
 /// Whether a reply is one to the job. What users see of it is text that a decoder may have made up: it has no control
 /// characters.
-fn makes_sense(job: &Job, reply: &Reply, body: &[u8]) -> bool {
+fn makes_sense(job: &Job, limits: &Limits, reply: &Reply, body: &[u8]) -> bool {
     let is_plain = |text: &str| !text.contains(char::is_control);
     let is_sensible = |error: &Error| error.is_about_image() && is_plain(&error.to_string());
     match (job, reply) {
         (Job::Pixels { .. }, Reply::Pixels { damage }) => {
-            body.len() == job.max_body() && damage.as_ref().is_none_or(is_sensible)
+            body.len() == job.max_body(limits) && damage.as_ref().is_none_or(is_sensible)
         }
         (Job::Thumbnail { .. }, Reply::Jpeg | Reply::Png) => true,
         (Job::Info, Reply::Info(info)) => info.format.iter().chain(&info.error).all(|text| is_plain(text)),
-        (Job::Pixels { .. } | Job::Thumbnail { .. }, Reply::Failed(error)) => is_sensible(error),
+        (Job::Frames { range, .. }, Reply::Frames { frames, next, damage }) => {
+            are_those_asked_for(range, frames, *next, body.len()) && damage.as_ref().is_none_or(is_sensible)
+        }
+        (Job::Pixels { .. } | Job::Thumbnail { .. } | Job::Frames { .. }, Reply::Failed(error)) => is_sensible(error),
         _ => false,
     }
+}
+
+/// Whether frames are some of a range, have as many bytes as there are, and lead on.
+fn are_those_asked_for(range: &FrameRange, frames: &[FrameHead], next: Option<u32>, bytes: usize) -> bool {
+    let number = |index: usize| u64::from(range.first) + index as u64 * u64::from(range.every);
+    let (mut sum, mut stills) = (0, 0);
+    for (index, (frame, _, length)) in frames.iter().enumerate() {
+        if u64::from(*frame) != number(index) {
+            return false;
+        }
+        sum += length.unwrap_or(0) as usize;
+        stills += usize::from(length.is_none());
+    }
+    let is_still = frames.len() == 1 && range.first == 1 && next.is_none();
+    let leads_on = next.is_none_or(|next| !frames.is_empty() && u64::from(next) == number(frames.len()));
+    sum == bytes && frames.len() <= range.max as usize && (stills == 0 || is_still) && leads_on
 }
 
 /// Processor time that a process has used.
@@ -423,5 +443,37 @@ fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exited with status {code}"),
         (None, Some(signal)) => format!("was terminated by signal {signal}"),
         (None, None) => "ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_that_were_not_asked_for_are_refused() {
+        let range = FrameRange { first: 1, every: 2, max: 3 };
+        let check = |frames: &[FrameHead], next, bytes| are_those_asked_for(&range, frames, next, bytes);
+        let frame = |number| (number, None, Some(10));
+        assert!(check(&[], None, 0));
+        assert!(check(&[frame(1), frame(3)], None, 20) && check(&[frame(1), frame(3)], Some(5), 20));
+        assert!(check(&[(1, None, None)], None, 0));
+        for (frames, next, bytes) in [
+            // Other frames, more of them, more bytes, and a way that leads nowhere or back.
+            (vec![frame(2)], None, 10),
+            (vec![frame(1), frame(2)], None, 20),
+            (vec![frame(1), frame(3), frame(5), frame(7)], None, 40),
+            (vec![frame(1)], None, 11),
+            (vec![frame(1)], Some(1), 10),
+            (vec![frame(1)], Some(5), 10),
+            (vec![], Some(1), 0),
+            // A file that is its own frame, and has more.
+            (vec![(1, None, None), frame(3)], None, 10),
+            (vec![(1, None, None)], Some(3), 0),
+        ] {
+            assert!(!check(&frames, next, bytes), "{frames:?}, {next:?}, {bytes}");
+        }
+        let later = FrameRange { first: 2, ..range };
+        assert!(!are_those_asked_for(&later, &[(2, None, None)], None, 0));
     }
 }

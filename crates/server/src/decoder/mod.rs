@@ -17,7 +17,7 @@ mod wire;
 
 pub use client::{Decoder, Failed, Patience};
 pub use process::{Allocator, run};
-pub use wire::{Job, Reply, Settings};
+pub use wire::{FrameHead, Job, Reply, Settings};
 
 pub(crate) use client::ask;
 pub(crate) use wire::group;

@@ -94,6 +94,17 @@ fn serve(mut stream: &File) -> io::Result<()> {
     }
 }
 
+fn packed(made: clip::Frames) -> (Reply, Vec<u8>) {
+    let mut body = Vec::with_capacity(made.frames.iter().flat_map(|frame| &frame.png).map(Vec::len).sum());
+    let head = |frame: clip::Frame| {
+        let length = frame.png.as_ref().map(|png| png.len() as u32);
+        body.extend(frame.png.unwrap_or_default());
+        (frame.number, frame.delay_ms, length)
+    };
+    let frames = made.frames.into_iter().map(head).collect();
+    (Reply::Frames { frames, next: made.next, damage: made.damage }, body)
+}
+
 fn work(job: &Job, image: &[u8], settings: &Settings) -> (Reply, Vec<u8>) {
     let limits = &settings.limits;
     let done = match job {
@@ -114,6 +125,7 @@ fn work(job: &Job, image: &[u8], settings: &Settings) -> (Reply, Vec<u8>) {
             let info = protocol::ImageInfo { format, width, height, orientation, frames, has_alpha, error };
             Ok((Reply::Info(info), Vec::new()))
         }
+        Job::Frames { range, reading } => clip::frames(image, limits, *reading, *range).map(packed),
     };
     done.unwrap_or_else(|error| (Reply::Failed(error), Vec::new()))
 }

@@ -10,7 +10,7 @@
 //! Frames are lengths of head and body, both u32 in the machine's byte order, the head, and the body. The decoder may be in
 //! the hands of whoever made the image: the server takes no frame that is longer than it expects.
 
-use clip::{Error, ImageSpec, Limits, OnTruncated, Reading};
+use clip::{Error, FrameRange, ImageSpec, Limits, OnTruncated, PART_BYTES, Reading};
 use protocol::ImageInfo;
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, Read, Write};
@@ -50,6 +50,13 @@ pub enum Job {
     },
     /// Describe it.
     Info,
+    /// Make images of its frames.
+    Frames {
+        /// Which.
+        range: FrameRange,
+        /// How they are to be understood.
+        reading: Reading,
+    },
 }
 
 /// What came of a job. The body has the bytes.
@@ -66,16 +73,29 @@ pub enum Reply {
     Png,
     /// What the image is like.
     Info(ImageInfo),
+    /// Frames, whose images stand in the body one after the other.
+    Frames {
+        /// In order.
+        frames: Vec<FrameHead>,
+        /// With which the next part begins.
+        next: Option<u32>,
+        /// What is wrong with the file, of which what there is was decoded.
+        damage: Option<Error>,
+    },
     /// It cannot be done; the image is at fault.
     Failed(Error),
 }
 
-/// Most bytes of a reply's head. An error's text has some hundred.
-pub(super) const MAX_HEAD: usize = 16 << 10;
+/// A frame in a reply: its number, how many milliseconds it is shown, and the length of its image. Without an image, the
+/// file is the frame.
+pub type FrameHead = (u32, Option<u32>, Option<u32>);
+
+/// Most bytes of a reply's head. An error's text has some hundred, and each of [`clip::MAX_FRAMES_IN_PART`] frames up to 40.
+pub(super) const MAX_HEAD: usize = 64 << 10;
 
 impl Job {
-    /// Most bytes of a reply's body.
-    pub(super) fn max_body(&self) -> usize {
+    /// Most bytes of a reply's body, for images within these limits.
+    pub(super) fn max_body(&self, limits: &Limits) -> usize {
         match self {
             Job::Pixels { spec, .. } => 3 * spec.height as usize * spec.width as usize,
             // Not compressed at all, with a byte more for each row and what a file has around its pixels.
@@ -84,6 +104,11 @@ impl Job {
                 side.saturating_mul(side).saturating_mul(4).saturating_add(64 << 10)
             }
             Job::Info => 0,
+            // As much for the last, which may be one column wide.
+            Job::Frames { .. } => {
+                let pixels = usize::try_from(limits.max_pixels).unwrap_or(usize::MAX);
+                (pixels.saturating_mul(5) / 16).saturating_mul(17).saturating_add(PART_BYTES).saturating_add(64 << 10)
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ mod explore;
 mod extension;
 mod faults;
 mod fetch;
+mod frames;
 mod gallery;
 mod given_up;
 mod hybrid;

@@ -12,7 +12,7 @@ pub(super) const TGA_FOOTER: &[u8] = b"\0\0\0\0\0\0\0\0TRUEVISION-XFILE.\0";
 
 /// The images of tests/golden, and those in formats that this library does not write.
 pub(super) fn golden() -> Vec<Seed> {
-    let folders = ["images", "formats/jpeg2000", "formats/jpegxl"].map(|folder| golden::dir().join(folder));
+    let folders = ["images", "frames", "formats/jpeg2000", "formats/jpegxl"].map(|folder| golden::dir().join(folder));
     let files = folders.iter().flat_map(|folder| folder.read_dir().expect("the golden images are there"));
     let mut seeds: Vec<Seed> = files
         .map(|entry| entry.expect("the folder can be read").path())

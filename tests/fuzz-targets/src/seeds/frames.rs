@@ -1,8 +1,8 @@
 //! Frames of every message.
 
 use protocol::{
-    EmbedRequest, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Hello, Items, Kind, Logits, ModelInfo,
-    Request, Response, Statistics, Thumbnail, ThumbnailRequest, encode,
+    EmbedRequest, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Frame, Frames, FramesRequest, Hello, Items,
+    Kind, Logits, ModelInfo, Request, Response, Statistics, Thumbnail, ThumbnailRequest, encode,
 };
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -53,6 +53,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("logits", Request::Logits(model)),
         ("thumbnails", Request::Thumbnails(ThumbnailRequest { images: images(), max_side: 128 })),
+        ("frames", Request::Frames(FramesRequest { image: ByteBuf::from(*b"GIF89a"), first: 4, every: 3, max: 1000 })),
         ("fetch", Request::Fetch(FetchRequest { urls: vec!["https://example.org/a.jpg".to_owned()], in_order: true })),
         ("models", Request::Models),
         ("statistics", Request::Statistics),
@@ -67,6 +68,9 @@ fn responses() -> Vec<(&'static str, Response)> {
         hint: None,
     };
     let image = FetchedImage { bytes: ByteBuf::from(*b"GIF89a"), content_type: Some("image/gif".to_owned()) };
+    let frame = Frame { number: 4, delay_ms: Some(70), image: Some(ByteBuf::from(*b"\x89PNG")) };
+    let page = Frame { number: 1, delay_ms: None, image: None };
+    let frames = Frames { frames: vec![frame, page], next: Some(7), damage: Some("it is cut".to_owned()) };
     let small = Thumbnail { is_png: true, bytes: ByteBuf::from(*b"\x89PNG") };
     vec![
         (
@@ -78,6 +82,7 @@ fn responses() -> Vec<(&'static str, Response)> {
         ),
         ("scale", Response::Logits(Logits { scale: Some(20.0), bias: Some(-10.0) })),
         ("small", Response::Thumbnails(vec![Ok(small), Err(failure())])),
+        ("framed", Response::Frames(frames)),
         ("fetched", Response::Fetched(Fetched { index: 3, result: Ok(image) })),
         ("not-fetched", Response::Fetched(Fetched { index: 0, result: Err(failure()) })),
         ("model-list", Response::Models(vec![info(), ModelInfo { error: Some("why".to_owned()), ..info() }])),
