@@ -22,8 +22,8 @@ mod ways;
 
 use anyhow::Context;
 use clap::Parser;
-use measure::{Cluster, Report};
-use photos::Photos;
+use measure::{Cluster, Image, Report};
+use photos::{Photos, THUMBNAIL};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -101,11 +101,13 @@ fn main() -> ExitCode {
 fn measure_all(run: &Run) -> anyhow::Result<bool> {
     let mut report = Report::default();
     let config = run.cluster.prepare(&run.cluster.model)?;
-    let photos = &Photos::new()?;
-    let mut text = format!("On {}; {}.", measure::processor(), photos.description());
+    let mut text = format!("On {}.", measure::processor());
     println!("{text}");
-    photos.store(&mut measure::connect(&config)?)?;
-    for model in [Some(&run.cluster.model), run.full_size_model.as_ref()].into_iter().flatten() {
+    // A model of full size is for photographs.
+    let models = [(Some(&run.cluster.model), THUMBNAIL), (run.full_size_model.as_ref(), Image::PHOTOGRAPH)];
+    for (model, size) in models {
+        let (Some(model), photos) = (model, &Photos::new(size)?) else { continue };
+        photos.store(&mut measure::connect(&config)?)?;
         let rates = rates::measure(&run.cluster.prepare(model)?, photos, model, run, &mut report)?;
         text = format!("{text}\n\n{rates}");
     }
@@ -115,6 +117,8 @@ fn measure_all(run: &Run) -> anyhow::Result<bool> {
         std::fs::write(path, page).with_context(|| path.display().to_string())?;
     }
     if !run.rates_only {
+        let photos = &Photos::new(THUMBNAIL)?;
+        photos.store(&mut measure::connect(&config)?)?;
         memory::measure(&config, photos, run.gigabytes, &mut report)?;
         uploads::measure(&config, photos, run.uploads, &mut report)?;
     }

@@ -5,7 +5,7 @@ use postgres::Client;
 use std::cell::Cell;
 
 /// As a thumbnail that a shop or an archive keeps.
-pub const SIZE: Image = Image { width: 256, height: 256 };
+pub const THUMBNAIL: Image = Image { width: 256, height: 256 };
 /// Images that are encoded; those of tables are these, each with other bytes at its end.
 const POOL: u32 = 256;
 /// Images of the large table; more than a session remembers, so that it is asked for all of its rows.
@@ -15,6 +15,7 @@ pub const HEAVY_BYTES: usize = 4 << 20;
 
 /// Where they come from.
 pub struct Photos {
+    size: Image,
     pool: Vec<Vec<u8>>,
     /// The next mark that no image has.
     mark: Cell<u64>,
@@ -25,18 +26,18 @@ impl Photos {
     ///
     /// # Errors
     /// What the encoder says.
-    pub fn new() -> anyhow::Result<Self> {
-        let pool = (0..POOL).map(|number| SIZE.jpeg(number)).collect::<Result<_, _>>()?;
-        Ok(Self { pool, mark: Cell::new(0) })
+    pub fn new(size: Image) -> anyhow::Result<Self> {
+        let pool = (0..POOL).map(|number| size.jpeg(number)).collect::<Result<_, _>>()?;
+        Ok(Self { size, pool, mark: Cell::new(0) })
     }
 
     /// What they are.
     pub fn description(&self) -> String {
         let bytes: usize = self.pool.iter().map(Vec::len).sum();
         format!(
-            "images are JPEG files of {} x {}, {:.1} kB on average, no two of them equal",
-            SIZE.width,
-            SIZE.height,
+            "JPEG files of {} x {}, {:.1} kB on average, no two of them equal",
+            self.size.width,
+            self.size.height,
             bytes as f64 / self.pool.len() as f64 / 1e3
         )
     }
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn comments_make_an_image_larger_and_no_other() {
-        let jpeg = SIZE.jpeg(1).unwrap();
+        let jpeg = THUMBNAIL.jpeg(1).unwrap();
         let large = heavy(&jpeg, 1 << 20);
         assert!((1 << 20..(1 << 20) + 0x10000).contains(&large.len()));
         let limits = clip::Limits { max_bytes: 1 << 30, max_pixels: 1 << 30 };
@@ -150,8 +151,8 @@ mod tests {
 
     #[test]
     fn no_two_images_are_equal() {
-        let pool = vec![SIZE.jpeg(0).unwrap(), SIZE.jpeg(1).unwrap()];
-        let photos = Photos { pool, mark: Cell::new(0) };
+        let pool = vec![THUMBNAIL.jpeg(0).unwrap(), THUMBNAIL.jpeg(1).unwrap()];
+        let photos = Photos { size: THUMBNAIL, pool, mark: Cell::new(0) };
         let all: std::collections::HashSet<_> = photos.list(20).into_iter().chain(photos.list(20)).collect();
         assert_eq!(all.len(), 40);
     }

@@ -28,7 +28,8 @@ pub fn measure(
 ) -> anyhow::Result<String> {
     let mut track = Track::new(config, photos, model, run)?;
     let rows = track.rows_for(run.seconds)?;
-    let about = format!("{}: {rows} rows in each of {} rounds, arrays of {}", track.about, run.rounds, run.array);
+    let (about, photos) = (&track.about, photos.description());
+    let about = format!("{about}; {photos}: {rows} rows in each of {} rounds, arrays of {}", run.rounds, run.array);
     heading(&about);
     let mut rates: [Vec<f64>; Way::ALL.len()] = Default::default();
     for round in 0..run.rounds as usize {
