@@ -27,7 +27,9 @@ SELECT count(*) FROM clip_image_frames(decode('474946383961401f401f800000' || 'f
 
 -- They are embedded in batches.
 CREATE TABLE embedded (name text, frame int, embedding vector(128), PRIMARY KEY (name, frame));
+SET clip_search.enable_batch_scan = on;
 EXPLAIN (COSTS OFF) INSERT INTO embedded SELECT name, frame, clip_embed_image(f.image, 'clip-search/emoji') FROM animations a, clip_image_frames(a.image) f;
+RESET clip_search.enable_batch_scan;
 INSERT INTO embedded SELECT name, frame, clip_embed_image(f.image, 'clip-search/emoji') FROM animations a, clip_image_frames(a.image) f;
 SELECT e.name, count(*), bool_and(e.embedding = clip_embed_image(f.image, 'clip-search/emoji')) AS same
 FROM animations a, clip_image_frames(a.image) f, embedded e WHERE (e.name, e.frame) = (a.name, f.frame) GROUP BY 1 ORDER BY 1;
