@@ -9,6 +9,8 @@ pub struct Extension {
     pub prefix: String,
     /// The same of pgvector's types.
     pub vector: String,
+    /// Whether it has `clip_search_relevant`, as it has since 0.2.0.
+    pub has_relevant: bool,
 }
 
 /// A column of embeddings, in the list of all.
@@ -108,6 +110,10 @@ SELECT a.attname::text, quote_ident(a.attname), format_type(a.atttypid, a.atttyp
  WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum";
 
+const HAS_RELEVANT: &str = "
+SELECT EXISTS (SELECT FROM pg_extension AS x JOIN pg_proc AS p ON p.pronamespace = x.extnamespace
+                WHERE x.extname = 'clip_search' AND p.proname = 'clip_search_relevant')";
+
 /// Where the extension is.
 ///
 /// # Errors
@@ -118,7 +124,8 @@ pub async fn extension(database: &Database) -> Result<Extension, Failure> {
         return Err(Failure::missing(format!("there is no clip_search in the database \"{}\"", database.name()))
             .with("As a superuser: CREATE EXTENSION clip_search CASCADE;"));
     };
-    Ok(Extension { prefix: prefix.get(0), vector: vector.get(0) })
+    let has_relevant = database.run(HAS_RELEVANT, &[]).await?.rows.first().is_some_and(|row| row.get(0));
+    Ok(Extension { prefix: prefix.get(0), vector: vector.get(0), has_relevant })
 }
 
 /// All columns of embeddings.

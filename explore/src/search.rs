@@ -107,7 +107,10 @@ impl Search<'_> {
         } else {
             ", NULL AS label, NULL::real AS probability\n"
         });
-        sql.push(&format!("  FROM {}clip_search(", extension.prefix)).value(&table.name, "regclass").push(", ");
+        // Of all that is similar enough, not of a page.
+        let sorted = address.sort.as_ref().filter(|_| address.min.is_some() && extension.has_relevant);
+        let function = if sorted.is_some() { "clip_search_relevant" } else { "clip_search" };
+        sql.push(&format!("  FROM {}{function}(", extension.prefix)).value(&table.name, "regclass").push(", ");
         if let (Some(words), true) = (&address.q, self.is_words_alone()) {
             sql.value(words, "text").push(", model => ").value(self.model, "text");
         } else {
@@ -122,6 +125,10 @@ impl Search<'_> {
         }
         if !address.filters.is_empty() {
             sql.push(", filter => ").value(&self.filter(), "jsonb");
+        }
+        if let Some(column) = sorted {
+            let order = format!("{}{} NULLS LAST", table.column(column)?.quoted, self.direction());
+            sql.push(", order_by => ").value(&order, "text");
         }
         if !address.like.is_empty() {
             let ids: Result<Vec<Value>, _> = address.like.iter().map(|id| read_id(id)).collect();

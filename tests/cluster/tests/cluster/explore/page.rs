@@ -134,12 +134,15 @@ fn filtered_sorted_labelled_and_looked_at() {
     let query = "/search?table=photos&q=cat&labels=a+cat%2C+a+dog&sort=taken&descending=1&filter=place&is=Ulm";
     let mut page = Page::open(&explore.url(query));
     assert_eq!(names(&mut page).len(), 5);
-    let taken = page.evaluate(
-        "[...document.querySelectorAll('figure')].map(figure => [...figure.querySelectorAll('dt')]
-            .find(term => term.textContent === 'taken').nextElementSibling.textContent)",
-    );
-    let taken: Vec<&str> = taken.as_array().unwrap().iter().map(|date| date.as_str().unwrap()).collect();
-    assert!(taken.windows(2).all(|pair| pair[0] > pair[1]), "{taken:?}");
+    let taken = |page: &mut Page| -> Vec<String> {
+        let dates = page.evaluate(
+            "[...document.querySelectorAll('figure')].map(figure => [...figure.querySelectorAll('dt')]
+                .find(term => term.textContent === 'taken').nextElementSibling.textContent)",
+        );
+        dates.as_array().unwrap().iter().map(|date| date.as_str().unwrap().to_owned()).collect()
+    };
+    let dates = taken(&mut page);
+    assert!(dates.windows(2).all(|pair| pair[0] > pair[1]), "{dates:?}");
     let label = page.text("figure .note b");
     assert!(["a cat", "a dog"].contains(&label.as_str()), "{label}");
     page.wait_until("document.querySelector('#histogram svg')");
@@ -155,6 +158,13 @@ fn filtered_sorted_labelled_and_looked_at() {
             .map(element => element.outerHTML)",
     );
     assert_eq!(unnamed, serde_json::json!([]));
+
+    // With a threshold, pages go on in that order, whatever is most similar.
+    for (skip, day) in [(0, 10), (4, 6)] {
+        page.go(&explore.url(&format!("/search?table=photos&q=cat&min=-1&sort=taken&descending=1&k=4&skip={skip}")));
+        let days: Vec<String> = (0..4).map(|before| format!("2026-01-{:02}", day - before)).collect();
+        assert_eq!(taken(&mut page), days);
+    }
 
     // What is of others is text here.
     page.go(&explore.url("/search?table=photos&q=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E"));
