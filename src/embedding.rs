@@ -41,8 +41,15 @@ pub fn of_one(model: &str, modality: Modality, input: Input) -> Result<Rc<[f32]>
 /// # Errors
 /// [`Error::Element`] for the first text that cannot be embedded; otherwise as [`of_one`].
 pub fn of_texts(model: &str, texts: impl Iterator<Item = String>) -> Result<Vec<Embedding>> {
-    let inputs = texts.map(|text| Some(text.into_bytes()));
-    Ok(of_many(model, Modality::Text, inputs, Err)?.into_iter().flatten().collect())
+    of_all(model, Modality::Text, texts.map(String::into_bytes))
+}
+
+/// The embeddings of items, all of which have to have one.
+///
+/// # Errors
+/// As [`of_texts`].
+pub fn of_all(model: &str, modality: Modality, inputs: impl Iterator<Item = Input>) -> Result<Vec<Embedding>> {
+    Ok(of_many(model, modality, inputs.map(Some), Err)?.into_iter().flatten().collect())
 }
 
 /// The embeddings of many items, in as few requests as memory and time-outs allow; `None` where there is no item. What

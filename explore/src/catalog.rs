@@ -80,7 +80,8 @@ SELECT c.oid::regclass::text, a.attname::text, CASE WHEN c.reltuples > 0 THEN c.
  LIMIT 1000";
 
 const EXTENSION: &str = "
-SELECT CASE WHEN n.nspname = ANY (current_schemas(true)) THEN '' ELSE quote_ident(n.nspname) || '.' END
+SELECT CASE WHEN n.nspname = ANY (current_schemas(true)) THEN '' ELSE quote_ident(n.nspname) || '.' END,
+       EXISTS (SELECT FROM pg_proc AS p WHERE p.pronamespace = n.oid AND p.proname = 'clip_search_relevant')
   FROM unnest(ARRAY['clip_search', 'vector']) WITH ORDINALITY AS wanted (name, at)
   JOIN pg_extension AS e ON e.extname = wanted.name
   JOIN pg_namespace AS n ON n.oid = e.extnamespace
@@ -110,10 +111,6 @@ SELECT a.attname::text, quote_ident(a.attname), format_type(a.atttypid, a.atttyp
  WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum";
 
-const HAS_RELEVANT: &str = "
-SELECT EXISTS (SELECT FROM pg_extension AS x JOIN pg_proc AS p ON p.pronamespace = x.extnamespace
-                WHERE x.extname = 'clip_search' AND p.proname = 'clip_search_relevant')";
-
 /// Where the extension is.
 ///
 /// # Errors
@@ -124,8 +121,7 @@ pub async fn extension(database: &Database) -> Result<Extension, Failure> {
         return Err(Failure::missing(format!("there is no clip_search in the database \"{}\"", database.name()))
             .with("As a superuser: CREATE EXTENSION clip_search CASCADE;"));
     };
-    let has_relevant = database.run(HAS_RELEVANT, &[]).await?.rows.first().is_some_and(|row| row.get(0));
-    Ok(Extension { prefix: prefix.get(0), vector: vector.get(0), has_relevant })
+    Ok(Extension { prefix: prefix.get(0), vector: vector.get(0), has_relevant: prefix.get(1) })
 }
 
 /// All columns of embeddings.

@@ -39,7 +39,7 @@ fn rows(call: Arguments) -> Result<Datum> {
         trigrams_weight: call.double(13).map(|value| weight("trigrams_weight", value, true)).transpose()?,
         config: call.oid(14).unwrap_or_else(search::current_config),
     };
-    hybrid.check(&search.table)?;
+    let hybrid = hybrid.resolve(&search.table)?;
     let query = text(call, &search)?;
     search::hybrid(&search.table, &query, &search.options, &hybrid, &mut Rows::begin(call.0))?;
     Ok(Datum::null())

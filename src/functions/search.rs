@@ -100,8 +100,7 @@ fn vectors(call: Arguments, _: &Search) -> Result<Vec<Vec<f32>>> {
 
 fn embed_all(search: &Search, modality: Modality, queries: impl Iterator<Item = Vec<u8>>) -> Result<Vec<Vec<f32>>> {
     other_model::tell(&search.table, &search.column, &search.model)?;
-    let embeddings = embedding::of_many(&search.model, modality, queries.map(Some), Err)?;
-    Ok(embeddings.into_iter().flatten().collect())
+    embedding::of_all(&search.model, modality, queries)
 }
 
 fn combined(call: Arguments, queries: Queries) -> Result<Datum> {

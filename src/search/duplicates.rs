@@ -10,7 +10,7 @@
 
 use super::condition;
 use super::parameters::Parameters;
-use super::statement::{COSINE, candidates, distance, id_of, order, search_settings, similarity};
+use super::statement::{COSINE, candidates, distance, id_of, order, search_settings, shown, similarity};
 use super::table::{Column, Table};
 use crate::errors::{ArgumentError, Result};
 use crate::models::notice;
@@ -76,9 +76,7 @@ pub fn pairs(table: &Table, wanted: &Pairs) -> Result<Vec<Pair>> {
     let nearest = i64::from(wanted.per_row) + 1;
     let candidates = candidates(index, nearest);
     let dimension = embeddings.dimension.or_else(|| index?.dimension).unwrap_or_default();
-    let keys: Vec<String> =
-        key.iter().enumerate().map(|(at, column)| format!("t.{} AS k{at}", column.quoted)).collect();
-    let keys = keys.join(", ");
+    let keys = shown(&key, &[]).join(", ");
     let (name, exact) = (&table.name, distance(column, embeddings, COSINE, "a.e"));
     let least = parameters.add(Argument::double(wanted.threshold));
     let text = format!(

@@ -54,8 +54,8 @@ pub struct Hybrid {
     pub config: Oid,
 }
 
-/// A hybrid search whose columns were looked at.
-struct Settled<'a> {
+/// A hybrid search whose columns were found.
+pub struct Resolved<'a> {
     hybrid: &'a Hybrid,
     columns: Vec<(&'a Column, Words)>,
     /// pg_trgm's schema, quoted, and what a rank counts.
@@ -63,16 +63,12 @@ struct Settled<'a> {
 }
 
 impl Hybrid {
-    /// Fails where the table has no such words.
+    /// Looks for the columns, and for pg_trgm.
     ///
     /// # Errors
     /// [`ArgumentError::Empty`], [`ArgumentError::NoSuchColumn`], [`ArgumentError::NotText`], [`ArgumentError::NoTrigrams`],
     /// [`ArgumentError::NoTextForTrigrams`].
-    pub fn check(&self, table: &Table) -> Result<()> {
-        self.settle(table).map(drop)
-    }
-
-    fn settle<'a>(&'a self, table: &'a Table) -> Result<Settled<'a>> {
+    pub fn resolve<'a>(&'a self, table: &'a Table) -> Result<Resolved<'a>> {
         if self.text_columns.is_empty() {
             return Err(ArgumentError::Empty { name: "text_columns" }.into());
         }
@@ -93,7 +89,7 @@ impl Hybrid {
                 (schema, weight) => schema.map(|schema| (schema, weight.unwrap_or(1.0))),
             },
         };
-        Ok(Settled { hybrid: self, columns, trigrams })
+        Ok(Resolved { hybrid: self, columns, trigrams })
     }
 }
 
@@ -106,18 +102,13 @@ fn schema_of_trigrams() -> Result<Option<String>> {
 ///
 /// # Errors
 /// [`ArgumentError`].
-pub fn hybrid(table: &Table, query: &[f32], options: &Options, hybrid: &Hybrid, rows: &mut Rows) -> Result<()> {
-    let settled = hybrid.settle(table)?;
+pub fn hybrid(table: &Table, query: &[f32], options: &Options, hybrid: &Resolved, rows: &mut Rows) -> Result<()> {
     let run = |statement: Statement, is_last: bool| {
-        let Statement { text, parameters, allowed, has_index, is_sharded, .. } = statement;
+        let Statement { text, parameters, allowed, .. } = &statement;
         let mut exact = Exact::None;
-        spi::select_kept(&allowed, text, &parameters.0, |row| {
-            if is_last {
-                exact = Exact::None;
-            } else if is_sharded {
-                exact = Exact::of_short(row.text(10).as_deref());
-            } else if has_index && row.number::<i64>(8).unwrap_or_default() < options.k.into() {
-                exact = Exact::All;
+        spi::select_kept(allowed, text.clone(), &parameters.0, |row| {
+            if !is_last {
+                exact = statement.exact_after(row.number(8).unwrap_or(0), options, || row.text(10));
             }
             if exact == Exact::None && row.is_true(9) {
                 rows.push(|| [1, 2, 3, 4, 5, 6, 7].map(|column| row.datum(column)));
@@ -126,7 +117,7 @@ pub fn hybrid(table: &Table, query: &[f32], options: &Options, hybrid: &Hybrid, 
         })?;
         Ok(exact)
     };
-    search(table, |exact| settled.compose(table, query, options, exact), run)
+    search(table, |exact| hybrid.compose(table, query, options, exact), run)
 }
 
 /// A search whose ranks count.
@@ -139,7 +130,7 @@ struct List {
     weight: String,
 }
 
-impl Settled<'_> {
+impl Resolved<'_> {
     fn compose(&self, table: &Table, query: &[f32], options: &Options, exact: &Exact) -> Result<Statement> {
         let key = table.key(options.id_column.as_deref())?;
         if let Some(column) = key.iter().find(|column| !column.is_sortable()) {

@@ -172,7 +172,7 @@ pub(super) struct Statement {
 
 impl Statement {
     /// What is to be searched without an index, after this gave so many rows.
-    fn exact_after(&self, rows: usize, options: &Options, short: impl FnOnce() -> Option<String>) -> Exact {
+    pub(super) fn exact_after(&self, rows: usize, options: &Options, short: impl FnOnce() -> Option<String>) -> Exact {
         if self.is_sharded {
             Exact::of_short(short().as_deref())
         } else if self.has_index && rows < options.k as usize {

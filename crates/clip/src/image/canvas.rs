@@ -1,6 +1,7 @@
 //! What the frames of an animation are laid on.
 
-use image::{Rgba, RgbaImage};
+use image::{DynamicImage, Rgba, RgbaImage};
+use std::ops::Range;
 
 /// Part of a canvas. It may go beyond the edge.
 #[derive(Debug, Clone, Copy)]
@@ -17,12 +18,22 @@ impl Area {
     }
 
     fn rows(self, canvas: &mut RgbaImage) -> impl Iterator<Item = &mut [u8]> {
-        let stride = canvas.width() as usize * 4;
-        let left = self.left.min(canvas.width()) as usize * 4;
-        let right = (self.left + self.width).min(canvas.width()) as usize * 4;
-        let rows = canvas.chunks_exact_mut(stride.max(1)).skip(self.top as usize).take(self.height as usize);
-        rows.map(move |row| &mut row[left..right])
+        let (stride, bytes) = self.bytes_of_row(canvas);
+        let rows = canvas.chunks_exact_mut(stride).skip(self.top as usize).take(self.height as usize);
+        rows.map(move |row| &mut row[bytes.clone()])
     }
+
+    /// The length of the canvas' rows, and the part of each that is the area's.
+    fn bytes_of_row(self, canvas: &RgbaImage) -> (usize, Range<usize>) {
+        let start = |column: u32| column.min(canvas.width()) as usize * 4;
+        (start(canvas.width()).max(1), start(self.left)..start(self.left + self.width))
+    }
+}
+
+/// A canvas as people see it: without an alpha channel where the file has no transparent parts.
+pub(super) fn shown(canvas: RgbaImage, has_alpha: bool) -> DynamicImage {
+    let canvas = DynamicImage::from(canvas);
+    if has_alpha { canvas } else { canvas.into_rgb8().into() }
 }
 
 /// What a frame leaves behind, to be done before the next.
@@ -40,11 +51,9 @@ pub(super) enum Undo {
 impl Undo {
     /// Remembers a part as it is now.
     pub(super) fn restore(canvas: &RgbaImage, area: Area) -> Self {
-        let stride = canvas.width() as usize * 4;
-        let left = area.left.min(canvas.width()) as usize * 4;
-        let right = (area.left + area.width).min(canvas.width()) as usize * 4;
-        let rows = canvas.chunks_exact(stride.max(1)).skip(area.top as usize).take(area.height as usize);
-        Self::Restore(area, rows.flat_map(|row| &row[left..right]).copied().collect())
+        let (stride, bytes) = area.bytes_of_row(canvas);
+        let rows = canvas.chunks_exact(stride).skip(area.top as usize).take(area.height as usize);
+        Self::Restore(area, rows.flat_map(|row| &row[bytes.clone()]).copied().collect())
     }
 
     pub(super) fn apply(self, canvas: &mut RgbaImage) {

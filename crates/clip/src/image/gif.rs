@@ -5,7 +5,7 @@ use std::io::Cursor;
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, DisposalMethod, MemoryLimit};
 use image::{DynamicImage, Rgba, RgbaImage};
 
-use super::canvas::{Area, Undo};
+use super::canvas::{Area, Undo, shown};
 use super::frames::{Delay, Sequence};
 use super::limits::{Limits, check_size, corrupt, truncated};
 use crate::error::Result;
@@ -117,11 +117,6 @@ impl Sequence for Frames<'_> {
     fn image(&mut self) -> Result<DynamicImage> {
         Ok(shown(self.screen.clone(), self.has_alpha))
     }
-}
-
-fn shown(screen: RgbaImage, has_alpha: bool) -> DynamicImage {
-    let screen = DynamicImage::from(screen);
-    if has_alpha { screen } else { screen.into_rgb8().into() }
 }
 
 fn failure(bytes: &[u8], error: &DecodingError) -> crate::Error {

@@ -3,7 +3,7 @@
 
 use image::{DynamicImage, GenericImageView, ImageFormat, Rgba, RgbaImage};
 
-use super::canvas::{Area, Undo};
+use super::canvas::{Area, Undo, shown};
 use super::frames::{Delay, Sequence};
 use super::limits::{Limits, check_size, corrupt, truncated};
 use super::with_image::read_with_image;
@@ -132,11 +132,6 @@ impl Sequence for Frames<'_> {
     fn image(&mut self) -> Result<DynamicImage> {
         Ok(shown(self.canvas.clone(), self.has_alpha))
     }
-}
-
-fn shown(canvas: RgbaImage, has_alpha: bool) -> DynamicImage {
-    let canvas = DynamicImage::from(canvas);
-    if has_alpha { canvas } else { canvas.into_rgb8().into() }
 }
 
 /// libwebp's arithmetic, which is not quite the usual one.
