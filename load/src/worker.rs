@@ -16,14 +16,25 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Mix<'a> {
     /// Kinds of requests, and how often each is chosen.
     pub kinds: &'a [(Kind, u32)],
-    /// Most that it waits between an answer and the next request.
-    pub pause: Duration,
+    /// What it does between an answer and the next request.
+    pub rest: Rest,
+}
+
+/// What is done between an answer and the next request.
+#[derive(Clone, Copy)]
+pub enum Rest {
+    /// Nothing.
+    Never,
+    /// Waits, for no longer than this.
+    UpTo(Duration),
+    /// Waits until so much time has passed since the request before; not at all where that took longer.
+    Every(Duration),
 }
 
 impl<'a> Mix<'a> {
     /// Asks without a pause.
     pub const fn of(kinds: &'a [(Kind, u32)]) -> Self {
-        Self { kinds, pause: Duration::ZERO }
+        Self { kinds, rest: Rest::Never }
     }
 }
 
@@ -32,7 +43,7 @@ pub struct Worker {
     client: Client,
     /// Each with its kind, and how often it is chosen.
     statements: Vec<(Statement, Kind, u32)>,
-    pause: Duration,
+    rest: Rest,
     random: fastrand::Rng,
 }
 
@@ -54,7 +65,7 @@ impl Worker {
         };
         let statements = mix.kinds.iter().map(prepare).collect::<Result<_, _>>()?;
         client.execute("SELECT clip_embed_text($1)", &[&inputs.text()]).context("the first request of a connection")?;
-        Ok(Self { client, statements, pause: mix.pause, random: fastrand::Rng::with_seed(seed) })
+        Ok(Self { client, statements, rest: mix.rest, random: fastrand::Rng::with_seed(seed) })
     }
 
     /// Asks until all workers have been answered after the end of the window. `busy` counts those who have not.
@@ -81,7 +92,7 @@ impl Worker {
             if is_lost {
                 break;
             }
-            self.pause();
+            self.rest(began);
         }
         tally
     }
@@ -100,8 +111,12 @@ impl Worker {
         (statement.clone(), *kind)
     }
 
-    fn pause(&mut self) {
-        thread::sleep(self.pause.mul_f64(self.random.f64()));
+    fn rest(&mut self, began: Instant) {
+        match self.rest {
+            Rest::Never => {}
+            Rest::UpTo(most) => thread::sleep(most.mul_f64(self.random.f64())),
+            Rest::Every(time) => thread::sleep(time.saturating_sub(began.elapsed())),
+        }
     }
 }
 

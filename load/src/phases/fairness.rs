@@ -1,22 +1,27 @@
 //! Somebody who searches beside bulk that never ends, and bulk beside people who never stop searching.
 
-use super::{MANY, Run, TEXTS};
+use super::{IMAGES, MANY, Run, TEXTS};
 use crate::crew::Crew;
 use crate::numbers::ms;
 use crate::report::print_answers;
 use crate::tally::Kind;
-use crate::worker::Mix;
+use crate::worker::{Mix, Rest};
 use measure::{Bound, heading, table};
 use std::iter::repeat_n;
 use std::time::Duration;
 
-/// What a search may take longer than the step of bulk that it waits for, in medians of an idle server.
+/// What a search beside bulk may take, in medians of an idle server, and beyond them: a text that much time, an image that of
+/// one batch of bulk.
 const SEARCHES: f64 = 3.0;
+const TEXT_MS: f64 = 5.0;
 /// Most that who searches looks at what was found. Without, each answer would be followed by the next request before the
-/// next step begins, and runs of texts would be so many that those of bulk are not among the longest in a hundred.
-const PAUSE: Duration = Duration::from_millis(100);
-/// The part of its rate that people who search have to leave to bulk.
-const SHARE: f64 = 0.1;
+/// next step begins, and runs of searches would be so many that those of bulk are not among the longest in a hundred.
+const LOOK: Rest = Rest::UpTo(Duration::from_millis(100));
+/// 20 searches a second.
+const SEARCHING: Mix<'_> = Mix { kinds: TEXTS.kinds, rest: Rest::Every(Duration::from_millis(50)) };
+/// The part of its rate that they have to leave to bulk; and that people who search without a pause have to.
+const SHARE: f64 = 0.7;
+const LEAST: f64 = 0.1;
 /// Each way has so many turns, so that what else the machine does falls on all of them alike.
 const TURNS: u32 = 2;
 
@@ -25,14 +30,17 @@ const TURNS: u32 = 2;
 /// # Errors
 /// What PostgreSQL says.
 pub fn measure(run: &mut Run) -> anyhow::Result<()> {
-    search_beside_bulk(run)?;
+    search_beside_bulk(run, Kind::Text)?;
+    search_beside_bulk(run, Kind::Image)?;
     bulk_beside_searches(run)
 }
 
-fn search_beside_bulk(run: &mut Run) -> anyhow::Result<()> {
-    heading(format!("Fairness: one connection with texts, {MANY} with arrays of {} images", run.arguments.array));
+fn search_beside_bulk(run: &mut Run, kind: Kind) -> anyhow::Result<()> {
+    let (name, images) = (kind.name(), run.arguments.array);
+    heading(format!("Fairness: one connection that searches by {name}, {MANY} with arrays of {images} images"));
     // The round trip tells what the machine's other work costs anybody.
-    let search = Mix { kinds: &[(Kind::Text, 3), (Kind::RoundTrip, 1)], pause: PAUSE };
+    let kinds = [(kind, 3), (Kind::RoundTrip, 1)];
+    let search = Mix { kinds: &kinds, rest: LOOK };
     let array = run.array();
     let mut crew = run.hire(std::iter::once(search).chain(repeat_n(Mix::of(&array), MANY)))?;
     // The crowd's time: few requests reach far.
@@ -40,29 +48,39 @@ fn search_beside_bulk(run: &mut Run) -> anyhow::Result<()> {
     let outcome = run.work(&mut crew, time)?;
     print_answers(&outcome);
     outcome.statistics.print();
-    let (step, searches) = (outcome.statistics.step_p99, SEARCHES * run.idle_p50);
-    println!("limit: {} ms of a run of images and {SEARCHES} idle texts of {} ms", ms(step), ms(run.idle_p50));
-    let measured = outcome.tally.quantile(Kind::Text, 0.99);
-    run.report.limit("text beside bulk, p99", measured, Bound::AtMost(step + searches), "ms");
+    let batch = outcome.statistics.step_p99;
+    let (idle, more, what) = match kind {
+        Kind::Text => (run.idle_text, TEXT_MS, format!("{} ms", ms(TEXT_MS))),
+        _ => (run.idle_image, batch, format!("a batch of {} ms", ms(batch))),
+    };
+    println!("limit: {SEARCHES} times the {} ms of an idle server, and {what}", ms(idle));
+    let measured = outcome.tally.quantile(kind, 0.99);
+    run.report.limit(format!("{name} beside bulk, p99"), measured, Bound::AtMost(SEARCHES * idle + more), "ms");
     Ok(())
 }
 
 fn bulk_beside_searches(run: &mut Run) -> anyhow::Result<()> {
-    let images = Mix::of(&[(Kind::Image, 1)]);
     let array = run.array();
     let bulk = || repeat_n(Mix::of(&array), MANY);
-    let ways = [("alone", None), ("beside texts", Some(TEXTS)), ("beside single images", Some(images))];
+    let others = |mix, count| repeat_n(mix, count);
+    let ways = [
+        ("alone", others(TEXTS, 0), None),
+        ("beside 20 texts a second", others(SEARCHING, 1), Some(SHARE)),
+        ("beside texts without a pause", others(TEXTS, MANY), Some(LEAST)),
+        ("beside images without a pause", others(IMAGES, MANY), Some(LEAST)),
+    ];
     heading(format!(
-        "Fairness: {MANY} connections with arrays of {} images, alone and beside {MANY} with single items",
+        "Fairness: {MANY} connections with arrays of {} images, alone and beside others with single items",
         run.arguments.array
     ));
     let mut crews: Vec<Crew> = Vec::new();
-    for (_, others) in ways {
-        crews.push(run.hire(bulk().chain(others.into_iter().flat_map(|mix| repeat_n(mix, MANY))))?);
+    for (_, others, _) in &ways {
+        crews.push(run.hire(bulk().chain(others.clone()))?);
     }
-    let (mut rates, time) = ([0.0; 3], (run.part() / TURNS).max(Duration::from_secs(2)));
+    let (mut rates, time) = ([0.0; 4], (run.part() / TURNS).max(Duration::from_secs(2)));
     for turn in 0..TURNS {
-        for (rate, (crew, (name, _))) in rates.iter_mut().zip(crews.iter_mut().zip(ways)) {
+        run.calm_down();
+        for (rate, (crew, (name, ..))) in rates.iter_mut().zip(crews.iter_mut().zip(&ways)) {
             let outcome = run.work(crew, time)?;
             *rate += outcome.rate(array[0].0) / f64::from(TURNS);
             if turn == 0 {
@@ -73,13 +91,14 @@ fn bulk_beside_searches(run: &mut Run) -> anyhow::Result<()> {
             }
         }
     }
-    let row = |(rate, (name, _)): (f64, (&str, _))| {
+    let row = |(rate, (name, ..)): (f64, &(&str, _, _))| {
         [format!("bulk {name}"), format!("{rate:.1}"), format!("{:.2}", rate / rates[0])]
     };
-    println!("{}", table(["", "images a second", "ratio"], rates.into_iter().zip(ways).map(row)));
-    for (rate, (name, _)) in rates.into_iter().zip(ways).skip(1) {
-        let what = format!("bulk {name}, over bulk alone");
-        run.report.limit(what, rate / rates[0], Bound::AtLeast(SHARE), "");
+    println!("{}", table(["", "images a second", "ratio"], rates.into_iter().zip(&ways).map(row)));
+    for (rate, (name, _, share)) in rates.into_iter().zip(&ways) {
+        if let Some(share) = share {
+            run.report.limit(format!("bulk {name}, over bulk alone"), rate / rates[0], Bound::AtLeast(*share), "");
+        }
     }
     Ok(())
 }

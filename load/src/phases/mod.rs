@@ -19,8 +19,13 @@ use std::time::Duration;
 
 /// One connection of people who search.
 const TEXTS: Mix<'_> = Mix::of(&[(Kind::Text, 1)]);
+/// And one of people who search by image.
+const IMAGES: Mix<'_> = Mix::of(&[(Kind::Image, 1)]);
 /// Bulk connections, and those that disturb them.
 const MANY: usize = 8;
+
+/// After single images, batches of bulk stay short for 10 seconds.
+const CALM: Duration = Duration::from_secs(11);
 
 /// A part of the run. One idle connection is always measured: others are compared with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,8 +49,9 @@ pub struct Run {
     server: Server,
     report: Report,
     errors: u64,
-    /// Of a text that nothing disturbs, in milliseconds.
-    idle_p50: f64,
+    /// Medians of a text and of an image that nothing disturbs, in milliseconds.
+    idle_text: f64,
+    idle_image: f64,
 }
 
 impl Run {
@@ -56,7 +62,15 @@ impl Run {
     pub fn new(arguments: Arguments) -> anyhow::Result<Self> {
         let inputs = Inputs::new()?;
         let server = Server::connect_first(&arguments, &inputs)?;
-        Ok(Self { arguments, inputs, server, report: Report::default(), errors: 0, idle_p50: f64::NAN })
+        Ok(Self {
+            arguments,
+            inputs,
+            server,
+            report: Report::default(),
+            errors: 0,
+            idle_text: f64::NAN,
+            idle_image: f64::NAN,
+        })
     }
 
     /// All phases that are wanted; whether all limits are kept.
@@ -84,17 +98,25 @@ impl Run {
     }
 
     fn idle(&mut self) -> anyhow::Result<()> {
-        heading("Idle: one connection, texts");
-        let outcome = self.work(&mut self.hire([TEXTS])?, self.part())?;
-        print_answers(&outcome);
-        outcome.statistics.print();
-        self.idle_p50 = outcome.tally.quantile(Kind::Text, 0.5);
+        for (what, mix, kind) in [("texts", TEXTS, Kind::Text), ("images", IMAGES, Kind::Image)] {
+            heading(format!("Idle: one connection, {what}"));
+            let outcome = self.work(&mut self.hire([mix])?, self.part())?;
+            print_answers(&outcome);
+            outcome.statistics.print();
+            let p50 = outcome.tally.quantile(kind, 0.5);
+            *if kind == Kind::Text { &mut self.idle_text } else { &mut self.idle_image } = p50;
+        }
         Ok(())
     }
 
     /// The time of a phase that is not the crowd's.
     fn part(&self) -> Duration {
         (self.arguments.time() / 3).max(Duration::from_secs(2))
+    }
+
+    /// Waits until nothing that was asked for before shortens batches.
+    fn calm_down(&self) {
+        std::thread::sleep(CALM);
     }
 
     /// An array of bulk.
