@@ -7,10 +7,16 @@ use std::time::{Duration, Instant};
 const FIRST: usize = 2;
 /// Sizes that are told apart, as powers of two.
 const SIZES: usize = 13;
-/// After so many runs of the size that is fastest, one of its neighbours is measured again.
+/// A size is as good as a larger one that is faster by no more than this part: a search waits less for a shorter run.
+const AS_GOOD: u64 = 64;
+/// The part by which the time of a size becomes longer at most with a run that took longer.
+const DRIFT: u64 = 8;
+/// After so many runs of the best size, one of its neighbours is measured again.
 const PATIENCE: u32 = 50;
-/// A size that was wanted so often and did not come is forgotten: what waits now is larger, or not enough for it.
+/// A size that was wanted so often and did not come is left alone for a while: what waits now is larger, or not enough for it.
 const MISSES: u32 = 10;
+/// The time of such a size.
+const NEVER: u64 = u64::MAX;
 /// How long after an interactive request batches of its lane stay short: people seldom search once.
 const ATTENTION: Duration = Duration::from_secs(10);
 /// The part of the device's time that bulk gets while interactive requests never end: one fifth.
@@ -19,9 +25,10 @@ const SHARE_OF_BULK: f64 = 0.2;
 /// The speed of an encoder, by the size of its runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// Nanoseconds for each unit, an image or a token, of runs of up to 1, 2, 4, … units; 0 where none was measured.
+    /// Nanoseconds for each unit, an image or a token, of runs of up to 1, 2, 4, … units; 0 where none was measured, and
+    /// [`NEVER`].
     unit: [u64; SIZES],
-    /// Runs since another size than the fastest was tried.
+    /// Runs since another size than the best was tried.
     runs: u32,
     /// Which neighbour was tried last.
     larger: bool,
@@ -39,15 +46,16 @@ impl Pace {
             self.misses = 0;
         }
         let known = &mut self.unit[size];
-        // Half of what was known: a run that was disturbed is forgotten soon, a model's speed hardly changes.
-        *known = if *known == 0 { measured } else { known.midpoint(measured) }.max(1);
+        // What disturbs a run makes it longer, by more than sizes differ; a model's speed hardly changes.
+        let is_new = matches!(*known, 0 | NEVER);
+        *known = if is_new { measured } else { measured.min(*known + *known / DRIFT) }.max(1);
     }
 
     /// The units that a run of this length may have: the largest size that takes no longer, or the next one, where it was
     /// not measured and should not. At least one.
     pub fn within(&self, step: Duration) -> usize {
         let limit = step.as_nanos() as u64;
-        let fits = |size: &usize| self.unit[*size] > 0 && self.unit[*size] << *size <= limit;
+        let fits = |size: &usize| self.is_known(*size) && self.unit[*size] << *size <= limit;
         let Some(size) = (0..SIZES).rfind(fits) else {
             return if self.fastest().is_none() { 1 << FIRST } else { 1 };
         };
@@ -56,11 +64,11 @@ impl Pace {
         1 << if is_worth_a_try { next } else { size }
     }
 
-    /// The units of the run that takes the least time for each, as far as sizes were measured; a size that was not, or not
-    /// for long, where its turn has come.
+    /// The units of the run that takes the least time for each, or hardly more, as far as sizes were measured; a size that was
+    /// not, or not for long, where its turn has come.
     pub fn best(&mut self) -> usize {
         if self.misses >= MISSES {
-            self.unit[self.wanted] = 0;
+            self.unit[self.wanted] = NEVER;
         }
         let size = self.choose();
         if size != self.wanted || self.misses >= MISSES {
@@ -77,16 +85,23 @@ impl Pace {
         if self.unit[larger] == 0 {
             return larger;
         }
+        let enough = self.unit[fastest] + self.unit[fastest] / AS_GOOD;
+        let is_as_good = |size: &usize| self.is_known(*size) && self.unit[*size] <= enough;
+        let best = (0..fastest).find(is_as_good).unwrap_or(fastest);
         if self.runs < PATIENCE {
-            return fastest;
+            return best;
         }
         self.runs = 0;
         self.larger = !self.larger;
-        if self.larger { larger } else { fastest.saturating_sub(1) }
+        if self.larger { (best + 1).min(SIZES - 1) } else { best.saturating_sub(1) }
     }
 
     fn fastest(&self) -> Option<usize> {
-        (0..SIZES).filter(|size| self.unit[*size] > 0).min_by_key(|size| self.unit[*size])
+        (0..SIZES).filter(|size| self.is_known(*size)).min_by_key(|size| self.unit[*size])
+    }
+
+    fn is_known(&self, size: usize) -> bool {
+        !matches!(self.unit[size], 0 | NEVER)
     }
 }
 
@@ -182,6 +197,20 @@ mod tests {
         assert!(sizes[8] > 900 && sizes[16] < 50, "{sizes:?}");
         let sizes = run(|units| if units > 32 { 1000 * units as u64 } else { 100 + units as u64 }, 2000);
         assert!(sizes[32] > 1700 && sizes[64] < 50, "{sizes:?}");
+    }
+
+    /// Sizes that are as fast as each other within a hundredth, and runs that are disturbed now and then.
+    #[test]
+    fn the_shortest_of_equals_is_run() {
+        let (mut pace, mut sizes) = (Pace::default(), vec![0; 1 << SIZES]);
+        for run in 0..1000_u64 {
+            let units = pace.best().min(32);
+            sizes[units] += 1;
+            let disturbed = if run % 7 == 3 { 1000 + run } else { 1000 };
+            pace.learn(units, Duration::from_micros((2000 + 33_000 * units as u64) * disturbed / 1000));
+        }
+        let [four, eight, most] = [sizes[4], sizes[8], sizes[32]];
+        assert!(four + eight > 850 && four > 500 && most < 50, "{four} {eight} {most}");
     }
 
     /// A size that does not come any more, since texts are longer now, keeps others from being found no longer.
