@@ -118,14 +118,18 @@ impl ImageStager {
             cuda.keep(buffer);
             return Ok(copy.into_dyn());
         }
-        let mut values = Vec::with_capacity(shape.iter().product());
-        images.for_each(|image| values.extend(image.iter()));
+        let count = shape.iter().product();
         Ok(match self.element {
             TensorElementType::Float16 => {
-                let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+                let mut values = vec![f16::ZERO; count];
+                fill(&mut values, images, |from, to| to.convert_from_f32_slice(from));
                 Tensor::from_array((shape, values))?.into_dyn()
             }
-            _ => Tensor::from_array((shape, values))?.into_dyn(),
+            _ => {
+                let mut values = vec![0.0; count];
+                fill(&mut values, images, |from, to| to.copy_from_slice(from));
+                Tensor::from_array((shape, values))?.into_dyn()
+            }
         })
     }
 }
