@@ -4,6 +4,8 @@ use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
 
 /// Quality of a JPEG file.
 const QUALITY: u8 = 85;
+/// Levels of grain up and down that make files as large as ImageNet's.
+const GRAIN: f64 = 14.0;
 
 /// A size of images.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +31,15 @@ impl Image {
         self.jpeg_with_grain(number, 0.0)
     }
 
-    /// The same with grain of so many levels up and down: what makes a photograph's file large.
+    /// The same with grain, which makes a photograph's file as large as it is.
     ///
     /// # Errors
     /// What the encoder says.
-    pub fn jpeg_with_grain(self, number: u32, levels: f64) -> anyhow::Result<Vec<u8>> {
+    pub fn photograph(self, number: u32) -> anyhow::Result<Vec<u8>> {
+        self.jpeg_with_grain(number, GRAIN)
+    }
+
+    fn jpeg_with_grain(self, number: u32, levels: f64) -> anyhow::Result<Vec<u8>> {
         let mut random = fastrand::Rng::with_seed(number.into());
         let Self { width, height } = self;
         let wave = |place: u32, period: u32| (f64::from(place) / f64::from(period)).sin() * 0.5 + 0.5;

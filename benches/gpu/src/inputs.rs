@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Different images.
 const POOL: u32 = 64;
-/// Levels of grain that make the files as large as ImageNet's.
-const GRAIN: f64 = 14.0;
 /// Tokens of a text, as in a search of a few words.
 pub const TOKENS: usize = 16;
 
@@ -23,7 +21,7 @@ impl Photographs {
     /// # Errors
     /// What the encoder says.
     pub fn new() -> anyhow::Result<Self> {
-        let pool = (0..POOL).map(|number| Image::PHOTOGRAPH.jpeg_with_grain(number, GRAIN));
+        let pool = (0..POOL).map(|number| Image::PHOTOGRAPH.photograph(number));
         Ok(Self { pool: pool.collect::<Result<_, _>>()?, marks: AtomicU64::default() })
     }
 

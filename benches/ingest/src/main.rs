@@ -22,8 +22,8 @@ mod ways;
 
 use anyhow::Context;
 use clap::Parser;
-use measure::{Cluster, Image, Report};
-use photos::{Photos, THUMBNAIL};
+use measure::{Cluster, Report};
+use photos::{PHOTOGRAPHS, Photos, THUMBNAILS};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -104,9 +104,9 @@ fn measure_all(run: &Run) -> anyhow::Result<bool> {
     let mut text = format!("On {}.", measure::processor());
     println!("{text}");
     // A model of full size is for photographs.
-    let models = [(Some(&run.cluster.model), THUMBNAIL), (run.full_size_model.as_ref(), Image::PHOTOGRAPH)];
-    for (model, size) in models {
-        let (Some(model), photos) = (model, &Photos::new(size)?) else { continue };
+    let models = [(Some(&run.cluster.model), THUMBNAILS), (run.full_size_model.as_ref(), PHOTOGRAPHS)];
+    for (model, kind) in models {
+        let (Some(model), photos) = (model, &Photos::new(kind)?) else { continue };
         photos.store(&mut measure::connect(&config)?)?;
         let rates = rates::measure(&run.cluster.prepare(model)?, photos, model, run, &mut report)?;
         text = format!("{text}\n\n{rates}");
@@ -117,7 +117,7 @@ fn measure_all(run: &Run) -> anyhow::Result<bool> {
         std::fs::write(path, page).with_context(|| path.display().to_string())?;
     }
     if !run.rates_only {
-        let photos = &Photos::new(THUMBNAIL)?;
+        let photos = &Photos::new(THUMBNAILS)?;
         photos.store(&mut measure::connect(&config)?)?;
         memory::measure(&config, photos, run.gigabytes, &mut report)?;
         uploads::measure(&config, photos, run.uploads, &mut report)?;

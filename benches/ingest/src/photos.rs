@@ -5,13 +5,19 @@ use postgres::Client;
 use std::cell::Cell;
 
 /// As a thumbnail that a shop or an archive keeps.
-pub const THUMBNAIL: Image = Image { width: 256, height: 256 };
+pub const THUMBNAILS: Kind = (THUMBNAIL, Image::jpeg);
+/// As ImageNet's.
+pub const PHOTOGRAPHS: Kind = (Image::PHOTOGRAPH, Image::photograph);
+const THUMBNAIL: Image = Image { width: 256, height: 256 };
 /// Images that are encoded; those of tables are these, each with other bytes at its end.
 const POOL: u32 = 256;
 /// Images of the large table; more than a session remembers, so that it is asked for all of its rows.
 const HEAVY: u32 = 300;
 /// Bytes of each: a camera's file, most of which is not the image.
 pub const HEAVY_BYTES: usize = 4 << 20;
+
+/// A size, and how an image of a number becomes a file.
+pub type Kind = (Image, fn(Image, u32) -> anyhow::Result<Vec<u8>>);
 
 /// Where they come from.
 pub struct Photos {
@@ -26,8 +32,8 @@ impl Photos {
     ///
     /// # Errors
     /// What the encoder says.
-    pub fn new(size: Image) -> anyhow::Result<Self> {
-        let pool = (0..POOL).map(|number| size.jpeg(number)).collect::<Result<_, _>>()?;
+    pub fn new((size, encode): Kind) -> anyhow::Result<Self> {
+        let pool = (0..POOL).map(|number| encode(size, number)).collect::<Result<_, _>>()?;
         Ok(Self { size, pool, mark: Cell::new(0) })
     }
 

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 
-/// Levels of grain that make the files as large as those of photographs.
-const GRAIN: f64 = 14.0;
 /// As a telephone's camera makes them.
 const TWELVE_MEGAPIXELS: Image = Image { width: 4000, height: 3000 };
 
@@ -85,7 +83,7 @@ pub fn measure(run: &Run, spec: &ImageSpec, pillow: &mut Pillow) -> anyhow::Resu
 fn files(size: Image, count: u32, folder: &Path, pillow: &mut Pillow) -> anyhow::Result<Vec<File>> {
     let file = |number| {
         let made = folder.join("made.jpg");
-        std::fs::write(&made, size.jpeg_with_grain(number, GRAIN)?)?;
+        std::fs::write(&made, size.photograph(number)?)?;
         let path = folder.join(format!("{}-{number}.jpg", size.width));
         pillow.encode(&made, &path)?;
         Ok(File { bytes: std::fs::read(&path)?, path })
