@@ -48,6 +48,13 @@ fn with_floor(magnitudes: &[f32]) -> Vec<f32> {
 }
 
 impl Weights {
+    /// Matrices with the same rows, as one.
+    pub fn beside_each_other(all: &[Weights]) -> Weights {
+        let rows = all.first().map_or(0, |first| first.values.len() / first.columns);
+        let row = |number: usize| all.iter().flat_map(move |one| &one.values[number * one.columns..][..one.columns]);
+        Weights { values: (0..rows).flat_map(row).copied().collect(), columns: all.iter().map(|one| one.columns).sum() }
+    }
+
     /// The levels, row by row, and the difference of two levels of each column, once rows are multiplied by the factors.
     pub fn quantize(&self, factors: &[f32]) -> (Vec<i8>, Vec<f32>) {
         let rows = || self.values.chunks_exact(self.columns).zip(factors);

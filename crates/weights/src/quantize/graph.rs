@@ -208,6 +208,12 @@ impl<'a> Graph<'a> {
         Ok(values)
     }
 
+    /// The values of a constant vector.
+    pub fn vector(&self, value: &str) -> Result<Vec<f32>> {
+        let constant = self.constant(value).ok_or_else(|| self.bad("a vector that is no constant"))?;
+        self.values(constant.initializer)
+    }
+
     /// The bytes of an initialiser's values, from its file or from the one beside it.
     pub fn bytes(&self, index: usize) -> Result<Cow<'a, [u8]>> {
         let Initializer { tensor, values, .. } = &self.initializers[index];

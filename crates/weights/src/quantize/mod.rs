@@ -3,8 +3,11 @@
 //! ```text
 //! observe   the graph, and as more outputs the largest magnitude of each channel of what goes into its products
 //!    ↓      run by the caller on a calibration set
-//! quantize  MatMul, Gemm  →  Mul (balance) · QuantizeLinear · MatMulIntegerToFloat
+//! quantize  MatMul, Gemm  →  Mul (balance) · QuantizeLinear · MatMulIntegerToFloat · Split
 //! ```
+//!
+//! Products of the same input become one. The balance goes into the scale and the offset of a layer normalisation, where the
+//! input is that of one.
 //!
 //! Activations have one scale for each product, which the calibration fixes: a vector does not depend on what is in its
 //! batch, as it does where the scale is taken from the batch (DynamicQuantizeLinear). Weights have one scale for each
@@ -18,8 +21,11 @@
 mod balance;
 mod graph;
 mod levels;
+mod norm;
 mod plan;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::graph::{Constant, Graph, is_onnx};
+use super::norm::Norm;
 use crate::error::Result;
 use crate::onnx::proto::Node;
 
@@ -33,6 +34,8 @@ pub(super) struct Group {
     pub input: String,
     /// Channels of the input.
     pub size: usize,
+    /// What makes the input, and can make it in another scale: nobody else reads it.
+    pub norm: Option<Norm>,
 }
 
 impl Plan {
@@ -50,7 +53,7 @@ impl Plan {
             let known = plan.groups.iter().position(|group| group.input == *input);
             let group = known.unwrap_or(plan.groups.len());
             if known.is_none() {
-                plan.groups.push(Group { input: input.clone(), size: found.weights.dims[0] });
+                plan.groups.push(Group { input: input.clone(), size: found.weights.dims[0], norm: None });
             } else if plan.groups[group].size != found.weights.dims[0] {
                 return Err(graph.bad("two products of one input have another number of channels"));
             }
@@ -59,7 +62,18 @@ impl Plan {
         if plan.products.is_empty() {
             return Err(graph.unsupported("a graph without products of 32-bit activations and constant weights"));
         }
+        for number in 0..plan.groups.len() {
+            let Group { input, size, .. } = &plan.groups[number];
+            let is_alone = readers.get(input.as_str()).is_some_and(|all| all.len() == plan.of_group(number).count());
+            let norm = if is_alone { Norm::of(graph, &readers, input, *size) } else { None };
+            plan.groups[number].norm = norm;
+        }
         Ok(plan)
+    }
+
+    /// The products of a group.
+    pub fn of_group(&self, group: usize) -> impl Iterator<Item = &Product> {
+        self.products.iter().filter(move |product| product.group == group)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Graphs written anew: with outputs for a calibration, and with products of integers.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -22,6 +22,8 @@ const ZERO: u8 = 128;
 const MICROSOFT: &str = "com.microsoft";
 /// From it on, the axes of a reduction are an input.
 const AXES_ARE_INPUT: i64 = 18;
+/// The same of the sizes of what a value is split into.
+const SIZES_ARE_INPUT: i64 = 13;
 
 /// The fields of the new graph, in order.
 pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
@@ -67,22 +69,24 @@ pub(super) fn quantized(graph: &Graph<'_>, plan: &Plan, ranges: &[Vec<f32>], tar
     if !fits || ranges.iter().flatten().any(|range| !range.is_finite() || *range < 0.0) {
         return Err(graph.bad("the ranges of its calibration are not those of its products"));
     }
-    let mut nodes = Vec::new();
     let mut tensors: Pieces = Vec::new();
     let mut put = |tensor: Tensor, values: Vec<u8>| add_tensor(&mut tensors, tensor, values.into());
     put(scalar("zero", proto::UINT8), vec![ZERO]);
-    let placed = |index: usize| plan.products.iter().filter(move |product| product.place == index);
-    let mut made = HashSet::new();
+    let mut groups: HashMap<usize, Vec<Node>> = HashMap::new();
+    let mut changed: HashMap<usize, Node> = HashMap::new();
+    for (group, ranges) in ranges.iter().enumerate() {
+        let first = plan.of_group(group).map(|product| product.place).min().unwrap_or_default();
+        let made = quantized_group(graph, plan, group, ranges, &mut changed, &mut put)?;
+        groups.entry(first).or_default().extend(made);
+    }
+    let mut nodes = Vec::new();
     for index in 0..graph.nodes.len() {
-        if !plan.products.iter().any(|product| product.node == index || product.place == index) {
-            nodes.push(New::Copied(index));
+        match changed.remove(&index) {
+            Some(node) => nodes.push(New::Made(node)),
+            None if plan.products.iter().any(|product| product.node == index || product.place == index) => {}
+            None => nodes.push(New::Copied(index)),
         }
-        for product in placed(index) {
-            if made.insert(product.group) {
-                nodes.extend(quantized_group(graph, plan, product.group, &ranges[product.group], &mut put)?);
-            }
-            nodes.push(New::Made(integer_product(product)));
-        }
+        nodes.extend(groups.remove(&index).into_iter().flatten().map(New::Made));
     }
     if !graph.has_subgraphs {
         drop_unread(graph, &mut nodes);
@@ -133,31 +137,92 @@ impl New {
     }
 }
 
-/// The nodes that quantise the input of a group; its weights are put away.
+/// The nodes that quantise the input of a group and multiply it, with its weights put away. Products of one input are one: for a
+/// short text, each costs more than what it multiplies. The nodes whose constants take up the factors go to `changed`.
 fn quantized_group(
     graph: &Graph<'_>,
     plan: &Plan,
     group: usize,
     ranges: &[f32],
+    changed: &mut HashMap<usize, Node>,
     put: &mut impl FnMut(Tensor, Vec<u8>),
-) -> Result<[New; 2]> {
-    let products: Vec<&Product> = plan.products.iter().filter(|product| product.group == group).collect();
+) -> Result<Vec<Node>> {
+    let products: Vec<&Product> = plan.of_group(group).collect();
     let weights: Vec<Weights> = products.iter().map(|product| weights(graph, product)).collect::<Result<_>>()?;
     let Scales { factors, scale } = scales(ranges, &weights);
-    for (product, weights) in products.iter().zip(&weights) {
-        let (levels, columns) = weights.quantize(&factors);
-        let dims = product.weights.dims.iter().map(|size| *size as i64).collect();
-        let tensor = Tensor { dims, data_type: proto::INT8, name: of("weights", product.node), ..Default::default() };
-        put(tensor, levels.into_iter().map(|level| level as u8).collect());
-        put(floats(of("columns", product.node), columns.len()), bytes(&columns));
-    }
-    let inverse: Vec<f32> = factors.iter().map(|factor| 1.0 / factor).collect();
-    put(floats(of("factors", group), inverse.len()), bytes(&inverse));
+    let weights = Weights::beside_each_other(&weights);
+    let (levels, columns) = weights.quantize(&factors);
+    let dims = vec![factors.len() as i64, columns.len() as i64];
+    let tensor = Tensor { dims, data_type: proto::INT8, name: of("weights", group), ..Default::default() };
+    put(tensor, levels.into_iter().map(|level| level as u8).collect());
+    put(floats(of("columns", group), columns.len()), bytes(&columns));
     put(scalar(&format!("scale_{group}"), proto::FLOAT), bytes(&[scale]));
-    let balanced = node("Mul", &[&plan.groups[group].input, &of("factors", group)], &of("balanced", group));
-    let inputs = [of("balanced", group), of("scale", group), format!("{PREFIX}zero")];
-    let levels = node("QuantizeLinear", &inputs.each_ref().map(String::as_str), &of("levels", group));
-    Ok([New::Made(balanced), New::Made(levels)])
+    let inverse: Vec<f32> = factors.iter().map(|factor| 1.0 / factor).collect();
+    let (input, mut nodes) = (&plan.groups[group].input, Vec::new());
+    let balanced = match &plan.groups[group].norm {
+        Some(norm) => {
+            norm.multiply(graph, &inverse, group, changed, put)?;
+            input.clone()
+        }
+        None => {
+            put(floats(of("factors", group), inverse.len()), bytes(&inverse));
+            nodes.push(node("Mul", &[input, &of("factors", group)], &of("balanced", group)));
+            of("balanced", group)
+        }
+    };
+    let inputs = [balanced, of("scale", group), format!("{PREFIX}zero")];
+    nodes.push(node("QuantizeLinear", &inputs.each_ref().map(String::as_str), &of("levels", group)));
+    let bias = biases(graph, &products, group, put)?;
+    match &products[..] {
+        [product] => nodes.push(integer_product(group, bias, &product.output)),
+        _ => {
+            nodes.push(integer_product(group, bias, &of("products", group)));
+            nodes.push(split(graph, &products, group, put));
+        }
+    }
+    Ok(nodes)
+}
+
+/// The name of what is added to the products of a group: what the graph has, or, of several, those beside each other.
+fn biases(
+    graph: &Graph<'_>,
+    products: &[&Product],
+    group: usize,
+    put: &mut impl FnMut(Tensor, Vec<u8>),
+) -> Result<Option<String>> {
+    if let [product] = products {
+        return Ok(product.bias.clone());
+    }
+    if products.iter().all(|product| product.bias.is_none()) {
+        return Ok(None);
+    }
+    let mut all = Vec::new();
+    for product in products {
+        match &product.bias {
+            Some(bias) => all.extend(graph.vector(bias)?),
+            None => all.resize(all.len() + product.weights.dims[1], 0.0),
+        }
+    }
+    put(floats(of("biases", group), all.len()), bytes(&all));
+    Ok(Some(of("biases", group)))
+}
+
+/// The node that takes the products of a group apart.
+fn split(graph: &Graph<'_>, products: &[&Product], group: usize, put: &mut impl FnMut(Tensor, Vec<u8>)) -> Node {
+    let sizes: Vec<i64> = products.iter().map(|product| product.weights.dims[1] as i64).collect();
+    let mut made = node("Split", &[&of("products", group)], "");
+    made.name = of("split", group);
+    made.output = products.iter().map(|product| product.output.clone()).collect();
+    made.attribute.push(attribute("axis", -1, Vec::new()));
+    if graph.operator_set() >= SIZES_ARE_INPUT {
+        let dims = vec![sizes.len() as i64];
+        let tensor = Tensor { dims, data_type: proto::INT64, name: of("sizes", group), ..Default::default() };
+        put(tensor, sizes.iter().flat_map(|size| size.to_le_bytes()).collect());
+        made.input.push(of("sizes", group));
+    } else {
+        made.attribute.push(attribute("split", 0, sizes));
+    }
+    made
 }
 
 /// The weights of a product, as rows of input channels.
@@ -171,23 +236,14 @@ fn weights(graph: &Graph<'_>, product: &Product) -> Result<Weights> {
     Ok(Weights { values: places.map(|place| stored[place]).collect(), columns })
 }
 
-/// The node of a product, with its sum.
-fn integer_product(product: &Product) -> Node {
-    let Product { node: number, group, bias, output, .. } = product;
-    let mut made = node(
-        "MatMulIntegerToFloat",
-        &[
-            &of("levels", *group),
-            &of("weights", *number),
-            &of("scale", *group),
-            &of("columns", *number),
-            &format!("{PREFIX}zero"),
-        ],
-        output,
-    );
+/// The node that multiplies the levels of a group by its weights, with their sum.
+fn integer_product(group: usize, bias: Option<String>, output: &str) -> Node {
+    let inputs = ["levels", "weights", "scale", "columns"].map(|what| of(what, group));
+    let mut made = node("MatMulIntegerToFloat", &inputs.each_ref().map(String::as_str), output);
+    made.input.push(format!("{PREFIX}zero"));
     MICROSOFT.clone_into(&mut made.domain);
     if let Some(bias) = bias {
-        made.input.extend([String::new(), bias.clone()]);
+        made.input.extend([String::new(), bias]);
     }
     made
 }
@@ -241,7 +297,7 @@ pub(super) fn write(graph: &Graph<'_>, sets: &[proto::OperatorSet], pieces: &Pie
     Ok(total)
 }
 
-fn of(what: &str, number: usize) -> String {
+pub(super) fn of(what: &str, number: usize) -> String {
     format!("{PREFIX}{what}_{number}")
 }
 
