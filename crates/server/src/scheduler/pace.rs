@@ -65,12 +65,12 @@ impl Pace {
     }
 
     /// The units of the run that takes the least time for each, or hardly more, as far as sizes were measured; a size that was
-    /// not, or not for long, where its turn has come.
-    pub fn best(&mut self) -> usize {
+    /// not, or not for long, where its turn has come. A run has `most` at most.
+    pub fn best(&mut self, most: usize) -> usize {
         if self.misses >= MISSES {
             self.unit[self.wanted] = NEVER;
         }
-        let size = self.choose();
+        let size = self.choose(size_of(most));
         if size != self.wanted || self.misses >= MISSES {
             (self.wanted, self.misses) = (size, 0);
         }
@@ -78,9 +78,9 @@ impl Pace {
         1 << size
     }
 
-    fn choose(&mut self) -> usize {
+    fn choose(&mut self, most: usize) -> usize {
         let Some(fastest) = self.fastest() else { return FIRST };
-        let larger = (fastest + 1).min(SIZES - 1);
+        let larger = (fastest + 1).min(most);
         self.runs += 1;
         if self.unit[larger] == 0 {
             return larger;
@@ -93,7 +93,7 @@ impl Pace {
         }
         self.runs = 0;
         self.larger = !self.larger;
-        if self.larger { (best + 1).min(SIZES - 1) } else { best.saturating_sub(1) }
+        if self.larger { (best + 1).min(most) } else { best.saturating_sub(1) }
     }
 
     fn fastest(&self) -> Option<usize> {
@@ -107,7 +107,8 @@ impl Pace {
 
 /// The power of two that so many units fit into.
 fn size_of(units: usize) -> usize {
-    (units.max(1).next_power_of_two().trailing_zeros() as usize).min(SIZES - 1)
+    let enough = units.checked_next_power_of_two().unwrap_or(1 << (SIZES - 1));
+    (enough.trailing_zeros() as usize).min(SIZES - 1)
 }
 
 /// Whose turn it is in a lane. Interactive requests go first; for each second of the device that they get while bulk
@@ -187,7 +188,7 @@ mod tests {
         let mut run = |milliseconds: fn(usize) -> u64, runs: usize| {
             let mut sizes = vec![0; 1 << SIZES];
             for _ in 0..runs {
-                let units = pace.best();
+                let units = pace.best(usize::MAX);
                 sizes[units] += 1;
                 pace.learn(units, Duration::from_millis(milliseconds(units)));
             }
@@ -204,7 +205,7 @@ mod tests {
     fn the_shortest_of_equals_is_run() {
         let (mut pace, mut sizes) = (Pace::default(), vec![0; 1 << SIZES]);
         for run in 0..1000_u64 {
-            let units = pace.best().min(32);
+            let units = pace.best(32);
             sizes[units] += 1;
             let disturbed = if run % 7 == 3 { 1000 + run } else { 1000 };
             pace.learn(units, Duration::from_micros((2000 + 33_000 * units as u64) * disturbed / 1000));
@@ -218,13 +219,13 @@ mod tests {
     fn what_is_not_measured_any_more_is_forgotten() {
         let mut pace = Pace::default();
         for _ in 0..20 {
-            let units = pace.best();
+            let units = pace.best(usize::MAX);
             pace.learn(units, Duration::from_millis(1 + (units as u64).pow(2)));
         }
         let mut sizes = Vec::new();
         for _ in 0..200 {
             // Each item has 77 units, and the first always fits.
-            let items = (pace.best() / 77).max(1);
+            let items = (pace.best(usize::MAX) / 77).max(1);
             sizes.push(items);
             pace.learn(77 * items, Duration::from_millis(200 + items as u64));
         }
