@@ -117,6 +117,8 @@ impl Server {
                                     ('inference', inference_count, inference_p50, inference_p99)) AS l",
             &[],
         )?;
+        // None of what did not happen.
+        let time = |row: &postgres::Row, column| row.get::<_, Option<f64>>(column).unwrap_or(f64::NAN);
         Ok(Statistics {
             seconds: row.get(3),
             errors: row.get(1),
@@ -128,7 +130,7 @@ impl Server {
                 .iter()
                 .map(|row| Encoder { name: row.get(0), items: row.get(1), runs: row.get(2), ms: row.get(3) })
                 .collect(),
-            latencies: latencies.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect(),
+            latencies: latencies.iter().map(|row| (row.get(0), row.get(1), time(row, 2), time(row, 3))).collect(),
         })
     }
 

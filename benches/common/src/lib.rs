@@ -11,6 +11,10 @@ mod report;
 mod samples;
 mod vit;
 
+/// A request for a few images is interactive, and for 10 seconds after it the server keeps batches short: rates of bulk are
+/// measured after so long.
+pub const ATTENTION: std::time::Duration = std::time::Duration::from_secs(11);
+
 pub use client::{Connection, embed_request};
 pub use cluster::{Cluster, Server, connect, exit_code};
 pub use images::{Image, with_mark};

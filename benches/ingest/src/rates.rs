@@ -5,14 +5,11 @@ use crate::photos::Photos;
 use crate::ways::{Track, Way};
 use measure::{Bound, Report, heading, median, table};
 use postgres::Config;
-use std::time::Duration;
 
 /// What a batch scan and the procedure have to reach of the server alone.
 const OF_ALONE: f64 = 0.9;
 /// The same of the Python program.
 const OF_PYTHON: f64 = 1.05;
-/// A request for one image is interactive, and for so long after it the server keeps batches short.
-const ATTENTION: Duration = Duration::from_secs(11);
 
 /// Runs all ways in rounds, in another order each, so that what else the machine does falls on all of them alike. Returns
 /// what it prints, in Markdown.
@@ -39,7 +36,7 @@ pub fn measure(
             let took = track.go(way, rows)?;
             rates[number].push(f64::from(rows) / took.as_secs_f64());
             if way == Way::RowByRow {
-                std::thread::sleep(ATTENTION);
+                std::thread::sleep(measure::ATTENTION);
             }
         }
     }

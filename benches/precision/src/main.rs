@@ -81,8 +81,10 @@ fn measure(run: &Run) -> anyhow::Result<bool> {
         for turn in 0..PRECISIONS.len() {
             let number = (turn + round as usize) % PRECISIONS.len();
             let mut client = with_precision(&config, &run.cluster.model, PRECISIONS[number])?;
-            figures[number].images.push(images(&mut client, run.images)?);
             figures[number].texts.push(texts(&mut client, run.texts)?);
+            // The few images that loaded the encoder were interactive.
+            std::thread::sleep(measure::ATTENTION);
+            figures[number].images.push(images(&mut client, run.images)?);
         }
     }
     let [exact, small] = &figures;

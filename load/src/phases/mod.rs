@@ -24,9 +24,6 @@ const IMAGES: Mix<'_> = Mix::of(&[(Kind::Image, 1)]);
 /// Bulk connections, and those that disturb them.
 const MANY: usize = 8;
 
-/// After single images, batches of bulk stay short for 10 seconds.
-const CALM: Duration = Duration::from_secs(11);
-
 /// A part of the run. One idle connection is always measured: others are compared with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Phase {
@@ -116,7 +113,7 @@ impl Run {
 
     /// Waits until nothing that was asked for before shortens batches.
     fn calm_down(&self) {
-        std::thread::sleep(CALM);
+        std::thread::sleep(measure::ATTENTION);
     }
 
     /// An array of bulk.
