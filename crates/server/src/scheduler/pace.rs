@@ -9,8 +9,6 @@ const FIRST: usize = 2;
 const SIZES: usize = 13;
 /// A size is as good as a larger one that is faster by no more than this part: a search waits less for a shorter run.
 const AS_GOOD: u64 = 64;
-/// The part by which the time of a size becomes longer at most with a run that took longer.
-const DRIFT: u64 = 8;
 /// After so many runs of the best size, one of its neighbours is measured again.
 const PATIENCE: u32 = 50;
 /// A size that was wanted so often and did not come is left alone for a while: what waits now is larger, or not enough for it.
@@ -28,6 +26,8 @@ pub(super) struct Pace {
     /// Nanoseconds for each unit, an image or a token, of runs of up to 1, 2, 4, … units; 0 where none was measured, and
     /// [`NEVER`].
     unit: [u64; SIZES],
+    /// The same of the last run alone; 0 where that does not count.
+    last: [u64; SIZES],
     /// Runs since another size than the best was tried.
     runs: u32,
     /// Which neighbour was tried last.
@@ -45,10 +45,10 @@ impl Pace {
         if size == self.wanted {
             self.misses = 0;
         }
-        let known = &mut self.unit[size];
-        // What disturbs a run makes it longer, by more than sizes differ; a model's speed hardly changes.
-        let is_new = matches!(*known, 0 | NEVER);
-        *known = if is_new { measured } else { measured.min(*known + *known / DRIFT) }.max(1);
+        // What disturbs a run makes it longer, by more than sizes differ: the better of two runs counts.
+        let measured = measured.max(1);
+        let last = std::mem::replace(&mut self.last[size], measured);
+        self.unit[size] = if last == 0 { measured } else { measured.min(last) };
     }
 
     /// The units that a run of this length may have: the largest size that takes no longer, or the next one, where it was
@@ -68,7 +68,7 @@ impl Pace {
     /// not, or not for long, where its turn has come. A run has `most` at most.
     pub fn best(&mut self, most: usize) -> usize {
         if self.misses >= MISSES {
-            self.unit[self.wanted] = NEVER;
+            (self.unit[self.wanted], self.last[self.wanted]) = (NEVER, 0);
         }
         let size = self.choose(size_of(most));
         if size != self.wanted || self.misses >= MISSES {
@@ -208,10 +208,10 @@ mod tests {
             let units = pace.best(32);
             sizes[units] += 1;
             let disturbed = if run % 7 == 3 { 1000 + run } else { 1000 };
-            pace.learn(units, Duration::from_micros((2000 + 33_000 * units as u64) * disturbed / 1000));
+            pace.learn(units, Duration::from_micros((1500 + 33_000 * units as u64) * disturbed / 1000));
         }
-        let [four, eight, most] = [sizes[4], sizes[8], sizes[32]];
-        assert!(four + eight > 850 && four > 500 && most < 50, "{four} {eight} {most}");
+        let [four, most] = [sizes[4], sizes[32]];
+        assert!(four > 900 && most < 20, "{four} {most}");
     }
 
     /// A size that does not come any more, since texts are longer now, keeps others from being found no longer.
