@@ -182,7 +182,7 @@ impl Shared {
         let pace = state.paces.entry(encoder.id).or_default();
         let max_items = self.max_batch.load(Relaxed).min(encoder.max_items.load(Relaxed));
         let max_units = match class {
-            Class::Bulk if !is_asked => pace.best(max_items.saturating_mul(job.tokens.unwrap_or(1))),
+            Class::Bulk if !is_asked => pace.best(max_items.saturating_mul(job.tokens.unwrap_or(1)), self.step()),
             _ => pace.within(self.step()),
         };
         let limits = Limits { max_items, max_units };

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 const FIRST: usize = 2;
 /// Sizes that are told apart, as powers of two.
 const SIZES: usize = 13;
-/// A size is as good as a larger one that is faster by no more than this part: a search waits less for a shorter run.
+/// A size is as good as a larger one that is faster by no more than this part, where runs are long: a search waits less for a
+/// shorter one. Between short runs, time is lost that is not theirs.
 const AS_GOOD: u64 = 64;
 /// After so many runs of the best size, one of its neighbours is measured again.
 const PATIENCE: u32 = 50;
@@ -65,12 +66,12 @@ impl Pace {
     }
 
     /// The units of the run that takes the least time for each, or hardly more, as far as sizes were measured; a size that was
-    /// not, or not for long, where its turn has come. A run has `most` at most.
-    pub fn best(&mut self, most: usize) -> usize {
+    /// not, or not for long, where its turn has come. A run has `most` at most, and is no shorter than a step for being shorter.
+    pub fn best(&mut self, most: usize, step: Duration) -> usize {
         if self.misses >= MISSES {
             (self.unit[self.wanted], self.last[self.wanted]) = (NEVER, 0);
         }
-        let size = self.choose(size_of(most));
+        let size = self.choose(size_of(most), step.as_nanos() as u64);
         if size != self.wanted || self.misses >= MISSES {
             (self.wanted, self.misses) = (size, 0);
         }
@@ -78,7 +79,7 @@ impl Pace {
         1 << size
     }
 
-    fn choose(&mut self, most: usize) -> usize {
+    fn choose(&mut self, most: usize, step: u64) -> usize {
         let Some(fastest) = self.fastest() else { return FIRST };
         let larger = (fastest + 1).min(most);
         self.runs += 1;
@@ -86,7 +87,8 @@ impl Pace {
             return larger;
         }
         let enough = self.unit[fastest] + self.unit[fastest] / AS_GOOD;
-        let is_as_good = |size: &usize| self.is_known(*size) && self.unit[*size] <= enough;
+        let is_as_good =
+            |size: &usize| self.is_known(*size) && self.unit[*size] <= enough && self.unit[*size] << *size >= step;
         let best = (0..fastest).find(is_as_good).unwrap_or(fastest);
         if self.runs < PATIENCE {
             return best;
@@ -188,7 +190,7 @@ mod tests {
         let mut run = |milliseconds: fn(usize) -> u64, runs: usize| {
             let mut sizes = vec![0; 1 << SIZES];
             for _ in 0..runs {
-                let units = pace.best(usize::MAX);
+                let units = pace.best(usize::MAX, STEP);
                 sizes[units] += 1;
                 pace.learn(units, Duration::from_millis(milliseconds(units)));
             }
@@ -205,13 +207,21 @@ mod tests {
     fn the_shortest_of_equals_is_run() {
         let (mut pace, mut sizes) = (Pace::default(), vec![0; 1 << SIZES]);
         for run in 0..1000_u64 {
-            let units = pace.best(32);
+            let units = pace.best(32, STEP);
             sizes[units] += 1;
             let disturbed = if run % 7 == 3 { 1000 + run } else { 1000 };
             pace.learn(units, Duration::from_micros((1500 + 33_000 * units as u64) * disturbed / 1000));
         }
         let [four, most] = [sizes[4], sizes[32]];
         assert!(four > 900 && most < 20, "{four} {most}");
+        // Of runs that are short anyway, the fastest.
+        let (mut pace, mut most) = (Pace::default(), 0);
+        for _ in 0..1000 {
+            let units = pace.best(32, STEP);
+            most += u32::from(units == 32);
+            pace.learn(units, Duration::from_micros(15 + 1000 * units as u64));
+        }
+        assert!(most > 900, "{most}");
     }
 
     /// A size that does not come any more, since texts are longer now, keeps others from being found no longer.
@@ -219,13 +229,13 @@ mod tests {
     fn what_is_not_measured_any_more_is_forgotten() {
         let mut pace = Pace::default();
         for _ in 0..20 {
-            let units = pace.best(usize::MAX);
+            let units = pace.best(usize::MAX, STEP);
             pace.learn(units, Duration::from_millis(1 + (units as u64).pow(2)));
         }
         let mut sizes = Vec::new();
         for _ in 0..200 {
             // Each item has 77 units, and the first always fits.
-            let items = (pace.best(usize::MAX) / 77).max(1);
+            let items = (pace.best(usize::MAX, STEP) / 77).max(1);
             sizes.push(items);
             pace.learn(77 * items, Duration::from_millis(200 + items as u64));
         }
