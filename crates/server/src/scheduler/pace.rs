@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 const FIRST: usize = 2;
 /// Sizes that are told apart, as powers of two.
 const SIZES: usize = 13;
-/// A size is as good as a larger one that is faster by no more than this part, where runs are long: a search waits less for a
-/// shorter one. Between short runs, time is lost that is not theirs.
-const AS_GOOD: u64 = 64;
+/// Of runs longer than a step, a shorter one is as good as one that is faster by no more than this part: a search waits less for
+/// it. Of runs shorter than a step, a longer one is, since time is lost between them that is not theirs.
+const AS_GOOD: (u64, u64) = (64, 16);
 /// After so many runs of the best size, one of its neighbours is measured again.
 const PATIENCE: u32 = 50;
 /// A size that was wanted so often and did not come is left alone for a while: what waits now is larger, or not enough for it.
@@ -81,15 +81,21 @@ impl Pace {
 
     fn choose(&mut self, most: usize, step: u64) -> usize {
         let Some(fastest) = self.fastest() else { return FIRST };
-        let larger = (fastest + 1).min(most);
+        let is_long = |size: usize| self.unit[size] << size >= step;
+        let is_as_good = |size: usize, part| {
+            self.is_known(size) && self.unit[size] <= self.unit[fastest] + self.unit[fastest] / part
+        };
+        let best = if is_long(fastest) {
+            (0..fastest).find(|size| is_long(*size) && is_as_good(*size, AS_GOOD.0))
+        } else {
+            (fastest..=most).rfind(|size| !is_long(*size) && is_as_good(*size, AS_GOOD.1))
+        };
+        let best = best.unwrap_or(fastest);
+        let larger = (best.max(fastest) + 1).min(most);
         self.runs += 1;
         if self.unit[larger] == 0 {
             return larger;
         }
-        let enough = self.unit[fastest] + self.unit[fastest] / AS_GOOD;
-        let is_as_good =
-            |size: &usize| self.is_known(*size) && self.unit[*size] <= enough && self.unit[*size] << *size >= step;
-        let best = (0..fastest).find(is_as_good).unwrap_or(fastest);
         if self.runs < PATIENCE {
             return best;
         }
@@ -214,12 +220,12 @@ mod tests {
         }
         let [four, most] = [sizes[4], sizes[32]];
         assert!(four > 900 && most < 20, "{four} {most}");
-        // Of runs that are short anyway, the fastest.
+        // Of runs that are short anyway, the longest.
         let (mut pace, mut most) = (Pace::default(), 0);
         for _ in 0..1000 {
             let units = pace.best(32, STEP);
             most += u32::from(units == 32);
-            pace.learn(units, Duration::from_micros(15 + 1000 * units as u64));
+            pace.learn(units, Duration::from_micros(1000 * units as u64 + if units == 4 { 0 } else { 15 }));
         }
         assert!(most > 900, "{most}");
     }
