@@ -181,9 +181,10 @@ impl Shared {
         let is_asked = attention.is_asked(now);
         let pace = state.paces.entry(encoder.id).or_default();
         let max_items = self.max_batch.load(Relaxed).min(encoder.max_items.load(Relaxed));
-        let max_units = match class {
-            Class::Bulk if !is_asked => pace.best(max_items.saturating_mul(job.tokens.unwrap_or(1)), self.step()),
-            _ => pace.within(self.step()),
+        let is_free = class == Class::Bulk && !is_asked;
+        let max_units = match is_free {
+            true => pace.best(max_items.saturating_mul(job.tokens.unwrap_or(1)), self.step()),
+            false => pace.within(self.step()),
         };
         let limits = Limits { max_items, max_units };
         let (mut inputs, mut tokens) = (Vec::new(), 0);
@@ -192,6 +193,9 @@ impl Shared {
             tokens = tokens.max(job.tokens.unwrap_or(1));
             inputs.push((job.key, Arc::clone(&job.work.input)));
         })?;
+        if is_free {
+            pace.began(inputs.len() * tokens);
+        }
         let stop = Stop::default();
         state.stops.insert(number, stop.clone());
         self.stats.bulk_ran(state.idle.device_begins(now));
