@@ -9,14 +9,14 @@
 //! Products of the same input become one. The balance goes into the scale and the offset of a layer normalisation, where the
 //! input is that of one.
 //!
-//! Activations have one scale for each product, which the calibration fixes: a vector does not depend on what is in its
+//! Activations have one scale for each input of products, which the calibration fixes: a vector does not depend on what is in its
 //! batch, as it does where the scale is taken from the batch (DynamicQuantizeLinear). Weights have one scale for each
 //! output channel, and 7 of the 8 bits: sums of pairs then fit the 16 bits that AVX2 and AVX-512 without VNNI have for
 //! them. A few input channels of a transformer are a hundred times as large as the rest, and would leave these a handful of
 //! levels; so each channel is divided by a factor that its weights are multiplied by (SmoothQuant, Xiao et al. 2023,
 //! arXiv:2211.10438, with α = ½).
 //!
-//! Everything else of a file is copied as it stands: convolutions, products of two activations, normalisation, embeddings.
+//! Everything else of a file is copied as it stands: convolutions, products of two activations, embeddings.
 
 mod balance;
 mod graph;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::graph::{Graph, is_onnx};
-use super::rewrite::{bytes, floats, of};
+use super::rewrite::{MICROSOFT, bytes, floats, of};
 use crate::error::Result;
 use crate::onnx::proto::{Node, Tensor};
 
-/// The constants that each channel of a value is multiplied by, and shifted by, last: of a LayerNormalization, or of the Mul
-/// and Add that exports spell it out with.
+/// The constants that a normalisation multiplies each channel by and adds to it in the end: of a LayerNormalization, of
+/// Microsoft's SkipLayerNormalization, or of the Mul and Add that exports spell it out with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Norm(Vec<Parameter>);
 
@@ -29,15 +29,19 @@ impl Norm {
             let name = graph.nodes[number].1.input.get(input)?;
             (graph.constant(name)?.dims == [channels]).then_some(Parameter { node: number, input })
         };
-        if !is_onnx(&node.domain) || !is_hidden(value) {
+        if !is_hidden(value) || node.output.first()? != value {
             return None;
         }
-        match node.op_type.as_str() {
-            "LayerNormalization" if node.output.iter().skip(1).all(String::is_empty) => {
-                let offset = if node.input.len() > 2 { Some(constant(number, 2)?) } else { None };
-                Some(Norm([Some(constant(number, 1)?), offset].into_iter().flatten().collect()))
-            }
-            "Add" => {
+        let in_one = |first: usize| {
+            let offset = if node.input.len() > first + 1 { Some(constant(number, first + 1)?) } else { None };
+            Some(Norm([Some(constant(number, first)?), offset].into_iter().flatten().collect()))
+        };
+        // Mean and deviation, in the middle, are for training.
+        let is_for_training = node.output.iter().skip(1).take(2).any(|output| !output.is_empty());
+        match (is_onnx(&node.domain), node.op_type.as_str()) {
+            (true, "LayerNormalization") if !is_for_training => in_one(1),
+            (false, "SkipLayerNormalization") if node.domain == MICROSOFT && !is_for_training => in_one(2),
+            (true, "Add") => {
                 let offset = (0..2).find_map(|input| constant(number, input))?;
                 let scaled = node.input.get(1 - offset.input)?;
                 let number = graph.maker(scaled)?;

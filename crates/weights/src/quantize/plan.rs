@@ -64,7 +64,10 @@ impl Plan {
         }
         for number in 0..plan.groups.len() {
             let Group { input, size, .. } = &plan.groups[number];
-            let is_alone = readers.get(input.as_str()).is_some_and(|all| all.len() == plan.of_group(number).count());
+            // A shape is the same in any scale.
+            let reads = |reader: &&usize| graph.nodes[**reader].1.op_type != "Shape";
+            let others = readers.get(input.as_str()).map_or(0, |all| all.iter().filter(reads).count());
+            let is_alone = others == plan.of_group(number).count();
             let norm = if is_alone { Norm::of(graph, &readers, input, *size) } else { None };
             plan.groups[number].norm = norm;
         }

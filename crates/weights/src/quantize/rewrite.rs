@@ -19,7 +19,7 @@ use crate::onnx::proto::{self, Node, Tensor};
 const PREFIX: &str = "clip_search_quantized_";
 /// The level of 0: activations have no sign, as the instructions want it.
 const ZERO: u8 = 128;
-const MICROSOFT: &str = "com.microsoft";
+pub(super) const MICROSOFT: &str = "com.microsoft";
 /// From it on, the axes of a reduction are an input.
 const AXES_ARE_INPUT: i64 = 18;
 /// The same of the sizes of what a value is split into.
@@ -138,7 +138,7 @@ impl New {
 }
 
 /// The nodes that quantise the input of a group and multiply it, with its weights put away. Products of one input are one: for a
-/// short text, each costs more than what it multiplies. The nodes whose constants take up the factors go to `changed`.
+/// short text, starting one costs more than its multiplications. The nodes whose constants take up the factors go to `changed`.
 fn quantized_group(
     graph: &Graph<'_>,
     plan: &Plan,
@@ -148,6 +148,11 @@ fn quantized_group(
     put: &mut impl FnMut(Tensor, Vec<u8>),
 ) -> Result<Vec<Node>> {
     let products: Vec<&Product> = plan.of_group(group).collect();
+    // The same few bytes of a file may be the weights of many.
+    let size = |product: &&Product| product.weights.dims.iter().fold(1_u64, |all, &one| all.saturating_mul(one as u64));
+    if products.iter().map(size).fold(0, u64::saturating_add) > MAX_FILE {
+        return Err(graph.unsupported("products of one input with more weights than a file may have"));
+    }
     let weights: Vec<Weights> = products.iter().map(|product| weights(graph, product)).collect::<Result<_>>()?;
     let Scales { factors, scale } = scales(ranges, &weights);
     let weights = Weights::beside_each_other(&weights);

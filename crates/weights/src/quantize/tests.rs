@@ -6,6 +6,7 @@ use super::rewrite::{add_message, add_tensor, bytes, floats, node};
 use super::{observe, quantize};
 use crate::onnx::field;
 use crate::onnx::proto::{self, Node};
+use proptest::prelude::*;
 use prost::Message;
 use std::path::Path;
 use tempfile::TempDir;
@@ -107,6 +108,58 @@ fn a_normalisation_in_one_takes_up_the_balance() {
     assert_eq!(names, ["LayerNormalization", "QuantizeLinear", "MatMulIntegerToFloat", "Split"]);
 }
 
+/// As our own graphs have it: with the sum that was normalised as its fourth output, which others read.
+#[test]
+fn a_normalisation_of_a_sum_takes_up_the_balance() {
+    let mut norm = node("SkipLayerNormalization", &["x", "skip", "gamma", "beta"], "normal");
+    "com.microsoft".clone_into(&mut norm.domain);
+    norm.output.extend(["", "", "sum"].map(str::to_owned));
+    let next = node("Neg", &["sum"], "other");
+    let names = quantized(&[norm.clone(), next.clone()], &["y1", "y2", "other"], 17, takes_up_the_balance);
+    assert_eq!(names, ["SkipLayerNormalization", "Neg", "QuantizeLinear", "MatMulIntegerToFloat", "Split"]);
+    norm.output[1] = "mean".to_owned();
+    let names = quantized(&[norm, next], &["y1", "y2", "other"], 17, |_| {});
+    assert!(names.contains(&"Mul".to_owned()), "{names:?}");
+}
+
+/// A shape is the same in any scale; and an offset need not be.
+#[test]
+fn shapes_and_missing_offsets_do_no_harm() {
+    let norm = [node("LayerNormalization", &["x", "gamma"], "normal"), node("Shape", &["normal"], "shape")];
+    let names = quantized(&norm, &["y1", "y2", "shape"], 17, |graph| {
+        let [first, second] = factors();
+        let scale = graph.vector("clip_search_quantized_norm_scale_0").unwrap();
+        assert!(close(&scale, &[GAMMA[0] / first, GAMMA[1] / second]));
+    });
+    assert_eq!(names, ["LayerNormalization", "Shape", "QuantizeLinear", "MatMulIntegerToFloat", "Split"]);
+}
+
+#[test]
+fn columns_keep_their_order() {
+    let weights = [Weights { values: W1.to_vec(), columns: 3 }, Weights { values: W2.to_vec(), columns: 1 }];
+    let Weights { values, columns } = Weights::beside_each_other(&weights);
+    assert_eq!((values, columns), (vec![1.0, -2.0, 0.25, 3.0, 0.5, 4.0, -0.125, -1.0], 4));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    /// Whatever the bytes: an error or a file, and no panic.
+    #[test]
+    fn damaged_graphs(places in prop::collection::vec((0.0..1.0, any::<u8>()), 1..6)) {
+        let folder = TempDir::new().unwrap();
+        let path = source(folder.path(), &spelled_out(), &["y1", "y2"], 13);
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (place, value) in places {
+            let place = (place * bytes.len() as f64) as usize;
+            bytes[place] = value;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let target = folder.path().join("target.onnx");
+        let written = quantize(&path, &target, &[RANGES.to_vec()]);
+        prop_assert_eq!(written.is_ok(), target.exists());
+    }
+}
+
 /// Until version 13 of the operators, the sizes were an attribute.
 #[test]
 fn sizes_are_where_the_operators_want_them() {
@@ -120,12 +173,13 @@ fn sizes_are_where_the_operators_want_them() {
 #[test]
 fn a_value_that_others_see_stays_as_it_is() {
     let shared = node("Mul", &["gamma", "x"], "scaled");
-    let cases: [(Vec<Node>, Vec<&str>); 3] = [
+    let cases: [(Vec<Node>, Vec<&str>); 4] = [
         // Answered by the graph.
         (spelled_out().to_vec(), vec!["y1", "y2", "normal"]),
         (spelled_out().to_vec(), vec!["y1", "y2", "scaled"]),
         // Read by another node.
         ([&spelled_out()[..], &[node("Neg", &["scaled"], "other")]].concat(), vec!["y1", "y2", "other"]),
+        ([&spelled_out()[..], &[node("Neg", &["normal"], "other")]].concat(), vec!["y1", "y2", "other"]),
     ];
     for (norm, outputs) in cases {
         let names = quantized(&norm, &outputs, 13, |graph| {
