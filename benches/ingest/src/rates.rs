@@ -36,7 +36,7 @@ pub fn measure(
             let took = track.go(way, rows)?;
             rates[number].push(f64::from(rows) / took.as_secs_f64());
             if way == Way::RowByRow {
-                std::thread::sleep(measure::ATTENTION);
+                measure::calm_down();
             }
         }
     }

@@ -83,7 +83,7 @@ fn measure(run: &Run) -> anyhow::Result<bool> {
             let mut client = with_precision(&config, &run.cluster.model, PRECISIONS[number])?;
             figures[number].texts.push(texts(&mut client, run.texts)?);
             // The few images that loaded the encoder were interactive.
-            std::thread::sleep(measure::ATTENTION);
+            measure::calm_down();
             figures[number].images.push(images(&mut client, run.images)?);
         }
     }

@@ -21,7 +21,7 @@ pub fn measure(run: &mut Run) -> anyhow::Result<()> {
     let array = run.array();
     let mut crews = [run.hire([Mix::of(&array)])?, run.hire(repeat_n(Mix::of(&array), MANY))?];
     let (mut sums, time) = ([0.0; 2], (run.part() / 2).max(Duration::from_secs(2)));
-    run.calm_down();
+    measure::calm_down();
     for turn in 0..TURNS {
         for (sum, crew) in sums.iter_mut().zip(&mut crews) {
             let outcome = run.work(crew, time)?;

@@ -62,12 +62,11 @@ fn search_beside_bulk(run: &mut Run, kind: Kind) -> anyhow::Result<()> {
 fn bulk_beside_searches(run: &mut Run) -> anyhow::Result<()> {
     let array = run.array();
     let bulk = || repeat_n(Mix::of(&array), MANY);
-    let others = |mix, count| repeat_n(mix, count);
     let ways = [
-        ("alone", others(TEXTS, 0), None),
-        ("beside 20 texts a second", others(SEARCHING, 1), Some(SHARE)),
-        ("beside texts without a pause", others(TEXTS, MANY), Some(LEAST)),
-        ("beside images without a pause", others(IMAGES, MANY), Some(LEAST)),
+        ("alone", repeat_n(TEXTS, 0), None),
+        ("beside 20 texts a second", repeat_n(SEARCHING, 1), Some(SHARE)),
+        ("beside texts without a pause", repeat_n(TEXTS, MANY), Some(LEAST)),
+        ("beside images without a pause", repeat_n(IMAGES, MANY), Some(LEAST)),
     ];
     heading(format!(
         "Fairness: {MANY} connections with arrays of {} images, alone and beside others with single items",
@@ -79,7 +78,7 @@ fn bulk_beside_searches(run: &mut Run) -> anyhow::Result<()> {
     }
     let (mut rates, time) = ([0.0; 4], (run.part() / TURNS).max(Duration::from_secs(2)));
     for turn in 0..TURNS {
-        run.calm_down();
+        measure::calm_down();
         for (rate, (crew, (name, ..))) in rates.iter_mut().zip(crews.iter_mut().zip(&ways)) {
             let outcome = run.work(crew, time)?;
             *rate += outcome.rate(array[0].0) / f64::from(TURNS);

@@ -77,7 +77,8 @@ impl Run {
     pub fn all(mut self) -> anyhow::Result<bool> {
         self.server.describe()?;
         println!("images of {} kB on average", self.inputs.bytes_of_image() / 1000);
-        self.idle()?;
+        self.idle_text = self.idle(TEXTS)?;
+        self.idle_image = self.idle(IMAGES)?;
         let phases = [
             (Phase::Crowd, crowd::measure as fn(&mut Self) -> anyhow::Result<()>),
             (Phase::Fairness, fairness::measure),
@@ -94,26 +95,19 @@ impl Run {
         Ok(self.report.print_limits())
     }
 
-    fn idle(&mut self) -> anyhow::Result<()> {
-        for (what, mix, kind) in [("texts", TEXTS, Kind::Text), ("images", IMAGES, Kind::Image)] {
-            heading(format!("Idle: one connection, {what}"));
-            let outcome = self.work(&mut self.hire([mix])?, self.part())?;
-            print_answers(&outcome);
-            outcome.statistics.print();
-            let p50 = outcome.tally.quantile(kind, 0.5);
-            *if kind == Kind::Text { &mut self.idle_text } else { &mut self.idle_image } = p50;
-        }
-        Ok(())
+    /// The median of what one connection asks for alone, in milliseconds.
+    fn idle(&mut self, mix: Mix<'static>) -> anyhow::Result<f64> {
+        let (kind, _) = mix.kinds[0];
+        heading(format!("Idle: one connection, {}s", kind.name()));
+        let outcome = self.work(&mut self.hire([mix])?, self.part())?;
+        print_answers(&outcome);
+        outcome.statistics.print();
+        Ok(outcome.tally.quantile(kind, 0.5))
     }
 
     /// The time of a phase that is not the crowd's.
     fn part(&self) -> Duration {
         (self.arguments.time() / 3).max(Duration::from_secs(2))
-    }
-
-    /// Waits until nothing that was asked for before shortens batches.
-    fn calm_down(&self) {
-        std::thread::sleep(measure::ATTENTION);
     }
 
     /// An array of bulk.

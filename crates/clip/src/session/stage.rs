@@ -7,7 +7,7 @@ use half::slice::HalfFloatSliceExt;
 use ndarray::ArrayView3;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{Session, SharedSessionInner};
-use ort::value::{DynTensor, DynValue, Tensor, TensorElementType};
+use ort::value::{DynTensor, DynValue, TensorElementType};
 
 use super::failure::inference;
 use crate::device::Provider;
@@ -104,33 +104,20 @@ impl ImageStager {
     /// Missing images are copies of the first.
     fn value(&self, part: &[ArrayView3<'_, f32>], shape: [usize; 4]) -> ort::Result<DynValue> {
         let images = (0..shape[0]).map(|row| part.get(row).unwrap_or(&part[0]));
-        if let Some(cuda) = &self.cuda {
-            let mut buffer = cuda.buffer(self.element, shape)?;
-            match self.element {
-                TensorElementType::Float16 => {
-                    fill(buffer.try_extract_tensor_mut()?.1, images, |from, to: &mut [f16]| {
-                        to.convert_from_f32_slice(from);
-                    })
-                }
-                _ => fill(buffer.try_extract_tensor_mut()?.1, images, |from, to: &mut [f32]| to.copy_from_slice(from)),
-            }
-            let copy = buffer.to(AllocationDevice::CUDA, cuda.number as i32)?;
-            cuda.keep(buffer);
-            return Ok(copy.into_dyn());
+        let mut buffer = match &self.cuda {
+            Some(cuda) => cuda.buffer(self.element, shape)?,
+            None => DynTensor::new(&Allocator::default(), self.element, shape.map(|size| size as i64))?,
+        };
+        match self.element {
+            TensorElementType::Float16 => fill(buffer.try_extract_tensor_mut()?.1, images, |from, to: &mut [f16]| {
+                to.convert_from_f32_slice(from);
+            }),
+            _ => fill(buffer.try_extract_tensor_mut()?.1, images, |from, to: &mut [f32]| to.copy_from_slice(from)),
         }
-        let count = shape.iter().product();
-        Ok(match self.element {
-            TensorElementType::Float16 => {
-                let mut values = vec![f16::ZERO; count];
-                fill(&mut values, images, |from, to| to.convert_from_f32_slice(from));
-                Tensor::from_array((shape, values))?.into_dyn()
-            }
-            _ => {
-                let mut values = vec![0.0; count];
-                fill(&mut values, images, |from, to| to.copy_from_slice(from));
-                Tensor::from_array((shape, values))?.into_dyn()
-            }
-        })
+        let Some(cuda) = &self.cuda else { return Ok(buffer.into_dyn()) };
+        let copy = buffer.to(AllocationDevice::CUDA, cuda.number as i32)?;
+        cuda.keep(buffer);
+        Ok(copy.into_dyn())
     }
 }
 

@@ -182,9 +182,10 @@ impl Shared {
         let pace = state.paces.entry(encoder.id).or_default();
         let max_items = self.max_batch.load(Relaxed).min(encoder.max_items.load(Relaxed));
         let is_free = class == Class::Bulk && !is_asked;
-        let max_units = match is_free {
-            true => pace.best(max_items.saturating_mul(job.tokens.unwrap_or(1)), self.step()),
-            false => pace.within(self.step()),
+        let max_units = if is_free {
+            pace.best(max_items.saturating_mul(job.tokens.unwrap_or(1)), self.step())
+        } else {
+            pace.within(self.step())
         };
         let limits = Limits { max_items, max_units };
         let (mut inputs, mut tokens) = (Vec::new(), 0);

@@ -208,6 +208,11 @@ impl<'a> Graph<'a> {
         Ok(values)
     }
 
+    /// Whether a value is a constant of one number for each of so many channels.
+    pub fn is_vector(&self, value: &str, channels: usize) -> bool {
+        self.constant(value).is_some_and(|constant| constant.dims == [channels])
+    }
+
     /// The values of a constant vector.
     pub fn vector(&self, value: &str) -> Result<Vec<f32>> {
         let constant = self.constant(value).ok_or_else(|| self.bad("a vector that is no constant"))?;

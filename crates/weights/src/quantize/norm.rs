@@ -27,7 +27,7 @@ impl Norm {
         let is_hidden = |value: &str| !graph.has_subgraphs && !graph.outputs.contains(value);
         let constant = |number: usize, input: usize| {
             let name = graph.nodes[number].1.input.get(input)?;
-            (graph.constant(name)?.dims == [channels]).then_some(Parameter { node: number, input })
+            graph.is_vector(name, channels).then_some(Parameter { node: number, input })
         };
         if !is_hidden(value) || node.output.first()? != value {
             return None;

@@ -97,6 +97,9 @@ fn product(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, index: usize,
         return None;
     }
     let mut weights = graph.constant(&node.input[1])?;
+    if weights.dims.len() != 2 || weights.dims.contains(&0) {
+        return None;
+    }
     let (mut place, mut output, mut bias) = (index, node.output.first()?.clone(), None);
     match node.op_type.as_str() {
         "MatMul" => {}
@@ -112,14 +115,11 @@ fn product(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, index: usize,
                 weights.dims.reverse();
             }
             if let Some(added) = node.input.get(2).filter(|name| !name.is_empty()) {
-                is_vector(graph, added, &weights).then_some(())?;
+                graph.is_vector(added, weights.dims[1]).then_some(())?;
                 bias = Some(added.clone());
             }
         }
         _ => return None,
-    }
-    if weights.dims.len() != 2 || weights.dims.contains(&0) {
-        return None;
     }
     // The sum behind it costs a pass over all values of its own.
     if bias.is_none()
@@ -130,17 +130,10 @@ fn product(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, index: usize,
         && sum.op_type == "Add"
         && is_onnx(&sum.domain)
         && let Some(added) = sum.input.iter().find(|input| **input != output)
-        && is_vector(graph, added, &weights)
+        && graph.is_vector(added, weights.dims[1])
     {
         (place, bias) = (*reader, Some(added.clone()));
         output = sum.output.first()?.clone();
     }
     Some(Product { node: index, place, weights, bias, output, group: 0 })
-}
-
-/// Whether a value is a constant of one number for each output channel.
-fn is_vector(graph: &Graph<'_>, value: &str, weights: &Constant) -> bool {
-    graph
-        .constant(value)
-        .is_some_and(|constant| weights.dims.get(1) == constant.dims.first() && constant.dims.len() == 1)
 }

@@ -220,9 +220,7 @@ fn split(graph: &Graph<'_>, products: &[&Product], group: usize, put: &mut impl 
     made.output = products.iter().map(|product| product.output.clone()).collect();
     made.attribute.push(attribute("axis", -1, Vec::new()));
     if graph.operator_set() >= SIZES_ARE_INPUT {
-        let dims = vec![sizes.len() as i64];
-        let tensor = Tensor { dims, data_type: proto::INT64, name: of("sizes", group), ..Default::default() };
-        put(tensor, sizes.iter().flat_map(|size| size.to_le_bytes()).collect());
+        put(integers(of("sizes", group), sizes.len()), sizes.iter().flat_map(|size| size.to_le_bytes()).collect());
         made.input.push(of("sizes", group));
     } else {
         made.attribute.push(attribute("split", 0, sizes));
@@ -328,16 +326,14 @@ pub(super) fn attribute(name: &str, number: i64, numbers: Vec<i64>) -> proto::At
 }
 
 pub(super) fn ints(name: &str, values: &[i64]) -> Vec<u8> {
-    let tensor = Tensor {
-        dims: vec![values.len() as i64],
-        data_type: proto::INT64,
-        name: name.to_owned(),
-        ..Default::default()
-    };
-    let mut message = tensor.encode_to_vec();
+    let mut message = integers(name.to_owned(), values.len()).encode_to_vec();
     message.extend(field(proto::RAW_DATA, (8 * values.len()) as u64));
     message.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     message
+}
+
+fn integers(name: String, length: usize) -> Tensor {
+    Tensor { data_type: proto::INT64, ..floats(name, length) }
 }
 
 pub(super) fn floats(name: String, length: usize) -> Tensor {
