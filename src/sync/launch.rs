@@ -1,6 +1,8 @@
 //! A worker is there as long as somebody may need one: it holds a lock, and lets go of it only while nobody writes to
 //! the queue (see [`super::worker`]). Who has written looks for that lock before committing.
 
+use super::timeout;
+use crate::wait_event;
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker,
 };
@@ -14,6 +16,8 @@ const WORKER_TYPE: &str = "clip_search worker";
 /// A worker that was asked for takes a moment to come; uploads meanwhile ask for no other. Shorter than one lingers: it
 /// cannot have found nothing to do.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Who asked for one looks whether it has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 thread_local! {
     static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
@@ -113,10 +117,22 @@ pub fn succeed() {
     }
 }
 
-/// Starts a worker where there is none; whether there is one now.
+/// Starts a worker where there is none, and waits a moment for it; whether one is there or coming.
+///
+/// A worker that was asked for and terminated counts as coming until the postmaster has noticed its end.
 pub fn start() -> bool {
-    launch();
-    is_coming() || WorkerLock::is_held()
+    let began = Instant::now();
+    loop {
+        launch();
+        if WorkerLock::is_held() {
+            return true;
+        }
+        if LAUNCHED.with_borrow(Option::is_none) || began.elapsed() > PATIENCE {
+            return is_coming();
+        }
+        timeout::wait(LOOK_AGAIN, wait_event::worker());
+        pgrx::check_for_interrupts!();
+    }
 }
 
 /// Whether somebody has locked this database, to drop it perhaps, and waits for its sessions to end.

@@ -52,16 +52,21 @@ pub fn install_die() {
 
 /// Waits for the time or a signal, and ends where it is asked to.
 pub fn sleep(time: Duration, event: u32) {
+    wait(time, event);
+    // A cancel of what has ended, in time or not, is for nothing else.
+    // SAFETY: a flag of this process.
+    unsafe { pg_sys::QueryCancelPending = 0 };
+    pgrx::check_for_interrupts!();
+}
+
+/// Waits for the time or a signal, which the caller looks at.
+pub fn wait(time: Duration, event: u32) {
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: this process's own latch.
     unsafe {
         pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, time.as_millis() as i64, event);
         pg_sys::ResetLatch(pg_sys::MyLatch);
     }
-    // A cancel of what has ended, in time or not, is for nothing else.
-    // SAFETY: a flag of this process.
-    unsafe { pg_sys::QueryCancelPending = 0 };
-    pgrx::check_for_interrupts!();
 }
 
 /// As PostgreSQL's own SIGTERM: what runs ends at its next look at interrupts, with FATAL.
