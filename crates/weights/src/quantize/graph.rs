@@ -21,6 +21,10 @@ const FLOAT_DATA: u32 = 4;
 const FIRST_IR: i64 = 4;
 /// Steps from a product's weights to an initialiser.
 const MAX_STEPS: usize = 4;
+/// Bytes of a constant that may be a shape, with its name.
+const MAX_SMALL: usize = 4096;
+/// Pieces of a shape.
+const MAX_RANK: usize = 8;
 
 /// The graph of an ONNX file.
 pub(super) struct Graph<'a> {
@@ -185,6 +189,39 @@ impl<'a> Graph<'a> {
         None
     }
 
+    /// A shape that is given to a node, with `None` for what is only known in a run.
+    pub fn shape(&self, value: &str) -> Vec<Option<i64>> {
+        if let Some(known) = self.integers(value, MAX_STEPS) {
+            return known.into_iter().map(Some).collect();
+        }
+        let Some(node) = self.maker(value).map(|maker| &self.nodes[maker].1) else { return vec![None] };
+        if node.op_type != "Concat" || node.input.len() > MAX_RANK {
+            return vec![None];
+        }
+        let pieces = node.input.iter().map(|piece| self.integers(piece, MAX_STEPS));
+        pieces.flat_map(|piece| piece.map_or(vec![None], |known| known.into_iter().map(Some).collect())).collect()
+    }
+
+    /// The values of a small constant of integers, an initialiser or a node of its own.
+    fn integers(&self, value: &str, steps: usize) -> Option<Vec<i64>> {
+        let is_small = |content: &[u8]| content.len() <= MAX_SMALL;
+        if let Some(&index) = self.initializer_of.get(value) {
+            let content = self.initializers[index].field.content;
+            let is_constant = is_small(content) && !self.inputs.contains(value);
+            return Integers::decode(is_constant.then_some(content)?).ok()?.values();
+        }
+        let (field, node) = &self.nodes[self.maker(value)?];
+        match node.op_type.as_str() {
+            _ if !is_onnx(&node.domain) => None,
+            "Constant" => {
+                let constant = ConstantNode::decode(is_small(field.content).then_some(field.content)?).ok()?;
+                constant.attribute.into_iter().find(|attribute| attribute.name == "value")?.t?.values()
+            }
+            "Identity" | "Unsqueeze" => self.integers(node.input.first()?, steps.checked_sub(1)?),
+            _ => None,
+        }
+    }
+
     /// The values of an initialiser, in its own order.
     pub fn values(&self, index: usize) -> Result<Vec<f32>> {
         let Initializer { tensor, .. } = &self.initializers[index];
@@ -247,6 +284,41 @@ impl<'a> Graph<'a> {
         }
         Ok(Cow::Owned(bytes))
     }
+}
+
+/// `TensorProto` of integers.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Integers {
+    #[prost(int32, tag = "2")]
+    pub data_type: i32,
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
+    #[prost(bytes = "vec", tag = "9")]
+    pub raw_data: Vec<u8>,
+}
+
+impl Integers {
+    fn values(self) -> Option<Vec<i64>> {
+        let raw = || self.raw_data.as_chunks().0.iter().map(|eight| i64::from_le_bytes(*eight)).collect();
+        let values = if self.int64_data.is_empty() { raw() } else { self.int64_data };
+        (self.data_type == proto::INT64 && !values.is_empty()).then_some(values)
+    }
+}
+
+/// `NodeProto` of a Constant.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ConstantNode {
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<ConstantAttribute>,
+}
+
+/// `AttributeProto` that holds a tensor.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ConstantAttribute {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<Integers>,
 }
 
 /// Whether a domain is that of ONNX's own operators.

@@ -6,7 +6,8 @@
 //! quantize  MatMul, Gemm  →  Mul (balance) · QuantizeLinear · MatMulIntegerToFloat · Split
 //! ```
 //!
-//! Products of the same input become one. The balance goes into the scale and the offset of a layer normalisation, where the
+//! Products of the same input become one. Those of attention become one with it (QAttention), where the calibration shows that it
+//! is what the graph spells out. The balance goes into the scale and the offset of a layer normalisation, where the
 //! input is that of one.
 //!
 //! Activations have one scale for each input of products, which the calibration fixes: a vector does not depend on what is in its
@@ -18,6 +19,7 @@
 //!
 //! Everything else of a file is copied as it stands: convolutions, products of two activations, embeddings.
 
+mod attention;
 mod balance;
 mod graph;
 mod levels;
@@ -46,7 +48,8 @@ pub struct Quantized {
     pub bytes: u64,
 }
 
-/// Writes a copy of a graph that also answers the largest magnitudes of the input channels of its matrix products.
+/// Writes a copy of a graph that also answers the largest magnitudes of the input channels of its matrix products, and how far
+/// attention is from what the graph spells out.
 ///
 /// These outputs are vectors, named by `prefix` and a number from 0. The copy wants the external data of the source beside
 /// it. Returns how many outputs there are more.
@@ -59,7 +62,7 @@ pub fn observe(source: &Path, target: &Path, prefix: &str) -> Result<usize> {
     let graph = Graph::parse(source, &bytes)?;
     let plan = Plan::of(&graph)?;
     rewrite::observed(&graph, &plan, prefix, target)?;
-    Ok(plan.groups.len())
+    Ok(plan.observed().count())
 }
 
 /// Writes a graph whose matrix products are of 8-bit integers. All of it is in one file.

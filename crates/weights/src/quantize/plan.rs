@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::attention::Attention;
 use super::graph::{Constant, Graph, is_onnx};
 use super::norm::Norm;
 use crate::error::Result;
@@ -14,6 +15,8 @@ const FIRST_OPERATOR_SET: i64 = 10;
 pub(super) struct Plan {
     pub products: Vec<Product>,
     pub groups: Vec<Group>,
+    /// What a calibration may prove to be attention.
+    pub attentions: Vec<Attention>,
 }
 
 /// A product of activations and constant weights.
@@ -46,7 +49,7 @@ impl Plan {
             return Err(graph.unsupported(format!("version {version} of ONNX's operators")));
         }
         let readers = readers(graph);
-        let mut plan = Plan { products: Vec::new(), groups: Vec::new() };
+        let mut plan = Plan { products: Vec::new(), groups: Vec::new(), attentions: Vec::new() };
         for (index, (_, node)) in graph.nodes.iter().enumerate() {
             let Some(found) = product(graph, &readers, index, node) else { continue };
             let input = &node.input[0];
@@ -71,7 +74,14 @@ impl Plan {
             let norm = if is_alone { Norm::of(graph, &readers, input, *size) } else { None };
             plan.groups[number].norm = norm;
         }
+        plan.attentions = Attention::all(graph, &readers, &plan);
         Ok(plan)
+    }
+
+    /// Numbers that a calibration answers: for each group, and for each attention.
+    pub fn observed(&self) -> impl Iterator<Item = usize> {
+        let groups = self.groups.iter().map(|group| group.size);
+        groups.chain(self.attentions.iter().map(Attention::observed))
     }
 
     /// The products of a group.

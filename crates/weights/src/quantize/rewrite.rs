@@ -7,6 +7,7 @@ use std::path::Path;
 
 use prost::Message;
 
+use super::attention::{self, Attention};
 use super::balance::{Scales, Weights, scales};
 use super::graph::{Graph, MAX_FILE, is_onnx};
 use super::plan::{Plan, Product};
@@ -36,39 +37,134 @@ pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, prefix: &str, target: &Pa
     let mut pieces: Pieces = graph.nodes.iter().map(|(field, _)| Cow::Borrowed(field.whole)).collect();
     pieces.extend(graph.initializers.iter().map(|one| Cow::Borrowed(one.field.whole)));
     pieces.extend(graph.rest.iter().map(|field| Cow::Borrowed(field.whole)));
-    let axes_are_input = graph.operator_set() >= AXES_ARE_INPUT;
-    let mut put = |number, message| add_message(&mut pieces, number, message);
-    if axes_are_input {
-        put(proto::INITIALIZER, ints(&format!("{prefix}axis"), &[0]));
+    let mut sets = graph.operator_sets.clone();
+    let mut observed = Observed { axes_are_input: graph.operator_set() >= AXES_ARE_INPUT, prefix, pieces };
+    if observed.axes_are_input {
+        observed.put(proto::INITIALIZER, ints(&format!("{prefix}axis"), &[0]));
     }
     for (index, group) in plan.groups.iter().enumerate() {
-        let name = |what: &str| format!("{prefix}{what}{index}");
-        put(proto::INITIALIZER, ints(&name("shape_"), &[-1, group.size as i64]));
-        let mut reduce = node("ReduceMax", &[&name("rows_")], &name(""));
+        observed.largest(&group.input, group.size, index, "");
+        observed.output(index, group.size);
+    }
+    for (index, attention) in (plan.groups.len()..).zip(&plan.attentions) {
+        observed.attention(plan, attention, index);
+    }
+    if !plan.attentions.is_empty() {
+        with_microsofts(&mut sets);
+    }
+    write(graph, &sets, &observed.pieces, target).map(|_| ())
+}
+
+/// A graph that gets more outputs.
+struct Observed<'a> {
+    axes_are_input: bool,
+    prefix: &'a str,
+    pieces: Pieces<'a>,
+}
+
+impl Observed<'_> {
+    fn put(&mut self, number: u32, message: Vec<u8>) {
+        add_message(&mut self.pieces, number, message);
+    }
+
+    fn node(&mut self, node: &Node) {
+        self.put(proto::NODE, node.encode_to_vec());
+    }
+
+    fn name(&self, what: &str, index: usize) -> String {
+        format!("{}{what}{index}", self.prefix)
+    }
+
+    fn output(&mut self, index: usize, size: usize) {
+        self.put(proto::OUTPUT, vector(self.name("", index), size).encode_to_vec());
+    }
+
+    /// The largest magnitude of each channel of a value, as `what` and the index.
+    fn largest(&mut self, value: &str, channels: usize, index: usize, what: &str) {
+        let [shape, magnitudes, rows] = ["shape_", "abs_", "rows_"].map(|what| self.name(what, index));
+        self.put(proto::INITIALIZER, ints(&shape, &[-1, channels as i64]));
+        let mut reduce = node("ReduceMax", &[&rows], &self.name(what, index));
         reduce.attribute.push(attribute("keepdims", 0, Vec::new()));
-        match axes_are_input {
-            true => reduce.input.push(format!("{prefix}axis")),
+        match self.axes_are_input {
+            true => reduce.input.push(format!("{}axis", self.prefix)),
             false => reduce.attribute.push(attribute("axes", 0, vec![0])),
         }
-        for node in [
-            node("Abs", &[&group.input], &name("abs_")),
-            node("Reshape", &[&name("abs_"), &name("shape_")], &name("rows_")),
-            reduce,
-        ] {
-            put(proto::NODE, node.encode_to_vec());
+        for node in [node("Abs", &[value], &magnitudes), node("Reshape", &[&magnitudes, &shape], &rows), reduce] {
+            self.node(&node);
         }
-        put(proto::OUTPUT, vector(name(""), group.size).encode_to_vec());
     }
-    write(graph, &graph.operator_sets, &pieces, target).map(|_| ())
+
+    /// What [`Attention::is_proven`] asks.
+    fn attention(&mut self, plan: &Plan, attention: &Attention, index: usize) {
+        let name = |this: &Self, what: &str| this.name(&format!("attention_{what}_"), index);
+        let make = |this: &mut Self, kind: &str, inputs: &[&str], what: &str, more: Option<proto::Attribute>| {
+            let output = name(this, what);
+            let mut made = node(kind, inputs, &output);
+            made.attribute.extend(more);
+            this.node(&made);
+            output
+        };
+        let axis = || Some(attribute("axis", 0, Vec::new()));
+        let [any, last, channels] =
+            [("any", -1), ("last", -1), ("channels", attention.channels as i64)].map(|(what, value)| {
+                let name = name(self, what);
+                self.put(proto::INITIALIZER, ints(&name, &[value]));
+                name
+            });
+        // Batch, sequence, channels; whatever the graph has.
+        let shape = make(self, "Shape", &[&attention.shares], "shares", None);
+        let sequence = make(self, "Gather", &[&shape, &last], "sequence", axis());
+        let shape = make(self, "Concat", &[&any, &sequence, &channels], "shape", axis());
+        let mut whole = node("MultiHeadAttention", &[], &name(self, "whole"));
+        MICROSOFT.clone_into(&mut whole.domain);
+        for (product, what) in attention.products.iter().zip(["query", "key", "value"]) {
+            whole.input.push(make(self, "Reshape", &[&plan.products[*product].output, &shape], what, None));
+        }
+        whole.attribute = attributes(attention);
+        self.node(&whole);
+        let spelled_out = make(self, "Reshape", &[&attention.output, &shape], "spelled_out", None);
+        let difference = make(self, "Sub", &[&whole.output[0], &spelled_out], "difference", None);
+        self.largest(&difference, attention.channels, index, "attention_largest_");
+        let [of_input, of_output] = [("input", &plan.groups[attention.group].input), ("output", &attention.output)]
+            .map(|(what, value)| {
+                let shape = make(self, "Shape", &[value], &format!("{what}_shape"), None);
+                let rank = make(self, "Shape", &[&shape], &format!("{what}_rank"), None);
+                let to = attribute("to", i64::from(proto::FLOAT), Vec::new());
+                make(self, "Cast", &[&rank], &format!("{what}_number"), Some(to))
+            });
+        let mut all = node("Concat", &[&name(self, "largest"), &of_input, &of_output], &self.name("", index));
+        all.attribute.extend(axis());
+        self.node(&all);
+        self.output(index, attention.observed());
+    }
+}
+
+/// Those of an operator that does attention in one.
+fn attributes(attention: &Attention) -> Vec<proto::Attribute> {
+    let causal = i64::from(attention.is_masked);
+    vec![attribute("num_heads", attention.heads as i64, Vec::new()), attribute("unidirectional", causal, Vec::new())]
+}
+
+/// Adds Microsoft's operators to those of a graph.
+fn with_microsofts(sets: &mut Vec<proto::OperatorSet>) {
+    if !sets.iter().any(|set| set.domain == MICROSOFT) {
+        sets.push(proto::OperatorSet { domain: MICROSOFT.to_owned(), version: 1 });
+    }
 }
 
 /// Writes the graph with its products of integers; returns the bytes of the file.
 pub(super) fn quantized(graph: &Graph<'_>, plan: &Plan, ranges: &[Vec<f32>], target: &Path) -> Result<u64> {
-    let fits = ranges.len() == plan.groups.len()
-        && ranges.iter().zip(&plan.groups).all(|(range, group)| range.len() == group.size);
-    if !fits || ranges.iter().flatten().any(|range| !range.is_finite() || *range < 0.0) {
+    let sizes = ranges.iter().map(Vec::len);
+    if !sizes.eq(plan.observed()) || ranges.iter().flatten().any(|range| !range.is_finite() || *range < 0.0) {
         return Err(graph.bad("the ranges of its calibration are not those of its products"));
     }
+    let (ranges, proofs) = ranges.split_at(plan.groups.len());
+    let fused: Vec<&Attention> = plan
+        .attentions
+        .iter()
+        .zip(proofs)
+        .filter_map(|(attention, proof)| attention.is_proven(proof, ranges).then_some(attention))
+        .collect();
     let mut tensors: Pieces = Vec::new();
     let mut put = |tensor: Tensor, values: Vec<u8>| add_tensor(&mut tensors, tensor, values.into());
     put(scalar("zero", proto::UINT8), vec![ZERO]);
@@ -76,14 +172,24 @@ pub(super) fn quantized(graph: &Graph<'_>, plan: &Plan, ranges: &[Vec<f32>], tar
     let mut changed: HashMap<usize, Node> = HashMap::new();
     for (group, ranges) in ranges.iter().enumerate() {
         let first = plan.of_group(group).map(|product| product.place).min().unwrap_or_default();
-        let made = quantized_group(graph, plan, group, ranges, &mut changed, &mut put)?;
+        let attention = fused.iter().find(|attention| attention.group == group).copied();
+        let made = quantized_group(graph, plan, group, attention, ranges, &mut changed, &mut put)?;
         groups.entry(first).or_default().extend(made);
     }
     let mut nodes = Vec::new();
+    let used = (!fused.is_empty()).then(|| attention::used(graph, plan, &fused));
+    // What attention was spelled out with.
+    let is_gone = |index: usize| {
+        let is_used = |output: &String, used: &HashSet<&str>| {
+            used.contains(output.as_str()) && fused.iter().all(|attention| attention.output != *output)
+        };
+        used.as_ref().is_some_and(|used| !graph.nodes[index].1.output.iter().any(|output| is_used(output, used)))
+    };
     for index in 0..graph.nodes.len() {
         match changed.remove(&index) {
             Some(node) => nodes.push(New::Made(node)),
             None if plan.products.iter().any(|product| product.node == index || product.place == index) => {}
+            None if is_gone(index) => {}
             None => nodes.push(New::Copied(index)),
         }
         nodes.extend(groups.remove(&index).into_iter().flatten().map(New::Made));
@@ -114,9 +220,7 @@ pub(super) fn quantized(graph: &Graph<'_>, plan: &Plan, ranges: &[Vec<f32>], tar
     }
     pieces.extend(tensors);
     let mut sets = graph.operator_sets.clone();
-    if !sets.iter().any(|set| set.domain == MICROSOFT) {
-        sets.push(proto::OperatorSet { domain: MICROSOFT.to_owned(), version: 1 });
-    }
+    with_microsofts(&mut sets);
     write(graph, &sets, &pieces, target)
 }
 
@@ -143,11 +247,15 @@ fn quantized_group(
     graph: &Graph<'_>,
     plan: &Plan,
     group: usize,
+    attention: Option<&Attention>,
     ranges: &[f32],
     changed: &mut HashMap<usize, Node>,
     put: &mut impl FnMut(Tensor, Vec<u8>),
 ) -> Result<Vec<Node>> {
-    let products: Vec<&Product> = plan.of_group(group).collect();
+    let products: Vec<&Product> = match attention {
+        Some(attention) => attention.products.iter().map(|product| &plan.products[*product]).collect(),
+        None => plan.of_group(group).collect(),
+    };
     // The same few bytes of a file may be the weights of many.
     let size = |product: &&Product| product.weights.dims.iter().fold(1_u64, |all, &one| all.saturating_mul(one as u64));
     if products.iter().map(size).fold(0, u64::saturating_add) > MAX_FILE {
@@ -178,6 +286,14 @@ fn quantized_group(
     let inputs = [balanced, of("scale", group), format!("{PREFIX}zero")];
     nodes.push(node("QuantizeLinear", &inputs.each_ref().map(String::as_str), &of("levels", group)));
     let bias = biases(graph, &products, group, put)?;
+    if let Some(attention) = attention {
+        let bias = bias.unwrap_or_else(|| {
+            put(floats(of("biases", group), columns.len()), bytes(&vec![0.0; columns.len()]));
+            of("biases", group)
+        });
+        nodes.push(integer_attention(attention, &bias));
+        return Ok(nodes);
+    }
     match &products[..] {
         [product] => nodes.push(integer_product(group, bias, &product.output)),
         _ => {
@@ -248,6 +364,18 @@ fn integer_product(group: usize, bias: Option<String>, output: &str) -> Node {
     if let Some(bias) = bias {
         made.input.extend([String::new(), bias]);
     }
+    made
+}
+
+/// The node that does the same with the weights of queries, keys and values, and attention after it.
+fn integer_attention(attention: &Attention, bias: &str) -> Node {
+    let [levels, weights, scale, columns] =
+        ["levels", "weights", "scale", "columns"].map(|what| of(what, attention.group));
+    let zero = format!("{PREFIX}zero");
+    let inputs = [&*levels, &*weights, bias, &*scale, &*columns, "", &*zero];
+    let mut made = node("QAttention", &inputs, &attention.output);
+    MICROSOFT.clone_into(&mut made.domain);
+    made.attribute = attributes(attention);
     made
 }
 

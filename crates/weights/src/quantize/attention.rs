@@ -1,0 +1,187 @@
+//! Attention that a graph spells out, and that one operator does together with the products before it.
+//!
+//! ```text
+//! queries ──┐
+//! keys ─────┴─ MatMul ─ mask? ─ Softmax ─┐
+//! values ────────────────────────────────┴─ MatMul ─ output
+//! ```
+//!
+//! Exports differ in where they scale, transpose, and make their mask. So only this outline is read, and a calibration proves the
+//! rest: it runs attention as one operator beside what the graph has, and answers how far they are from each other.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use super::graph::{Graph, is_onnx};
+use super::plan::{Plan, Product};
+use crate::onnx::proto::Node;
+
+/// The first version of ONNX's operators that counts from the end of an axis, as the proof does.
+const FIRST_OPERATOR_SET: i64 = 11;
+/// Steps from a product of activations to those of weights.
+const MAX_STEPS: usize = 12;
+/// The largest difference, of the largest value, that is rounding.
+const ROUNDING: f32 = 1e-4;
+/// Axes of the input and of the output: batch, sequence, channels.
+const RANK: f32 = 3.0;
+
+/// Attention of a sequence to itself.
+#[derive(Debug)]
+pub(super) struct Attention {
+    /// The products that make queries, keys and values: all of their group, in this order.
+    pub products: [usize; 3],
+    pub group: usize,
+    pub heads: usize,
+    /// Channels of queries, keys, values and the output.
+    pub channels: usize,
+    /// Whether there is a mask, which can only be causal.
+    pub is_masked: bool,
+    /// What the softmax returns. Its last axis is as long as the sequence.
+    pub shares: String,
+    pub output: String,
+    /// The group of products that reads the output.
+    reader: usize,
+}
+
+impl Attention {
+    /// All of a graph, proven or not.
+    pub fn all(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, plan: &Plan) -> Vec<Attention> {
+        if graph.has_subgraphs || graph.operator_set() < FIRST_OPERATOR_SET {
+            return Vec::new();
+        }
+        let is_softmax = |node: &Node| node.op_type == "Softmax" && is_onnx(&node.domain);
+        let nodes = graph.nodes.iter().map(|(_, node)| node);
+        nodes.filter(|node| is_softmax(node)).filter_map(|node| Attention::of(graph, readers, plan, node)).collect()
+    }
+
+    fn of(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, plan: &Plan, softmax: &Node) -> Option<Attention> {
+        let search = Search { graph, plan };
+        let (scores, is_masked) = search.scores(softmax.input.first()?, MAX_STEPS)?;
+        let shares = softmax.output.first()?;
+        let mixed = &graph.nodes[only_reader(graph, readers, shares)?].1;
+        if mixed.op_type != "MatMul" || !is_onnx(&mixed.domain) || mixed.input.first() != Some(shares) {
+            return None;
+        }
+        let (query, heads) = search.projection(&scores.input[0], MAX_STEPS)?;
+        let (key, _) = search.projection(&scores.input[1], MAX_STEPS)?;
+        let (value, _) = search.projection(mixed.input.get(1)?, MAX_STEPS)?;
+        let products = [query, key, value];
+        let of = |product: usize| &plan.products[product];
+        let (group, channels, heads) = (of(query).group, of(query).weights.dims[1], usize::try_from(heads?).ok()?);
+        let fit = |product: &Product| product.group == group && product.weights.dims[1] == channels;
+        let are_all = plan.of_group(group).count() == 3 && query != key && query != value && key != value;
+        if !are_all || !products.iter().all(|product| fit(of(*product))) || heads == 0 || channels % heads != 0 {
+            return None;
+        }
+        let mut output = mixed.output.first()?;
+        let reader = loop {
+            if let Some(reader) = plan.groups.iter().position(|group| group.input == *output) {
+                break reader;
+            }
+            let next = &graph.nodes[only_reader(graph, readers, output)?].1;
+            if !is_onnx(&next.domain) || !matches!(next.op_type.as_str(), "Reshape" | "Transpose" | "Identity") {
+                return None;
+            }
+            output = next.output.first()?;
+        };
+        let found = Attention {
+            products,
+            group,
+            heads,
+            channels,
+            is_masked,
+            shares: shares.clone(),
+            output: output.clone(),
+            reader,
+        };
+        let used = used(graph, plan, &[&found]);
+        let is_hidden = !used.contains(shares.as_str())
+            && products.iter().all(|product| !used.contains(of(*product).output.as_str()));
+        (is_hidden && plan.groups[reader].size == channels).then_some(found)
+    }
+
+    /// Numbers that a calibration answers about it: those of [`Attention::is_proven`].
+    pub fn observed(&self) -> usize {
+        self.channels + 2
+    }
+
+    /// Whether the calibration has proven it: `found` is the largest difference of each channel, and the ranks of the input and the
+    /// output; `ranges` are the largest values of the groups.
+    pub fn is_proven(&self, found: &[f32], ranges: &[Vec<f32>]) -> bool {
+        let largest = ranges[self.reader].iter().copied().fold(0.0, f32::max);
+        let (differences, ranks) = found.split_at(self.channels);
+        ranks == [RANK; 2] && differences.iter().all(|difference| *difference <= ROUNDING * largest)
+    }
+}
+
+/// The values that are still used where attention is one operator, from the input of its group to its output.
+pub(super) fn used<'a>(graph: &'a Graph<'_>, plan: &'a Plan, fused: &[&'a Attention]) -> HashSet<&'a str> {
+    let inputs: HashMap<&str, &str> =
+        fused.iter().map(|one| (one.output.as_str(), plan.groups[one.group].input.as_str())).collect();
+    let mut used = HashSet::new();
+    let mut next: Vec<&str> = graph.outputs.iter().map(String::as_str).collect();
+    while let Some(value) = next.pop() {
+        if !used.insert(value) {
+            continue;
+        }
+        match (inputs.get(value), graph.maker(value)) {
+            (Some(input), _) => next.push(input),
+            (None, Some(node)) => next.extend(graph.nodes[node].1.input.iter().map(String::as_str)),
+            (None, None) => {}
+        }
+    }
+    used
+}
+
+/// The node that reads a value, where there is one, and none but it. A shape is no value.
+fn only_reader(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, value: &str) -> Option<usize> {
+    let mut all = readers.get(value)?.iter().filter(|reader| graph.nodes[**reader].1.op_type != "Shape");
+    let only = *all.next()?;
+    (all.next().is_none() && !graph.outputs.contains(value)).then_some(only)
+}
+
+struct Search<'a> {
+    graph: &'a Graph<'a>,
+    plan: &'a Plan,
+}
+
+impl<'a> Search<'a> {
+    /// The product of two activations that a value is made of, and whether something is added to it.
+    fn scores(&self, value: &str, steps: usize) -> Option<(&'a Node, bool)> {
+        let node = &self.graph.nodes[self.graph.maker(value)?].1;
+        let steps = steps.checked_sub(1).filter(|_| is_onnx(&node.domain))?;
+        let is_constant = |input: &String| self.graph.constant(input).is_some();
+        match node.op_type.as_str() {
+            "MatMul" if node.input.len() == 2 && !node.input.iter().any(is_constant) => Some((node, false)),
+            "Reshape" | "Identity" => self.scores(node.input.first()?, steps),
+            "Mul" | "Div" => node.input.iter().find_map(|input| self.scores(input, steps)),
+            "Add" => node.input.iter().find_map(|input| self.scores(input, steps)).map(|(node, _)| (node, true)),
+            _ => None,
+        }
+    }
+
+    /// The product of weights that a value is made of, and the heads that it is split into.
+    fn projection(&self, value: &str, steps: usize) -> Option<(usize, Option<i64>)> {
+        if let Some(product) = self.plan.products.iter().position(|product| product.output == value) {
+            return Some((product, None));
+        }
+        let node = &self.graph.nodes[self.graph.maker(value)?].1;
+        let steps = steps.checked_sub(1).filter(|_| is_onnx(&node.domain))?;
+        match node.op_type.as_str() {
+            "Reshape" => {
+                let (product, heads) = self.projection(node.input.first()?, steps)?;
+                let here = || match self.graph.shape(node.input.get(1)?)[..] {
+                    // What is only known in a run may be several numbers.
+                    [_, .., heads, _] => heads,
+                    _ => None,
+                };
+                Some((product, heads.or_else(here)))
+            }
+            "Transpose" | "Identity" => self.projection(node.input.first()?, steps),
+            "Mul" | "Div" => node.input.iter().find_map(|input| self.projection(input, steps)),
+            _ => None,
+        }
+    }
+}
