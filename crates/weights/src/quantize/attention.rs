@@ -22,6 +22,8 @@ use crate::onnx::proto::Node;
 const FIRST_OPERATOR_SET: i64 = 11;
 /// Steps from a product of activations to those of weights.
 const MAX_STEPS: usize = 12;
+/// The same from a product to the softmax.
+const SOFTMAX_STEPS: usize = 4;
 /// The largest difference, of the largest value, that is rounding.
 const ROUNDING: f32 = 1e-4;
 /// Axes of the input and of the output: batch, sequence, channels.
@@ -51,28 +53,28 @@ impl Attention {
         if graph.has_subgraphs || graph.operator_set() < FIRST_OPERATOR_SET {
             return Vec::new();
         }
-        let is_softmax = |node: &Node| node.op_type == "Softmax" && is_onnx(&node.domain);
         let nodes = graph.nodes.iter().map(|(_, node)| node);
-        nodes.filter(|node| is_softmax(node)).filter_map(|node| Attention::of(graph, readers, plan, node)).collect()
+        nodes.filter_map(|node| Attention::of(graph, readers, plan, node)).collect()
     }
 
-    fn of(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, plan: &Plan, softmax: &Node) -> Option<Attention> {
+    /// That which a node is the last product of.
+    fn of(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, plan: &Plan, mixed: &Node) -> Option<Attention> {
         let search = Search { graph, plan };
+        let [shares, values] = search.factors(mixed)?;
+        let softmax = search.softmax(shares, SOFTMAX_STEPS)?;
         let (scores, is_masked) = search.scores(softmax.input.first()?, MAX_STEPS)?;
         let shares = softmax.output.first()?;
-        let mixed = &graph.nodes[only_reader(graph, readers, shares)?].1;
-        if mixed.op_type != "MatMul" || !is_onnx(&mixed.domain) || mixed.input.first() != Some(shares) {
-            return None;
-        }
-        let (query, heads) = search.projection(&scores.input[0], MAX_STEPS)?;
-        let (key, _) = search.projection(&scores.input[1], MAX_STEPS)?;
-        let (value, _) = search.projection(mixed.input.get(1)?, MAX_STEPS)?;
+        let [query, key] = search.factors(scores)?;
+        let (query, head) = search.projection(query, MAX_STEPS)?;
+        let (key, _) = search.projection(key, MAX_STEPS)?;
+        let (value, _) = search.projection(values, MAX_STEPS)?;
         let products = [query, key, value];
         let of = |product: usize| &plan.products[product];
-        let (group, channels, heads) = (of(query).group, of(query).weights.dims[1], usize::try_from(heads?).ok()?);
+        let (group, channels) = (of(query).group, of(query).weights.dims[1]);
+        let heads = head?.count(channels)?;
         let fit = |product: &Product| product.group == group && product.weights.dims[1] == channels;
         let are_all = plan.of_group(group).count() == 3 && query != key && query != value && key != value;
-        if !are_all || !products.iter().all(|product| fit(of(*product))) || heads == 0 || channels % heads != 0 {
+        if !are_all || !products.iter().all(|product| fit(of(*product))) {
             return None;
         }
         let mut output = mixed.output.first()?;
@@ -142,20 +144,69 @@ fn only_reader(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, value: &s
     (all.next().is_none() && !graph.outputs.contains(value)).then_some(only)
 }
 
+/// What a shape says about the heads: how many there are, or the channels of each.
+#[derive(Debug, Clone, Copy)]
+enum Heads {
+    Number(i64),
+    Channels(i64),
+}
+
+impl Heads {
+    /// That of a shape that ends with them. What is only known in a run may be several numbers.
+    fn of(shape: &[Option<i64>]) -> Option<Heads> {
+        match *shape {
+            [_, .., _, Some(channels)] if channels > 0 => Some(Heads::Channels(channels)),
+            [_, .., Some(number), _] if number > 0 => Some(Heads::Number(number)),
+            _ => None,
+        }
+    }
+
+    fn count(self, channels: usize) -> Option<usize> {
+        let (Heads::Number(known) | Heads::Channels(known)) = self;
+        let known = usize::try_from(known).ok().filter(|known| channels.is_multiple_of(*known))?;
+        Some(if matches!(self, Heads::Number(_)) { known } else { channels / known })
+    }
+}
+
+/// Looks for the origin of a value, against the direction of the graph.
 struct Search<'a> {
     graph: &'a Graph<'a>,
     plan: &'a Plan,
 }
 
 impl<'a> Search<'a> {
+    /// The node that makes a value, if it is one of ONNX's own and there is a step left.
+    fn maker(&self, value: &str, steps: usize) -> Option<(&'a Node, usize)> {
+        let node = &self.graph.nodes[self.graph.maker(value)?].1;
+        Some((node, steps.checked_sub(1).filter(|_| is_onnx(&node.domain))?))
+    }
+
+    /// What a node multiplies, if it is a product of two activations.
+    fn factors(&self, node: &'a Node) -> Option<[&'a str; 2]> {
+        let [one, other] = &node.input[..] else { return None };
+        let is_product = node.op_type == "MatMul" && is_onnx(&node.domain);
+        let are_activations = is_product && [one, other].iter().all(|factor| self.graph.constant(factor).is_none());
+        are_activations.then_some([one, other])
+    }
+
+    /// The softmax that a value is.
+    fn softmax(&self, value: &str, steps: usize) -> Option<&'a Node> {
+        let (node, steps) = self.maker(value, steps)?;
+        match node.op_type.as_str() {
+            "Softmax" => Some(node),
+            "Cast" | "Identity" => self.softmax(node.input.first()?, steps),
+            // Zeros in the place of what is no number, where a row sees nothing.
+            "Where" => node.input.iter().find_map(|input| self.softmax(input, steps)),
+            _ => None,
+        }
+    }
+
     /// The product of two activations that a value is made of, and whether something is added to it.
     fn scores(&self, value: &str, steps: usize) -> Option<(&'a Node, bool)> {
-        let node = &self.graph.nodes[self.graph.maker(value)?].1;
-        let steps = steps.checked_sub(1).filter(|_| is_onnx(&node.domain))?;
-        let is_constant = |input: &String| self.graph.constant(input).is_some();
+        let (node, steps) = self.maker(value, steps)?;
         match node.op_type.as_str() {
-            "MatMul" if node.input.len() == 2 && !node.input.iter().any(is_constant) => Some((node, false)),
-            "Reshape" | "Identity" => self.scores(node.input.first()?, steps),
+            "MatMul" => self.factors(node).map(|_| (node, false)),
+            "Reshape" | "Cast" | "Identity" => self.scores(node.input.first()?, steps),
             "Mul" | "Div" => node.input.iter().find_map(|input| self.scores(input, steps)),
             "Add" => node.input.iter().find_map(|input| self.scores(input, steps)).map(|(node, _)| (node, true)),
             _ => None,
@@ -163,20 +214,15 @@ impl<'a> Search<'a> {
     }
 
     /// The product of weights that a value is made of, and the heads that it is split into.
-    fn projection(&self, value: &str, steps: usize) -> Option<(usize, Option<i64>)> {
+    fn projection(&self, value: &str, steps: usize) -> Option<(usize, Option<Heads>)> {
         if let Some(product) = self.plan.products.iter().position(|product| product.output == value) {
             return Some((product, None));
         }
-        let node = &self.graph.nodes[self.graph.maker(value)?].1;
-        let steps = steps.checked_sub(1).filter(|_| is_onnx(&node.domain))?;
+        let (node, steps) = self.maker(value, steps)?;
         match node.op_type.as_str() {
             "Reshape" => {
                 let (product, heads) = self.projection(node.input.first()?, steps)?;
-                let here = || match self.graph.shape(node.input.get(1)?)[..] {
-                    // What is only known in a run may be several numbers.
-                    [_, .., heads, _] => heads,
-                    _ => None,
-                };
+                let here = || Heads::of(&self.graph.shape(node.input.get(1)?));
                 Some((product, heads.or_else(here)))
             }
             "Transpose" | "Identity" => self.projection(node.input.first()?, steps),

@@ -28,6 +28,8 @@ struct Source {
     scale: f32,
     /// As older exports give shapes: put together in a run, with the heads from a node.
     shape_in_run: bool,
+    /// As newer exports of torch: with the channels of a head, and zeros where a share is no number.
+    is_newer: bool,
     /// All tokens of a batch in one axis.
     is_flat: bool,
     /// More nodes, and what they return.
@@ -35,7 +37,14 @@ struct Source {
 }
 
 fn plain() -> Source {
-    Source { hides: None, scale: 8_f32.sqrt().recip(), shape_in_run: false, is_flat: false, more: None }
+    Source {
+        hides: None,
+        scale: 8_f32.sqrt().recip(),
+        shape_in_run: false,
+        is_newer: false,
+        is_flat: false,
+        more: None,
+    }
 }
 
 /// A node that returns a number.
@@ -72,6 +81,7 @@ impl Source {
             let values = match (self.is_flat, name) {
                 (true, "heads") => vec![-1, SEQUENCE as i64, HEADS, CHANNELS as i64 / HEADS],
                 (true, _) => vec![-1, CHANNELS as i64],
+                (_, "heads") if self.is_newer => vec![0, 0, -1, CHANNELS as i64 / HEADS],
                 _ => values,
             };
             put(proto::INITIALIZER, ints(name, &values));
@@ -101,6 +111,7 @@ impl Source {
             ("bq", vec![CHANNELS as i64], noise(5, CHANNELS)),
             ("bv", vec![CHANNELS as i64], noise(6, CHANNELS)),
             ("scale", vec![1], vec![self.scale]),
+            ("nothing", vec![1], vec![0.0]),
             ("mask", vec![SEQUENCE as i64; 2], (0..SEQUENCE * SEQUENCE).map(mask).collect()),
         ] {
             add_tensor(&mut inner, proto::Tensor { dims, ..floats(name.to_owned(), 0) }, bytes(&values).into());
@@ -152,9 +163,15 @@ impl Source {
         if self.hides.is_some() {
             nodes.push(node("Add", &["products", "mask"], "scores"));
         }
+        nodes.extend([with(node("Softmax", &[scores], "shares"), "axis", &[-1])]);
+        if self.is_newer {
+            nodes.extend([
+                node("IsNaN", &["shares"], "are_none"),
+                node("Where", &["are_none", "nothing", "shares"], "numbers"),
+            ]);
+        }
         nodes.extend([
-            with(node("Softmax", &[scores], "shares"), "axis", &[-1]),
-            node("MatMul", &["shares", "values"], "mixed"),
+            node("MatMul", &[if self.is_newer { "numbers" } else { "shares" }, "values"], "mixed"),
             transposed("mixed", "tokens", &[0, 2, 1, 3]),
             node("Reshape", &["tokens", "joined"], "attended"),
             node("MatMul", &["attended", "wo"], "y"),
@@ -224,6 +241,7 @@ fn attention_that_is_spelled_out_becomes_one_operator() {
     assert_eq!(operators(plain()), balanced);
     assert_eq!(operators(Source { hides: Some(causal), ..plain() }), balanced);
     assert_eq!(operators(Source { hides: Some(causal), shape_in_run: true, ..plain() }), balanced);
+    assert_eq!(operators(Source { hides: Some(causal), is_newer: true, ..plain() }), balanced);
 }
 
 /// Whatever has the outline alone stays as it is.
