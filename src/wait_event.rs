@@ -23,6 +23,11 @@ pub fn worker() -> u32 {
     wait_event(c"ClipSearchWorkerMain")
 }
 
+/// A session waits for a worker that it has asked for.
+pub fn worker_start() -> u32 {
+    wait_event(c"ClipSearchWorkerStart")
+}
+
 /// The launcher waits for nothing in particular.
 pub fn launcher() -> u32 {
     wait_event(c"ClipSearchLauncherMain")

@@ -63,9 +63,7 @@ fn launch() {
 /// Whether one was asked for a moment ago, and has not been terminated since.
 fn is_coming() -> bool {
     LAUNCHED.with_borrow(|launched| {
-        launched.as_ref().is_some_and(|(since, worker)| {
-            since.elapsed() < PATIENCE && !matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped))
-        })
+        launched.as_ref().is_some_and(|(since, worker)| since.elapsed() < PATIENCE && !has_ended(worker))
     })
 }
 
@@ -119,20 +117,34 @@ pub fn succeed() {
 
 /// Starts a worker where there is none, and waits a moment for it; whether one is there or coming.
 ///
-/// A worker that was asked for and terminated counts as coming until the postmaster has noticed its end.
+/// A worker that was asked for and terminated counts as coming until the postmaster has noticed its end. Then another is asked for,
+/// once: one that ends at once does not come to stay.
 pub fn start() -> bool {
     let began = Instant::now();
+    launch();
+    let mut is_again = false;
     loop {
-        launch();
         if WorkerLock::is_held() {
             return true;
         }
-        if LAUNCHED.with_borrow(Option::is_none) || began.elapsed() > PATIENCE {
-            return is_coming();
+        let Some(has_ended) = LAUNCHED.with_borrow(|launched| launched.as_ref().map(|(_, worker)| has_ended(worker)))
+        else {
+            return false;
+        };
+        if began.elapsed() > PATIENCE || (has_ended && is_again) {
+            return !has_ended;
         }
-        timeout::wait(LOOK_AGAIN, wait_event::worker());
+        if has_ended {
+            launch();
+            is_again = true;
+        }
+        timeout::wait(LOOK_AGAIN, wait_event::worker_start());
         pgrx::check_for_interrupts!();
     }
+}
+
+fn has_ended(worker: &DynamicBackgroundWorker) -> bool {
+    matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped))
 }
 
 /// Whether somebody has locked this database, to drop it perhaps, and waits for its sessions to end.

@@ -45,17 +45,12 @@ impl GraphFile {
     /// True where activations are quantised with a scale that is taken from all items of a batch: an item's vector then
     /// depends on the others.
     pub fn is_quantized_by_batch(&self) -> bool {
-        const OPERATORS: [&str; 6] = [
-            "ConvInteger",
-            "DynamicQuantizeLSTM",
-            "DynamicQuantizeLinear",
-            "DynamicQuantizeMatMul",
-            "MatMulInteger",
-            "QAttention",
-        ];
-        // Its scale may be constant, as behind QuantizeLinear, or not.
-        let scales_itself = self.has("MatMulIntegerToFloat") && !self.has(FIXED_SCALE);
-        scales_itself || OPERATORS.iter().any(|name| self.has(name))
+        const OPERATORS: [&str; 5] =
+            ["ConvInteger", "DynamicQuantizeLSTM", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger"];
+        /// Their scale may be constant, as behind QuantizeLinear, or not.
+        const EITHER: [&str; 2] = ["MatMulIntegerToFloat", "QAttention"];
+        let is_any = |names: &[&str]| names.iter().any(|name| self.has(name));
+        is_any(&OPERATORS) || (is_any(&EITHER) && !self.has(FIXED_SCALE))
     }
 
     /// True where activations are quantised.
@@ -182,4 +177,23 @@ impl<R: Read + Seek> Reader<R> {
 
 fn damaged(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GraphFile;
+
+    #[test]
+    fn scales_of_a_batch_and_scales_of_the_graph() {
+        let by_batch = |operators: &[&str]| {
+            let operators = operators.iter().map(|name| (*name).to_owned()).collect();
+            GraphFile { operators, ..GraphFile::default() }.is_quantized_by_batch()
+        };
+        // As the hub's and our own.
+        assert!(by_batch(&["DynamicQuantizeLinear", "MatMulInteger"]));
+        assert!(by_batch(&["DynamicQuantizeLinear", "MatMulIntegerToFloat", "QAttention", "QuantizeLinear"]));
+        assert!(by_batch(&["QAttention"]) && by_batch(&["MatMulIntegerToFloat"]));
+        assert!(!by_batch(&["MatMul", "Softmax"]));
+        assert!(!by_batch(&["QuantizeLinear", "MatMulIntegerToFloat", "QAttention"]));
+    }
 }

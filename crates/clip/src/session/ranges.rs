@@ -1,4 +1,5 @@
-//! What a graph that was made for a calibration answers beside its vectors: the largest magnitudes of its activations.
+//! What a graph that was made for a calibration answers beside its vectors: the largest magnitudes of its activations, and
+//! numbers about its attention.
 
 use ort::session::SessionOutputs;
 use ort::value::Outlet;

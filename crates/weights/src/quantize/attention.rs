@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Exports differ in where they scale, transpose, and make their mask. So only this outline is read, and a calibration proves the
-//! rest: it runs attention as one operator beside what the graph has, and answers how far they are from each other.
+//! rest: it runs attention as one operator beside what the graph has, and answers whether they are the same but for rounding. That
+//! is a proof for what the calibration has: a mask that is causal for as many tokens as its longest text, and without padding.
 
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use super::graph::{Graph, is_onnx};
@@ -21,13 +23,14 @@ use crate::onnx::proto::Node;
 /// The first version of ONNX's operators that counts from the end of an axis, as the proof does.
 const FIRST_OPERATOR_SET: i64 = 11;
 /// Steps from a product of activations to those of weights.
-const MAX_STEPS: usize = 12;
-/// The same from a product to the softmax.
-const SOFTMAX_STEPS: usize = 4;
+const MAX_STEPS: usize = 8;
+/// Nodes that are looked at for one attention. A graph may have the same value in many places.
+const BUDGET: u32 = 256;
 /// The largest difference, of the largest value, that is rounding.
-const ROUNDING: f32 = 1e-4;
-/// Axes of the input and of the output: batch, sequence, channels.
-const RANK: f32 = 3.0;
+pub(super) const ROUNDING: f32 = 1e-4;
+/// What the calibration answers, in runs that show attention: no value that is too far or no number; batch, sequence and channels of
+/// the input, and of the output; no difference between the lengths of their sequences.
+const PROVEN: [f32; 4] = [0.0, 3.0, 3.0, 0.0];
 
 /// Attention of a sequence to itself.
 #[derive(Debug)]
@@ -40,11 +43,8 @@ pub(super) struct Attention {
     pub channels: usize,
     /// Whether there is a mask, which can only be causal.
     pub is_masked: bool,
-    /// What the softmax returns. Its last axis is as long as the sequence.
-    pub shares: String,
+    /// The input of a group of products.
     pub output: String,
-    /// The group of products that reads the output.
-    reader: usize,
 }
 
 impl Attention {
@@ -53,21 +53,29 @@ impl Attention {
         if graph.has_subgraphs || graph.operator_set() < FIRST_OPERATOR_SET {
             return Vec::new();
         }
+        let products =
+            plan.products.iter().enumerate().map(|(index, product)| (product.output.as_str(), index)).collect();
         let nodes = graph.nodes.iter().map(|(_, node)| node);
-        nodes.filter_map(|node| Attention::of(graph, readers, plan, node)).collect()
+        let search = || Search { graph, products: &products, left: Cell::new(BUDGET) };
+        nodes.filter_map(|node| Attention::of(graph, readers, plan, &search(), node)).collect()
     }
 
     /// That which a node is the last product of.
-    fn of(graph: &Graph<'_>, readers: &HashMap<&str, Vec<usize>>, plan: &Plan, mixed: &Node) -> Option<Attention> {
-        let search = Search { graph, plan };
+    fn of(
+        graph: &Graph<'_>,
+        readers: &HashMap<&str, Vec<usize>>,
+        plan: &Plan,
+        search: &Search<'_>,
+        mixed: &Node,
+    ) -> Option<Attention> {
         let [shares, values] = search.factors(mixed)?;
-        let softmax = search.softmax(shares, SOFTMAX_STEPS)?;
-        let (scores, is_masked) = search.scores(softmax.input.first()?, MAX_STEPS)?;
+        let softmax = search.softmax(shares)?;
+        let (scores, is_masked) = search.scores(softmax.input.first()?)?;
         let shares = softmax.output.first()?;
         let [query, key] = search.factors(scores)?;
-        let (query, head) = search.projection(query, MAX_STEPS)?;
-        let (key, _) = search.projection(key, MAX_STEPS)?;
-        let (value, _) = search.projection(values, MAX_STEPS)?;
+        let (query, head) = search.projection(query)?;
+        let (key, _) = search.projection(key)?;
+        let (value, _) = search.projection(values)?;
         let products = [query, key, value];
         let of = |product: usize| &plan.products[product];
         let (group, channels) = (of(query).group, of(query).weights.dims[1]);
@@ -77,55 +85,41 @@ impl Attention {
         if !are_all || !products.iter().all(|product| fit(of(*product))) {
             return None;
         }
-        let mut output = mixed.output.first()?;
-        let reader = loop {
-            if let Some(reader) = plan.groups.iter().position(|group| group.input == *output) {
-                break reader;
-            }
+        let (mut output, mut steps) = (mixed.output.first()?, 0);
+        while !plan.groups.iter().any(|group| group.input == *output && group.size == channels) {
             let next = &graph.nodes[only_reader(graph, readers, output)?].1;
-            if !is_onnx(&next.domain) || !matches!(next.op_type.as_str(), "Reshape" | "Transpose" | "Identity") {
+            let keeps_values = matches!(next.op_type.as_str(), "Reshape" | "Transpose" | "Identity");
+            if steps == MAX_STEPS || !is_onnx(&next.domain) || !keeps_values {
                 return None;
             }
-            output = next.output.first()?;
-        };
-        let found = Attention {
-            products,
-            group,
-            heads,
-            channels,
-            is_masked,
-            shares: shares.clone(),
-            output: output.clone(),
-            reader,
-        };
+            (output, steps) = (next.output.first()?, steps + 1);
+        }
+        let found = Attention { products, group, heads, channels, is_masked, output: output.clone() };
         let used = used(graph, plan, &[&found]);
         let is_hidden = !used.contains(shares.as_str())
             && products.iter().all(|product| !used.contains(of(*product).output.as_str()));
-        (is_hidden && plan.groups[reader].size == channels).then_some(found)
+        is_hidden.then_some(found)
     }
 
-    /// Numbers that a calibration answers about it: those of [`Attention::is_proven`].
-    pub fn observed(&self) -> usize {
-        self.channels + 2
-    }
+    /// Numbers that a calibration answers about each.
+    pub const OBSERVED: usize = PROVEN.len();
 
-    /// Whether the calibration has proven it: `found` is the largest difference of each channel, and the ranks of the input and the
-    /// output; `ranges` are the largest values of the groups.
-    pub fn is_proven(&self, found: &[f32], ranges: &[Vec<f32>]) -> bool {
-        let largest = ranges[self.reader].iter().copied().fold(0.0, f32::max);
-        let (differences, ranks) = found.split_at(self.channels);
-        ranks == [RANK; 2] && differences.iter().all(|difference| *difference <= ROUNDING * largest)
+    /// Whether those are of what can be one operator.
+    pub fn is_proven(observed: &[f32]) -> bool {
+        observed == PROVEN
     }
 }
 
-/// The values that are still used where attention is one operator, from the input of its group to its output.
+/// The values that are still used where attention is one operator, from the input of its group to its output. Products are
+/// made whether anything reads them or not.
 pub(super) fn used<'a>(graph: &'a Graph<'_>, plan: &'a Plan, fused: &[&'a Attention]) -> HashSet<&'a str> {
     let inputs: HashMap<&str, &str> =
         fused.iter().map(|one| (one.output.as_str(), plan.groups[one.group].input.as_str())).collect();
     let mut used = HashSet::new();
-    let mut next: Vec<&str> = graph.outputs.iter().map(String::as_str).collect();
+    let made = plan.groups.iter().map(|group| group.input.as_str());
+    let mut next: Vec<&str> = graph.outputs.iter().map(String::as_str).chain(made).collect();
     while let Some(value) = next.pop() {
-        if !used.insert(value) {
+        if value.is_empty() || !used.insert(value) {
             continue;
         }
         match (inputs.get(value), graph.maker(value)) {
@@ -171,14 +165,18 @@ impl Heads {
 /// Looks for the origin of a value, against the direction of the graph.
 struct Search<'a> {
     graph: &'a Graph<'a>,
-    plan: &'a Plan,
+    /// Products of weights by their outputs.
+    products: &'a HashMap<&'a str, usize>,
+    /// Nodes that may still be looked at.
+    left: Cell<u32>,
 }
 
 impl<'a> Search<'a> {
-    /// The node that makes a value, if it is one of ONNX's own and there is a step left.
-    fn maker(&self, value: &str, steps: usize) -> Option<(&'a Node, usize)> {
+    /// The node that makes a value, if it is one of ONNX's own and may still be looked at.
+    fn maker(&self, value: &str) -> Option<&'a Node> {
+        self.left.set(self.left.get().checked_sub(1)?);
         let node = &self.graph.nodes[self.graph.maker(value)?].1;
-        Some((node, steps.checked_sub(1).filter(|_| is_onnx(&node.domain))?))
+        is_onnx(&node.domain).then_some(node)
     }
 
     /// What a node multiplies, if it is a product of two activations.
@@ -190,43 +188,43 @@ impl<'a> Search<'a> {
     }
 
     /// The softmax that a value is.
-    fn softmax(&self, value: &str, steps: usize) -> Option<&'a Node> {
-        let (node, steps) = self.maker(value, steps)?;
+    fn softmax(&self, value: &str) -> Option<&'a Node> {
+        let node = self.maker(value)?;
         match node.op_type.as_str() {
             "Softmax" => Some(node),
-            "Cast" | "Identity" => self.softmax(node.input.first()?, steps),
+            "Cast" | "Identity" => self.softmax(node.input.first()?),
             // Zeros in the place of what is no number, where a row sees nothing.
-            "Where" => node.input.iter().find_map(|input| self.softmax(input, steps)),
+            "Where" => node.input.iter().find_map(|input| self.softmax(input)),
             _ => None,
         }
     }
 
     /// The product of two activations that a value is made of, and whether something is added to it.
-    fn scores(&self, value: &str, steps: usize) -> Option<(&'a Node, bool)> {
-        let (node, steps) = self.maker(value, steps)?;
+    fn scores(&self, value: &str) -> Option<(&'a Node, bool)> {
+        let node = self.maker(value)?;
         match node.op_type.as_str() {
             "MatMul" => self.factors(node).map(|_| (node, false)),
-            "Reshape" | "Cast" | "Identity" => self.scores(node.input.first()?, steps),
-            "Mul" | "Div" => node.input.iter().find_map(|input| self.scores(input, steps)),
-            "Add" => node.input.iter().find_map(|input| self.scores(input, steps)).map(|(node, _)| (node, true)),
+            "Reshape" | "Cast" | "Identity" => self.scores(node.input.first()?),
+            "Mul" | "Div" => node.input.iter().find_map(|input| self.scores(input)),
+            "Add" => node.input.iter().find_map(|input| self.scores(input)).map(|(node, _)| (node, true)),
             _ => None,
         }
     }
 
     /// The product of weights that a value is made of, and the heads that it is split into.
-    fn projection(&self, value: &str, steps: usize) -> Option<(usize, Option<Heads>)> {
-        if let Some(product) = self.plan.products.iter().position(|product| product.output == value) {
+    fn projection(&self, value: &str) -> Option<(usize, Option<Heads>)> {
+        if let Some(product) = self.products.get(value).copied() {
             return Some((product, None));
         }
-        let (node, steps) = self.maker(value, steps)?;
+        let node = self.maker(value)?;
         match node.op_type.as_str() {
             "Reshape" => {
-                let (product, heads) = self.projection(node.input.first()?, steps)?;
+                let (product, heads) = self.projection(node.input.first()?)?;
                 let here = || Heads::of(&self.graph.shape(node.input.get(1)?));
                 Some((product, heads.or_else(here)))
             }
-            "Transpose" | "Identity" => self.projection(node.input.first()?, steps),
-            "Mul" | "Div" => node.input.iter().find_map(|input| self.projection(input, steps)),
+            "Transpose" | "Identity" => self.projection(node.input.first()?),
+            "Mul" | "Div" => node.input.iter().find_map(|input| self.projection(input)),
             _ => None,
         }
     }

@@ -6,9 +6,9 @@
 //! quantize  MatMul, Gemm  →  Mul (balance) · QuantizeLinear · MatMulIntegerToFloat · Split
 //! ```
 //!
-//! Products of the same input become one. Those of attention become one with it (QAttention), where the calibration shows that it
-//! is what the graph spells out. The balance goes into the scale and the offset of a layer normalisation, where the
-//! input is that of one.
+//! Products of the same input become one. Where the calibration proves that the graph spells out attention, its queries, keys and
+//! values become one operator with it (QAttention). The balance goes into the scale and the offset of a layer normalisation, where
+//! the input is that of one.
 //!
 //! Activations have one scale for each input of products, which the calibration fixes: a vector does not depend on what is in its
 //! batch, as it does where the scale is taken from the batch (DynamicQuantizeLinear). Weights have one scale for each

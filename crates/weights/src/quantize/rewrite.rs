@@ -7,10 +7,10 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::attention::{self, Attention};
+use super::attention::{self, Attention, ROUNDING};
 use super::balance::{Scales, Weights, scales};
 use super::graph::{Graph, MAX_FILE, is_onnx};
-use super::plan::{Plan, Product};
+use super::plan::{Group, Plan, Product};
 use crate::error::{Error, Result};
 use crate::files::{new_file, rename};
 use crate::onnx::field;
@@ -29,7 +29,7 @@ const SIZES_ARE_INPUT: i64 = 13;
 /// The fields of the new graph, in order.
 pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
 
-/// Writes the graph with one more output for each group.
+/// Writes the graph with one more output for each group and for each attention.
 pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, prefix: &str, target: &Path) -> Result<()> {
     if graph.outputs.iter().any(|output| output.starts_with(prefix)) {
         return Err(graph.unsupported("a graph that was made for a calibration"));
@@ -43,8 +43,7 @@ pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, prefix: &str, target: &Pa
         observed.put(proto::INITIALIZER, ints(&format!("{prefix}axis"), &[0]));
     }
     for (index, group) in plan.groups.iter().enumerate() {
-        observed.largest(&group.input, group.size, index, "");
-        observed.output(index, group.size);
+        observed.largest(group, index);
     }
     for (index, attention) in (plan.groups.len()..).zip(&plan.attentions) {
         observed.attention(plan, attention, index);
@@ -67,10 +66,6 @@ impl Observed<'_> {
         add_message(&mut self.pieces, number, message);
     }
 
-    fn node(&mut self, node: &Node) {
-        self.put(proto::NODE, node.encode_to_vec());
-    }
-
     fn name(&self, what: &str, index: usize) -> String {
         format!("{}{what}{index}", self.prefix)
     }
@@ -79,63 +74,76 @@ impl Observed<'_> {
         self.put(proto::OUTPUT, vector(self.name("", index), size).encode_to_vec());
     }
 
-    /// The largest magnitude of each channel of a value, as `what` and the index.
-    fn largest(&mut self, value: &str, channels: usize, index: usize, what: &str) {
+    /// Makes a value of others, and returns its name.
+    fn value(&mut self, kind: &str, inputs: &[&str], name: String, more: Option<proto::Attribute>) -> String {
+        let mut made = node(kind, inputs, &name);
+        made.attribute.extend(more);
+        self.put(proto::NODE, made.encode_to_vec());
+        name
+    }
+
+    /// The largest magnitude of each channel of a group's input.
+    fn largest(&mut self, group: &Group, index: usize) {
         let [shape, magnitudes, rows] = ["shape_", "abs_", "rows_"].map(|what| self.name(what, index));
-        self.put(proto::INITIALIZER, ints(&shape, &[-1, channels as i64]));
-        let mut reduce = node("ReduceMax", &[&rows], &self.name(what, index));
+        self.put(proto::INITIALIZER, ints(&shape, &[-1, group.size as i64]));
+        self.value("Abs", &[&group.input], magnitudes.clone(), None);
+        self.value("Reshape", &[&magnitudes, &shape], rows.clone(), None);
+        let mut reduce = node("ReduceMax", &[&rows], &self.name("", index));
         reduce.attribute.push(attribute("keepdims", 0, Vec::new()));
         match self.axes_are_input {
             true => reduce.input.push(format!("{}axis", self.prefix)),
             false => reduce.attribute.push(attribute("axes", 0, vec![0])),
         }
-        for node in [node("Abs", &[value], &magnitudes), node("Reshape", &[&magnitudes, &shape], &rows), reduce] {
-            self.node(&node);
-        }
+        self.put(proto::NODE, reduce.encode_to_vec());
+        self.output(index, group.size);
     }
 
     /// What [`Attention::is_proven`] asks.
     fn attention(&mut self, plan: &Plan, attention: &Attention, index: usize) {
-        let name = |this: &Self, what: &str| this.name(&format!("attention_{what}_"), index);
-        let make = |this: &mut Self, kind: &str, inputs: &[&str], what: &str, more: Option<proto::Attribute>| {
-            let output = name(this, what);
-            let mut made = node(kind, inputs, &output);
-            made.attribute.extend(more);
-            this.node(&made);
-            output
-        };
+        let prefix = format!("{}attention_", self.prefix);
+        let name = |what: &str| format!("{prefix}{what}_{index}");
         let axis = || Some(attribute("axis", 0, Vec::new()));
-        let [any, last, channels] =
-            [("any", -1), ("last", -1), ("channels", attention.channels as i64)].map(|(what, value)| {
-                let name = name(self, what);
-                self.put(proto::INITIALIZER, ints(&name, &[value]));
-                name
-            });
-        // Batch, sequence, channels; whatever the graph has.
-        let shape = make(self, "Shape", &[&attention.shares], "shares", None);
-        let sequence = make(self, "Gather", &[&shape, &last], "sequence", axis());
-        let shape = make(self, "Concat", &[&any, &sequence, &channels], "shape", axis());
-        let mut whole = node("MultiHeadAttention", &[], &name(self, "whole"));
+        let one = || Some(attribute("keepdims", 0, Vec::new()));
+        let float = || Some(attribute("to", i64::from(proto::FLOAT), Vec::new()));
+        for (what, value) in [("any", -1), ("last_but_one", -2), ("channels", attention.channels as i64)] {
+            self.put(proto::INITIALIZER, ints(&name(what), &[value]));
+        }
+        add_tensor(&mut self.pieces, floats(name("rounding"), 1), bytes(&[ROUNDING]).into());
+        let mut about = |what: &str, value: &str| {
+            let shape = self.value("Shape", &[value], name(&format!("{what}_shape")), None);
+            let rank = self.value("Shape", &[&shape], name(&format!("{what}_rank")), None);
+            let length =
+                self.value("Gather", &[&shape, &name("last_but_one")], name(&format!("{what}_length")), axis());
+            (self.value("Cast", &[&rank], name(&format!("{what}_axes")), float()), length)
+        };
+        let (input_rank, length) = about("input", &plan.groups[attention.group].input);
+        let (output_rank, output_length) = about("output", &attention.output);
+        let difference = self.value("Sub", &[&length, &output_length], name("lengths"), None);
+        let difference = self.value("Cast", &[&difference], name("lengths_number"), float());
+        let lengths = self.value("Abs", &[&difference], name("lengths_difference"), None);
+        let shape = self.value("Concat", &[&name("any"), &length, &name("channels")], name("shape"), axis());
+        let mut whole = node("MultiHeadAttention", &[], &name("whole"));
         MICROSOFT.clone_into(&mut whole.domain);
         for (product, what) in attention.products.iter().zip(["query", "key", "value"]) {
-            whole.input.push(make(self, "Reshape", &[&plan.products[*product].output, &shape], what, None));
+            let product = &plan.products[*product].output;
+            whole.input.push(self.value("Reshape", &[product, &shape], name(what), None));
         }
         whole.attribute = attributes(attention);
-        self.node(&whole);
-        let spelled_out = make(self, "Reshape", &[&attention.output, &shape], "spelled_out", None);
-        let difference = make(self, "Sub", &[&whole.output[0], &spelled_out], "difference", None);
-        self.largest(&difference, attention.channels, index, "attention_largest_");
-        let [of_input, of_output] = [("input", &plan.groups[attention.group].input), ("output", &attention.output)]
-            .map(|(what, value)| {
-                let shape = make(self, "Shape", &[value], &format!("{what}_shape"), None);
-                let rank = make(self, "Shape", &[&shape], &format!("{what}_rank"), None);
-                let to = attribute("to", i64::from(proto::FLOAT), Vec::new());
-                make(self, "Cast", &[&rank], &format!("{what}_number"), Some(to))
-            });
-        let mut all = node("Concat", &[&name(self, "largest"), &of_input, &of_output], &self.name("", index));
-        all.attribute.extend(axis());
-        self.node(&all);
-        self.output(index, attention.observed());
+        self.put(proto::NODE, whole.encode_to_vec());
+        let spelled_out = self.value("Reshape", &[&attention.output, &shape], name("spelled_out"), None);
+        let difference = self.value("Sub", &[&whole.output[0], &spelled_out], name("difference"), None);
+        let difference = self.value("Abs", &[&difference], name("distance"), None);
+        let magnitude = self.value("Abs", &[&spelled_out], name("magnitude"), None);
+        let largest = self.value("ReduceMax", &[&magnitude], name("largest"), one());
+        let most = self.value("Mul", &[&largest, &name("rounding")], name("most"), None);
+        // Not the other way round: what is no number is not near either.
+        let is_near = self.value("Less", &[&difference, &most], name("is_near"), None);
+        let is_far = self.value("Not", &[&is_near], name("is_far"), None);
+        let far = self.value("Cast", &[&is_far], name("far"), float());
+        let far = self.value("ReduceMax", &[&far], name("any_far"), one());
+        let far = self.value("Reshape", &[&far, &name("any")], name("answer"), None);
+        self.value("Concat", &[&far, &input_rank, &output_rank, &lengths], self.name("", index), axis());
+        self.output(index, Attention::OBSERVED);
     }
 }
 
@@ -156,15 +164,11 @@ fn with_microsofts(sets: &mut Vec<proto::OperatorSet>) {
 pub(super) fn quantized(graph: &Graph<'_>, plan: &Plan, ranges: &[Vec<f32>], target: &Path) -> Result<u64> {
     let sizes = ranges.iter().map(Vec::len);
     if !sizes.eq(plan.observed()) || ranges.iter().flatten().any(|range| !range.is_finite() || *range < 0.0) {
-        return Err(graph.bad("the ranges of its calibration are not those of its products"));
+        return Err(graph.bad("what its calibration answers is not about its products"));
     }
     let (ranges, proofs) = ranges.split_at(plan.groups.len());
-    let fused: Vec<&Attention> = plan
-        .attentions
-        .iter()
-        .zip(proofs)
-        .filter_map(|(attention, proof)| attention.is_proven(proof, ranges).then_some(attention))
-        .collect();
+    let proven = plan.attentions.iter().zip(proofs).filter(|(_, proof)| Attention::is_proven(proof));
+    let fused: Vec<&Attention> = proven.map(|(attention, _)| attention).collect();
     let mut tensors: Pieces = Vec::new();
     let mut put = |tensor: Tensor, values: Vec<u8>| add_tensor(&mut tensors, tensor, values.into());
     put(scalar("zero", proto::UINT8), vec![ZERO]);
