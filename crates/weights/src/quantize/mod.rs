@@ -24,6 +24,7 @@ mod balance;
 mod graph;
 mod levels;
 mod norm;
+mod observe;
 mod plan;
 mod rewrite;
 #[cfg(test)]
@@ -61,7 +62,7 @@ pub fn observe(source: &Path, target: &Path, prefix: &str) -> Result<usize> {
     let bytes = graph::read(source)?;
     let graph = Graph::parse(source, &bytes)?;
     let plan = Plan::of(&graph)?;
-    rewrite::observed(&graph, &plan, prefix, target)?;
+    observe::observed(&graph, &plan, prefix, target)?;
     Ok(plan.observed().count())
 }
 

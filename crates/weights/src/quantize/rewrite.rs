@@ -1,4 +1,4 @@
-//! Graphs written anew: with outputs for a calibration, and with products of integers.
+//! Graphs written anew, with products of integers.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::attention::{self, Attention, ROUNDING};
+use super::attention::{self, Attention};
 use super::balance::{Scales, Weights, scales};
 use super::graph::{Graph, MAX_FILE, is_onnx};
-use super::plan::{Group, Plan, Product};
+use super::plan::{Plan, Product};
 use crate::error::{Error, Result};
 use crate::files::{new_file, rename};
 use crate::onnx::field;
@@ -21,140 +21,20 @@ const PREFIX: &str = "clip_search_quantized_";
 /// The level of 0: activations have no sign, as the instructions want it.
 const ZERO: u8 = 128;
 pub(super) const MICROSOFT: &str = "com.microsoft";
-/// From it on, the axes of a reduction are an input.
-const AXES_ARE_INPUT: i64 = 18;
-/// The same of the sizes of what a value is split into.
+/// From it on, the sizes of what a value is split into are an input.
 const SIZES_ARE_INPUT: i64 = 13;
 
 /// The fields of the new graph, in order.
 pub(super) type Pieces<'a> = Vec<Cow<'a, [u8]>>;
 
-/// Writes the graph with one more output for each group and for each attention.
-pub(super) fn observed(graph: &Graph<'_>, plan: &Plan, prefix: &str, target: &Path) -> Result<()> {
-    if graph.outputs.iter().any(|output| output.starts_with(prefix)) {
-        return Err(graph.unsupported("a graph that was made for a calibration"));
-    }
-    let mut pieces: Pieces = graph.nodes.iter().map(|(field, _)| Cow::Borrowed(field.whole)).collect();
-    pieces.extend(graph.initializers.iter().map(|one| Cow::Borrowed(one.field.whole)));
-    pieces.extend(graph.rest.iter().map(|field| Cow::Borrowed(field.whole)));
-    let mut sets = graph.operator_sets.clone();
-    let mut observed = Observed { axes_are_input: graph.operator_set() >= AXES_ARE_INPUT, prefix, pieces };
-    if observed.axes_are_input {
-        observed.put(proto::INITIALIZER, ints(&format!("{prefix}axis"), &[0]));
-    }
-    for (index, group) in plan.groups.iter().enumerate() {
-        observed.largest(group, index);
-    }
-    for (index, attention) in (plan.groups.len()..).zip(&plan.attentions) {
-        observed.attention(plan, attention, index);
-    }
-    if !plan.attentions.is_empty() {
-        with_microsofts(&mut sets);
-    }
-    write(graph, &sets, &observed.pieces, target).map(|_| ())
-}
-
-/// A graph that gets more outputs.
-struct Observed<'a> {
-    axes_are_input: bool,
-    prefix: &'a str,
-    pieces: Pieces<'a>,
-}
-
-impl Observed<'_> {
-    fn put(&mut self, number: u32, message: Vec<u8>) {
-        add_message(&mut self.pieces, number, message);
-    }
-
-    fn name(&self, what: &str, index: usize) -> String {
-        format!("{}{what}{index}", self.prefix)
-    }
-
-    fn output(&mut self, index: usize, size: usize) {
-        self.put(proto::OUTPUT, vector(self.name("", index), size).encode_to_vec());
-    }
-
-    /// Makes a value of others, and returns its name.
-    fn value(&mut self, kind: &str, inputs: &[&str], name: String, more: Option<proto::Attribute>) -> String {
-        let mut made = node(kind, inputs, &name);
-        made.attribute.extend(more);
-        self.put(proto::NODE, made.encode_to_vec());
-        name
-    }
-
-    /// The largest magnitude of each channel of a group's input.
-    fn largest(&mut self, group: &Group, index: usize) {
-        let [shape, magnitudes, rows] = ["shape_", "abs_", "rows_"].map(|what| self.name(what, index));
-        self.put(proto::INITIALIZER, ints(&shape, &[-1, group.size as i64]));
-        self.value("Abs", &[&group.input], magnitudes.clone(), None);
-        self.value("Reshape", &[&magnitudes, &shape], rows.clone(), None);
-        let mut reduce = node("ReduceMax", &[&rows], &self.name("", index));
-        reduce.attribute.push(attribute("keepdims", 0, Vec::new()));
-        match self.axes_are_input {
-            true => reduce.input.push(format!("{}axis", self.prefix)),
-            false => reduce.attribute.push(attribute("axes", 0, vec![0])),
-        }
-        self.put(proto::NODE, reduce.encode_to_vec());
-        self.output(index, group.size);
-    }
-
-    /// What [`Attention::is_proven`] asks.
-    fn attention(&mut self, plan: &Plan, attention: &Attention, index: usize) {
-        let prefix = format!("{}attention_", self.prefix);
-        let name = |what: &str| format!("{prefix}{what}_{index}");
-        let axis = || Some(attribute("axis", 0, Vec::new()));
-        let one = || Some(attribute("keepdims", 0, Vec::new()));
-        let float = || Some(attribute("to", i64::from(proto::FLOAT), Vec::new()));
-        for (what, value) in [("any", -1), ("last_but_one", -2), ("channels", attention.channels as i64)] {
-            self.put(proto::INITIALIZER, ints(&name(what), &[value]));
-        }
-        add_tensor(&mut self.pieces, floats(name("rounding"), 1), bytes(&[ROUNDING]).into());
-        let mut about = |what: &str, value: &str| {
-            let shape = self.value("Shape", &[value], name(&format!("{what}_shape")), None);
-            let rank = self.value("Shape", &[&shape], name(&format!("{what}_rank")), None);
-            let length =
-                self.value("Gather", &[&shape, &name("last_but_one")], name(&format!("{what}_length")), axis());
-            (self.value("Cast", &[&rank], name(&format!("{what}_axes")), float()), length)
-        };
-        let (input_rank, length) = about("input", &plan.groups[attention.group].input);
-        let (output_rank, output_length) = about("output", &attention.output);
-        let difference = self.value("Sub", &[&length, &output_length], name("lengths"), None);
-        let difference = self.value("Cast", &[&difference], name("lengths_number"), float());
-        let lengths = self.value("Abs", &[&difference], name("lengths_difference"), None);
-        let shape = self.value("Concat", &[&name("any"), &length, &name("channels")], name("shape"), axis());
-        let mut whole = node("MultiHeadAttention", &[], &name("whole"));
-        MICROSOFT.clone_into(&mut whole.domain);
-        for (product, what) in attention.products.iter().zip(["query", "key", "value"]) {
-            let product = &plan.products[*product].output;
-            whole.input.push(self.value("Reshape", &[product, &shape], name(what), None));
-        }
-        whole.attribute = attributes(attention);
-        self.put(proto::NODE, whole.encode_to_vec());
-        let spelled_out = self.value("Reshape", &[&attention.output, &shape], name("spelled_out"), None);
-        let difference = self.value("Sub", &[&whole.output[0], &spelled_out], name("difference"), None);
-        let difference = self.value("Abs", &[&difference], name("distance"), None);
-        let magnitude = self.value("Abs", &[&spelled_out], name("magnitude"), None);
-        let largest = self.value("ReduceMax", &[&magnitude], name("largest"), one());
-        let most = self.value("Mul", &[&largest, &name("rounding")], name("most"), None);
-        // Not the other way round: what is no number is not near either.
-        let is_near = self.value("Less", &[&difference, &most], name("is_near"), None);
-        let is_far = self.value("Not", &[&is_near], name("is_far"), None);
-        let far = self.value("Cast", &[&is_far], name("far"), float());
-        let far = self.value("ReduceMax", &[&far], name("any_far"), one());
-        let far = self.value("Reshape", &[&far, &name("any")], name("answer"), None);
-        self.value("Concat", &[&far, &input_rank, &output_rank, &lengths], self.name("", index), axis());
-        self.output(index, Attention::OBSERVED);
-    }
-}
-
 /// Those of an operator that does attention in one.
-fn attributes(attention: &Attention) -> Vec<proto::Attribute> {
+pub(super) fn attributes(attention: &Attention) -> Vec<proto::Attribute> {
     let causal = i64::from(attention.is_masked);
     vec![attribute("num_heads", attention.heads as i64, Vec::new()), attribute("unidirectional", causal, Vec::new())]
 }
 
 /// Adds Microsoft's operators to those of a graph.
-fn with_microsofts(sets: &mut Vec<proto::OperatorSet>) {
+pub(super) fn with_microsofts(sets: &mut Vec<proto::OperatorSet>) {
     if !sets.iter().any(|set| set.domain == MICROSOFT) {
         sets.push(proto::OperatorSet { domain: MICROSOFT.to_owned(), version: 1 });
     }
@@ -164,7 +44,7 @@ fn with_microsofts(sets: &mut Vec<proto::OperatorSet>) {
 pub(super) fn quantized(graph: &Graph<'_>, plan: &Plan, ranges: &[Vec<f32>], target: &Path) -> Result<u64> {
     let sizes = ranges.iter().map(Vec::len);
     if !sizes.eq(plan.observed()) || ranges.iter().flatten().any(|range| !range.is_finite() || *range < 0.0) {
-        return Err(graph.bad("what its calibration answers is not about its products"));
+        return Err(graph.bad("the ranges of its calibration are not those of its products"));
     }
     let (ranges, proofs) = ranges.split_at(plan.groups.len());
     let proven = plan.attentions.iter().zip(proofs).filter(|(_, proof)| Attention::is_proven(proof));
@@ -478,13 +358,6 @@ fn scalar(name: &str, data_type: i32) -> Tensor {
 
 pub(super) fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn vector(name: String, size: usize) -> proto::ValueInfo {
-    let dimension = proto::Dimension { dim_value: Some(size as i64), dim_param: None };
-    let shape = Some(proto::Shape { dim: vec![dimension] });
-    let tensor_type = Some(proto::TensorType { elem_type: proto::FLOAT, shape });
-    proto::ValueInfo { name, r#type: Some(proto::Type { tensor_type }) }
 }
 
 /// Adds a field that holds a message.
