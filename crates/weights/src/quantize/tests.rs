@@ -2,7 +2,7 @@
 
 use super::balance::{Scales, Weights, scales};
 use super::graph::{self, Graph};
-use super::rewrite::{add_message, add_tensor, bytes, floats, node};
+use super::rewrite::{Pieces, add_message, add_tensor, bytes, floats, node};
 use super::{observe, quantize};
 use crate::onnx::field;
 use crate::onnx::proto::{self, Node};
@@ -45,10 +45,15 @@ fn source(folder: &Path, norm: &[Node], outputs: &[&str], operators: i64) -> std
         let output = proto::ValueInfo { name: (*name).to_owned(), r#type: None };
         add_message(&mut inner, proto::OUTPUT, output.encode_to_vec());
     }
+    write(folder, &inner, operators)
+}
+
+/// Writes a model whose graph has these fields.
+pub(super) fn write(folder: &Path, graph: &Pieces<'_>, operators: i64) -> std::path::PathBuf {
     let set = proto::OperatorSet { domain: String::new(), version: operators };
     let mut file = proto::Model { ir_version: 8, opset_import: vec![set], ..Default::default() }.encode_to_vec();
-    file.extend(field(proto::GRAPH, inner.iter().map(|piece| piece.len() as u64).sum()));
-    file.extend(inner.concat());
+    file.extend(field(proto::GRAPH, graph.iter().map(|piece| piece.len() as u64).sum()));
+    file.extend(graph.concat());
     let path = folder.join("source.onnx");
     std::fs::write(&path, file).unwrap();
     path

@@ -5,6 +5,7 @@ mod common;
 
 use super::super::graph::{self, Graph};
 use super::super::rewrite::{add_message, add_tensor, attribute, bytes, floats, ints, node};
+use super::super::tests::write;
 use super::super::{observe, quantize};
 use crate::onnx::field;
 use crate::onnx::proto::{self, Node};
@@ -128,13 +129,7 @@ impl Source {
         ] {
             add_tensor(&mut inner, proto::Tensor { dims, ..floats(name.to_owned(), 0) }, bytes(&values).into());
         }
-        let set = proto::OperatorSet { domain: String::new(), version: self.operators };
-        let mut file = proto::Model { ir_version: 8, opset_import: vec![set], ..Default::default() }.encode_to_vec();
-        file.extend(field(proto::GRAPH, inner.iter().map(|piece| piece.len() as u64).sum()));
-        file.extend(inner.concat());
-        let path = folder.join("source.onnx");
-        std::fs::write(&path, file).unwrap();
-        path
+        write(folder, &inner, self.operators)
     }
 
     /// The order of axes, where the first two are those of the input.
@@ -180,7 +175,7 @@ impl Source {
         if self.hides.is_some() {
             nodes.push(node("Add", &["products", "mask"], "scores"));
         }
-        nodes.extend([with(node("Softmax", &[scores], "shares"), "axis", &[-1])]);
+        nodes.push(with(node("Softmax", &[scores], "shares"), "axis", &[-1]));
         if self.is_newer {
             nodes.extend([
                 node("IsNaN", &["shares"], "are_none"),
