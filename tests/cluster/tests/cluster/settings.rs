@@ -180,9 +180,11 @@ fn precision_whose_graphs_cannot_be_optimized() {
     assert!(cosine(&text, &half) > 0.999);
     let half = embed_image(&mut cluster.connect(), &image).unwrap();
     assert!(half != picture && cosine(&picture, &half) > 0.999);
-    let log = cluster.log();
     for encoder in ["text", "image"] {
         let loaded = format!("loaded the {encoder} encoder of model \"{MODEL}\" (fp16)");
+        // The server's lines pass through the supervisor, and may come after its answer.
+        cluster.wait_for_log(&loaded);
+        let log = cluster.log();
         let line = log.lines().find(|line| line.contains(&loaded)).expect(&loaded);
         assert!(line.contains("graph optimization level disabled"), "{line}");
     }
