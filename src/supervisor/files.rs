@@ -30,9 +30,11 @@ pub fn check_files() -> Result<()> {
     open_lock_file().map(|_| ())
 }
 
-/// A backend that asks who holds the lock holds it itself for a moment; another supervisor holds it for longer.
-const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// A supervisor that is about to end still holds the lock for a moment.
+const LOCK_TRIES: u32 = 20;
+/// Backends that ask who holds the lock share it for a moment each, longer where the processors are busy.
+const SHARED_LOCK_TRIES: u32 = 2000;
 
 /// The supervisor's lock, held until this is dropped or the process ends.
 pub struct Lock {
@@ -46,13 +48,18 @@ impl Lock {
     /// [`Error::File`].
     pub fn take() -> Result<Option<Self>> {
         let mut file = open_lock_file()?;
-        let mut tries = LOCK_TRIES;
-        loop {
+        for tries in 1.. {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if tries == 0 => return Ok(None),
-                Err(TryLockError::WouldBlock) => tries -= 1,
+                Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(unusable(&error)),
+            }
+            let is_shared = file.try_lock_shared().is_ok();
+            if is_shared {
+                file.unlock().map_err(|error| unusable(&error))?;
+            }
+            if tries >= if is_shared { SHARED_LOCK_TRIES } else { LOCK_TRIES } {
+                return Ok(None);
             }
             std::thread::sleep(LOCK_PAUSE);
         }
