@@ -131,8 +131,14 @@ pub fn start() -> bool {
         else {
             return false;
         };
-        if began.elapsed() > PATIENCE || (has_ended && is_again) {
-            return !has_ended;
+        if has_ended && is_again {
+            return false;
+        }
+        if began.elapsed() > PATIENCE {
+            // Its end is noticed late, perhaps. One too many ends by itself.
+            LAUNCHED.set(None);
+            launch();
+            return LAUNCHED.with_borrow(Option::is_some);
         }
         if has_ended {
             launch();
