@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(50);
 const START: Duration = Duration::from_secs(10);
 /// How long a decoder may take to leave when asked, before it is killed.
 const LEAVE: Duration = Duration::from_millis(200);
+/// A decoder that crashes has this time to be gone, so that it is known how: it may wait for a processor.
+const END: Duration = Duration::from_secs(5);
 /// Where cores are short, an image may take so many times its limit by the clock; what counts is processor time.
 const MAX_STARVED: u32 = 4;
 
@@ -228,7 +230,7 @@ impl Decoder {
     /// Tells from how the process ended whose fault it is.
     fn why_broken(&mut self) -> Failed {
         // Its socket is closed while it ends; one that closed it and goes on is no decoder any more.
-        let status = self.wait(LEAVE);
+        let status = self.wait(END);
         if status.is_none() {
             self.end();
         }
