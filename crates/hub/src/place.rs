@@ -164,7 +164,12 @@ fn is_current(file: &File, path: &Path) -> bool {
 
 /// Makes a folder, and those that it is in, for this user alone. One that is there keeps its mode.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| Error::io("create", path, &error))
+    let make = || DirBuilder::new().recursive(true).mode(0o700).create(path);
+    // Another installation may remove a folder between two looks at it.
+    let is_passing = |error: &io::Error| matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound);
+    make()
+        .or_else(|error| if is_passing(&error) { make() } else { Err(error) })
+        .map_err(|error| Error::io("create", path, &error))
 }
 
 /// Deletes a folder with all that is in it; links in it are deleted, not followed.
