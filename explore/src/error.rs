@@ -50,6 +50,8 @@ impl From<tokio_postgres::Error> for Failure {
             _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => StatusCode::FORBIDDEN,
             _ if *code == SqlState::QUERY_CANCELED => StatusCode::GATEWAY_TIMEOUT,
             "0A" | "22" | "42" | "54" => StatusCode::BAD_REQUEST,
+            // It is being shut down, or starts.
+            _ if code.code().starts_with("57P") => StatusCode::BAD_GATEWAY,
             "08" | "28" | "3D" => StatusCode::BAD_GATEWAY,
             "53" | "55" | "57" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
