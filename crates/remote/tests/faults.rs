@@ -48,6 +48,9 @@ fn embed(request: &remote::wire::InferRequest) -> Answered {
     Ok(("image_embeds".to_owned(), DIMENSION, rows.flat_map(|row| vector(row[0])).collect()))
 }
 
+/// Nobody listens there; a port that somebody had may be another test's by now.
+const NOBODY: [&str; 2] = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
+
 fn server() -> Server {
     Server::start(embed)
 }
@@ -183,8 +186,7 @@ async fn the_least_busy_of_the_healthy() {
 #[tokio::test]
 async fn one_dead_endpoint_of_two() {
     let alive = server();
-    let dead = server().url();
-    let client = client_in(Path::new("/"), &[dead, alive.url()], "");
+    let client = client_in(Path::new("/"), &[NOBODY[0].to_owned(), alive.url()], "");
     for row in 0..20 {
         assert_eq!(infer(&client, &[row]).await.unwrap(), vector(row));
     }
@@ -195,7 +197,8 @@ async fn one_dead_endpoint_of_two() {
 
 #[tokio::test]
 async fn an_endpoint_that_dies_under_load_costs_nothing() {
-    let (first, second) = (server(), server());
+    // The first has an address that no other test listens on, since it comes back.
+    let (first, second) = (Server::start_at("127.0.0.78:0".parse().unwrap(), None, embed), server());
     let client = Arc::new(client(&[&first, &second], ""));
     until(|| states(&client) == ["healthy", "healthy"]).await;
     for server in [&first, &second] {
@@ -224,7 +227,7 @@ async fn an_endpoint_that_dies_under_load_costs_nothing() {
 
 #[tokio::test]
 async fn all_endpoints_down_is_known_at_once() {
-    let dead: Vec<String> = [server(), server()].iter().map(Server::url).collect();
+    let dead = NOBODY.map(str::to_owned);
     let client = client_in(Path::new("/"), &dead, "");
     let error = client.ready().await.unwrap_err();
     assert_eq!(error.kind, Kind::Unreachable);
@@ -261,13 +264,13 @@ async fn names_that_are_unknown_and_names_with_several_addresses() {
 async fn the_deadline_holds_and_another_endpoint_is_tried_before_it() {
     let slow = server();
     let client_of_one = client(&[&slow], r#", "timeout_ms": 300"#);
-    client_of_one.ready().await.unwrap();
+    until(|| states(&client_of_one) == ["healthy"]).await;
     slow.fault(Fault::Slow(Duration::from_secs(60)));
     let error = infer(&client_of_one, &[1]).await.unwrap_err();
     assert_eq!((error.kind, error.reason.as_str()), (Kind::Timeout, "no answer within 300 ms"));
     slow.fault(None);
     let fast = server();
-    let client = client(&[&slow, &fast], r#", "timeout_ms": 2000"#);
+    let client = client(&[&slow, &fast], r#", "timeout_ms": 6000"#);
     until(|| states(&client) == ["healthy", "healthy"]).await;
     slow.fault(Fault::Slow(Duration::from_secs(60)));
     for row in 0..3 {

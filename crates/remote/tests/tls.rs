@@ -73,7 +73,7 @@ async fn both_sides_are_who_they_say() {
     write("client.pem", &pem);
     write("client.key", &key_pem);
     write("other.pem", &authority().pem());
-    let identity = r#", "certificate": "client.pem", "key": "client.key""#;
+    let identity = r#", "connect_timeout_ms": 30000, "certificate": "client.pem", "key": "client.key""#;
 
     let good = client(folder.path(), url.clone(), &format!(r#", "ca": "ca.pem" {identity}"#));
     good.ready().await.unwrap();

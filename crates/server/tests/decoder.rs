@@ -51,6 +51,12 @@ fn slow() -> Vec<u8> {
     image
 }
 
+/// Asks for more than whoever ends it can miss; why it ended.
+fn ask_for_long(decoder: &mut Decoder, patience: Patience<'_>) -> Failed {
+    let slow = slow();
+    decoder.ask_all(&job(), &[&slow[..]; 20], patience, |_, _| ()).unwrap_err()
+}
+
 fn field(pid: u32, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect(name);
@@ -164,6 +170,7 @@ fn answers_to_many_are_those_to_each() {
 fn one_of_many_that_takes_too_long_is_known() {
     let mut decoder = decoder();
     let (good, slow) = (image("black.png"), slow());
+    decoder.ask(&job(), &good, PATIENCE).unwrap();
     let patience = Patience { limit: Duration::from_millis(150), ..PATIENCE };
     let mut answered = 0;
     let failed = decoder.ask_all(&job(), &[&good, &good, &slow, &good], patience, |_, _| answered += 1).unwrap_err();
@@ -193,7 +200,7 @@ fn an_image_that_takes_too_long_is_given_up() {
     let patience = Patience { limit: Duration::from_millis(60), ..PATIENCE };
     let failed = decoder.ask(&job(), &slow(), patience).unwrap_err();
     assert!(matches!(failed, Failed::Image(Error::ImageTimeout { limit_ms: 60 })), "{failed:?}");
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     assert!(is_gone(pid));
 }
 
@@ -207,7 +214,7 @@ fn an_image_that_nobody_wants_any_more_is_given_up() {
             thread::sleep(Duration::from_millis(60));
             abandoned.store(true, Relaxed);
         });
-        decoder.ask(&job(), &slow(), patience).unwrap_err()
+        ask_for_long(&mut decoder, patience)
     });
     assert!(matches!(failed, Failed::Image(Error::Cancelled)), "{failed:?}");
     assert!(is_gone(pid));
@@ -222,7 +229,7 @@ fn ended_by(end: impl FnOnce(i32) + Send) -> Failed {
             thread::sleep(Duration::from_millis(60));
             end(pid as i32);
         });
-        decoder.ask(&job(), &slow(), PATIENCE).unwrap_err()
+        ask_for_long(&mut decoder, PATIENCE)
     });
     assert!(is_gone(pid));
     failed

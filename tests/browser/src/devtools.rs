@@ -71,15 +71,19 @@ impl DevTools {
 
     /// Calls a method and waits for its result.
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.try_call(method, parameters).unwrap_or_else(|error| panic!("Chromium refuses {method}: {error}"))
+    }
+
+    fn try_call(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         let id = self.send(method, parameters);
         loop {
             let mut message = self.receive(method);
             if message["id"] != id {
                 self.keep(message);
             } else if message["error"].is_null() {
-                return message["result"].take();
+                return Ok(message["result"].take());
             } else {
-                panic!("Chromium refuses {method}: {}", message["error"]);
+                return Err(message["error"].take());
             }
         }
     }
@@ -92,12 +96,26 @@ impl DevTools {
         result["result"]["value"].take()
     }
 
-    /// Waits for an event, unless it has come already.
-    pub fn wait_for(&mut self, method: &str) {
-        while !self.events.iter().any(|event| event["method"] == method) {
-            let message = self.receive(method);
-            self.keep(message);
+    /// Goes to an address, and waits until the page is there whole.
+    pub fn go(&mut self, url: &str) {
+        self.evaluate("window.isLeft = true");
+        self.call("Page.navigate", json!({ "url": url }));
+        assert!(self.wait_until("!window.isLeft"), "{url} is not loaded");
+    }
+
+    /// Waits until a page is there whole, and an expression is true; whether that comes to be.
+    pub fn wait_until(&mut self, condition: &str) -> bool {
+        let expression = format!("document.readyState === 'complete' && Boolean({condition})");
+        let parameters = json!({ "expression": expression, "returnByValue": true });
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            // While one page goes and another comes, nobody answers.
+            if self.try_call("Runtime.evaluate", parameters.clone()).is_ok_and(|is| is["result"]["value"] == true) {
+                return true;
+            }
+            sleep(Duration::from_millis(30));
         }
+        false
     }
 
     /// Ends it; returns all events there were.

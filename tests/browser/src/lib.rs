@@ -72,8 +72,7 @@ pub fn open(page: &Path, folder: &Path, views: &[View]) -> Report {
     for domain in ["Page", "Network", "Log", "Runtime"] {
         browser.call(&format!("{domain}.enable"), json!({}));
     }
-    browser.call("Page.navigate", json!({ "url": format!("file://{}", page.display()) }));
-    browser.wait_for("Page.loadEventFired");
+    browser.go(&format!("file://{}", page.display()));
 
     let title = text(&browser.evaluate("document.title"));
     let dom = text(&browser.evaluate("document.documentElement.outerHTML"));

@@ -4,11 +4,6 @@ use crate::devtools::DevTools;
 use crate::{Screenshot, View, message, screenshot, text};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-/// A page does what it is told within a second; this long on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A page in a browser of its own.
 pub struct Page {
@@ -44,8 +39,7 @@ impl Page {
 
     /// Goes to another address.
     pub fn go(&mut self, url: &str) {
-        self.browser.call("Page.navigate", json!({ "url": url }));
-        self.wait_until(&format!("location.href !== 'about:blank' || {url:?} === 'about:blank'"));
+        self.browser.go(url);
     }
 
     /// The value of a JavaScript expression.
@@ -60,11 +54,8 @@ impl Page {
 
     /// Waits until a page is there whole, and an expression is true.
     pub fn wait_until(&mut self, condition: &str) {
-        let start = Instant::now();
-        while self.evaluate(&format!("document.readyState === 'complete' && Boolean({condition})")) != true {
-            let page = || "the page does not become what it should";
-            assert!(start.elapsed() < PATIENCE, "{}: {condition}\n{}", page(), self.text("body"));
-            sleep(Duration::from_millis(30));
+        if !self.browser.wait_until(condition) {
+            panic!("the page does not become what it should: {condition}\n{}", self.text("body"));
         }
     }
 

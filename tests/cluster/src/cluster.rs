@@ -196,10 +196,23 @@ impl Cluster {
 
     /// A connection of the superuser, unless `change` says otherwise.
     pub fn connect_with(&self, change: impl FnOnce(&mut Config)) -> Client {
-        let mut config = Config::new();
-        config.host_path(self.sockets()).port(PORT).user("postgres").dbname("postgres");
+        let mut config = self.config();
         change(&mut config);
         config.connect(NoTls).unwrap_or_else(|error| panic!("{error:?}\n{}", self.log()))
+    }
+
+    /// A connection of the superuser to the database `postgres`, where there can be one.
+    ///
+    /// # Errors
+    /// The cluster is down, or starts.
+    pub fn try_connect(&self) -> Result<Client, postgres::Error> {
+        self.config().connect(NoTls)
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new();
+        config.host_path(self.sockets()).port(PORT).user("postgres").dbname("postgres");
+        config
     }
 
     /// What a program is told to connect with, to the database `postgres`.
@@ -275,7 +288,11 @@ impl Cluster {
     /// A file that the cluster's user can read, with the given mode.
     pub fn file(&self, name: &str, content: &str, mode: u32) -> PathBuf {
         let path = self.root.path().join(name);
-        fs::write(&path, content).expect("file");
+        // By another process: what other tests start just now would have it open, and nobody can run a program that is open for writing.
+        let mut writer =
+            Command::new("tee").arg(&path).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("tee");
+        writer.stdin.take().expect("a pipe").write_all(content.as_bytes()).expect("content");
+        assert!(writer.wait().expect("tee").success(), "{} was not written", path.display());
         fs::set_permissions(&path, Permissions::from_mode(mode)).expect("mode");
         Installation::get().own(&path);
         path

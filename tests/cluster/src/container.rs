@@ -57,7 +57,9 @@ impl Container {
     fn postmaster(&self) -> Option<Process> {
         let data = self.cluster.data().display().to_string();
         Process::find(&self.cluster.data(), |arguments| arguments.get(1..) == Some(&["-D".to_owned(), data.clone()]))
-            .pop()
+            // A child that it has just forked has its command line, too.
+            .into_iter()
+            .min_by_key(|process| process.0)
     }
 
     /// The small disk, as seen from outside.

@@ -4,9 +4,11 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -50,14 +52,14 @@ impl ModelServer {
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
-    fn started(mut self, log: &Path) -> Option<Self> {
+    fn started(mut self, log: &Path, is_ready: impl Fn() -> bool) -> Option<Self> {
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while !is_ready() {
             let said = || fs::read_to_string(log).unwrap_or_default();
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the model server ended with {status}: {}", said());
             }
-            assert!(began.elapsed() < STARTS_WITHIN, "the model server does not listen: {}", said());
+            assert!(began.elapsed() < STARTS_WITHIN, "the model server is not ready: {}", said());
             std::thread::sleep(Duration::from_millis(50));
         }
         Some(self)
@@ -85,12 +87,17 @@ fn installed(name: &str) -> Option<PathBuf> {
     }
 }
 
-/// A port that nothing listens on.
+/// A port that nothing listens on, and that the system gives to nobody who does not ask for it.
 ///
 /// # Panics
 /// There is none.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    // Other processes of the same tests begin elsewhere.
+    let first = (std::process::id() % 40) as u16 * 250;
+    let ports = std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, Relaxed)) % 10_000);
+    ports.take(10_000).find(is_free).expect("a free port")
 }
 
 /// Starts Triton on a model repository, with these options besides.
@@ -114,6 +121,8 @@ pub fn triton(repository: &Path, options: &[String]) -> Option<ModelServer> {
     fs::copy(server.join("python_backend_stubs").join(&minor).join(stub), backend.join(stub)).unwrap();
     let log = folder.path().join("log");
     let (port, http) = (free_port(), free_port());
+    // It listens when it has loaded its models.
+    let is_ready = || TcpStream::connect(("127.0.0.1", port)).is_ok();
     let child = Command::new(server.join("bin/tritonserver"))
         .env("LD_LIBRARY_PATH", packages.join("nvidia_pytriton.libs"))
         .env("PYTHONPATH", &packages)
@@ -129,7 +138,7 @@ pub fn triton(repository: &Path, options: &[String]) -> Option<ModelServer> {
         .stderr(fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    ModelServer { child, port, _folder: folder }.started(&log)
+    ModelServer { child, port, _folder: folder }.started(&log, is_ready)
 }
 
 /// Starts MLServer on the same repository, with the files that docs/remote.md shows.
@@ -158,6 +167,15 @@ pub fn mlserver(repository: &Path, max_message: usize) -> Option<ModelServer> {
     );
     fs::write(repository.join("settings.json"), settings).unwrap();
     let log = folder.path().join("log");
+    // It listens before it has loaded its models.
+    let is_ready = || {
+        let mut said = String::new();
+        let asked = TcpStream::connect(("127.0.0.1", http)).and_then(|mut stream| {
+            stream.write_all(b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut said)
+        });
+        asked.is_ok() && said.starts_with("HTTP/1.1 200")
+    };
     let child = Command::new(venv.join("bin/mlserver"))
         .args(["start", "."])
         .env("PYTHONPATH", repository)
@@ -167,5 +185,5 @@ pub fn mlserver(repository: &Path, max_message: usize) -> Option<ModelServer> {
         .stderr(fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    ModelServer { child, port, _folder: folder }.started(&log)
+    ModelServer { child, port, _folder: folder }.started(&log, is_ready)
 }

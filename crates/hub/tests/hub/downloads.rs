@@ -94,7 +94,7 @@ fn files_are_fetched_side_by_side() {
     let (hub, models) = (Hub::start(), Models::new());
     hub.publish(NAME, files(7));
     // Both stand still for a while; one after the other they would take the time twice.
-    let pause = Duration::from_millis(1500);
+    let pause = Duration::from_secs(5);
     for path in ["onnx/text_model.onnx", "onnx/vision_model.onnx"] {
         hub.fault(path, played_hub::Fault::Stall(100_000, pause));
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 fn two_installations_at_once_do_the_work_once() {
     let (hub, models) = (Hub::start(), Models::new());
     hub.publish(NAME, files(7));
-    hub.fault("onnx/text_model.onnx", played_hub::Fault::Stall(1000, Duration::from_millis(400)));
+    hub.fault("onnx/text_model.onnx", played_hub::Fault::Stall(1000, Duration::from_secs(3)));
     let (installed, waited) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..3 {

@@ -94,7 +94,7 @@ fn supervisor_is_killed() {
 /// A disk that is full from the beginning, and full again when the server has to be started anew.
 #[test]
 fn disk_is_full() {
-    let container = Container::start(Cluster::builder().set("clip_search.start_timeout", "3s").start());
+    let container = Container::start(Cluster::on_demand());
     let cluster = &container.cluster;
     let mut client = cluster.connect();
     container.fill_disk();
@@ -107,6 +107,7 @@ fn disk_is_full() {
 
     container.fill_disk();
     assert_eq!(embed_text(&mut client, "nothing is written").unwrap().len(), DIMENSION);
+    client.batch_execute("SET clip_search.start_timeout = '3s'").unwrap();
     cluster.server().kill();
     let said = report(embed_text(&mut client, "a new server needs a socket"));
     assert!(said.starts_with("08006: clip-search-server did not start within 3000 ms\nDETAIL: "), "{said}");

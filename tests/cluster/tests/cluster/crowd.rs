@@ -70,6 +70,7 @@ fn killed_twice() {
         .set("clip_search.url_connections", SESSIONS)
         .set("clip_search.url_connections_per_host", SESSIONS)
         .start();
+    embed_text(&mut cluster.connect(), "warm").unwrap();
     let requests: Vec<_> = (0..SESSIONS).map(|_| silence.fetch(cluster.connect())).collect();
     silence.wait_for(SESSIONS, 1);
     let first = cluster.server();
@@ -93,7 +94,7 @@ fn frozen() {
     let gate = gate(&cluster, &mut witness);
     let at_rest = Load::of(&mut witness);
     let server = cluster.server();
-    let requests = all_in_flight(&cluster, &mut witness, "SET clip_search.request_timeout = '8s'");
+    let requests = all_in_flight(&cluster, &mut witness, "SET clip_search.request_timeout = '20s'");
     server.freeze();
     let mut clients = Vec::new();
     for request in requests {

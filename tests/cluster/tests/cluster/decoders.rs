@@ -59,16 +59,16 @@ impl Drop for Signals {
 
 #[test]
 fn an_image_that_takes_too_long() {
-    let cluster = Cluster::builder().set("clip_search.image_timeout", "60ms").start();
+    let cluster = Cluster::builder().set("clip_search.image_timeout", "150ms").start();
     let mut client = cluster.connect();
     embed_image(&mut client, &image("black.png")).unwrap();
     let server = cluster.server();
-    let said = "54000: decoding the image takes more than 60 ms\n\
+    let said = "54000: decoding the image takes more than 150 ms\n\
                 HINT: Scale the image down, or raise clip_search.image_timeout.";
     assert_eq!(report(embed_image(&mut client, &slow(1))), said);
     assert_eq!(report(client.query_one("SELECT clip_thumbnail($1)", &[&slow(1)])), said);
     let info = client.query_one("SELECT (clip_image_info($1)).error", &[&slow(1)]).unwrap();
-    assert_eq!(info.get::<_, String>(0), "decoding the image takes more than 60 ms");
+    assert_eq!(info.get::<_, String>(0), "decoding the image takes more than 150 ms");
     let tried = client.query_one("SELECT clip_try_embed_image($1) IS NULL", &[&slow(1)]).unwrap();
     assert!(tried.get::<_, bool>(0));
     // The others of a statement are answered.
@@ -87,7 +87,7 @@ fn an_image_that_takes_too_long() {
 /// In the queue it is given up as other bad images are, and does not come back.
 #[test]
 fn an_image_that_takes_too_long_in_the_queue() {
-    let cluster = Cluster::builder().set("clip_search.image_timeout", "60ms").start();
+    let cluster = Cluster::builder().set("clip_search.image_timeout", "150ms").start();
     let mut client = cluster.connect();
     client
         .batch_execute(
@@ -176,8 +176,8 @@ fn cancelled_while_decoding() {
     token.cancel_query(NoTls).unwrap();
     let (mut client, result) = request.join();
     assert_eq!(refusal(result).code().code(), "57014");
-    wait_until("the decoder is ended", Duration::from_secs(5), || decoders.iter().any(|decoder| !decoder.runs()));
-    assert!(since.elapsed() < Duration::from_secs(5));
+    wait_until("the decoder is ended", LIMIT, || decoders.iter().any(|decoder| !decoder.runs()));
+    assert!(since.elapsed() < LIMIT);
     wait_out_cancel(&mut client);
     drop(freezer);
     Cluster::decoders_of(server).into_iter().for_each(Process::kill);

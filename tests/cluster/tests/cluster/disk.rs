@@ -47,9 +47,10 @@ fn no_right_to_make_the_folder() {
 
 #[test]
 fn no_right_to_make_the_socket() {
-    let cluster = Cluster::builder().set("clip_search.start_timeout", "1s").start();
+    let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     embed_text(&mut client, "x").unwrap();
+    client.batch_execute("SET clip_search.start_timeout = '1s'").unwrap();
     let folder = cluster.data().join(SocketPaths::DIRECTORY);
     fs::set_permissions(&folder, Permissions::from_mode(0o500)).unwrap();
     cluster.server().kill();

@@ -8,14 +8,14 @@ use std::time::Duration;
 const ROWS: i64 = 300;
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A table of captions, of which each notes when it is written and by whom. Writing takes some time.
+/// A table of captions, of which each notes when it is written and by whom. Those after the second batch wait at a gate.
 fn table(client: &mut Client) {
     client
         .batch_execute(&format!(
             "CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector);
              CREATE TABLE written (id integer, pid integer);
              CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 PERFORM pg_sleep(0.005);
+                 IF NEW.id > 40 THEN PERFORM pg_advisory_xact_lock_shared(7); END IF;
                  INSERT INTO written VALUES (NEW.id, pg_backend_pid());
                  RETURN NEW;
              END $$;
@@ -36,8 +36,29 @@ fn number(client: &mut Client, query: &str) -> i64 {
     client.query_one(query, &[]).unwrap().get(0)
 }
 
-fn wait_for_some(client: &mut Client) {
-    wait_until("rows with an embedding", LIMIT, || number(client, "SELECT count(embedding) FROM captions") > 0);
+/// What rows wait for while it is closed.
+struct Gate(Client);
+
+impl Gate {
+    fn closed(cluster: &Cluster) -> Self {
+        let mut keeper = cluster.connect();
+        keeper.execute("SELECT pg_advisory_lock(7)", &[]).unwrap();
+        Self(keeper)
+    }
+
+    /// Waits until so many sessions stand before it, with two batches behind them.
+    fn wait_for(&mut self, sessions: i64) {
+        self.wait_for_lock("advisory", sessions);
+    }
+
+    fn wait_for_lock(&mut self, kind: &str, waiting: i64) {
+        let query = format!("SELECT count(*) FROM pg_locks WHERE locktype = '{kind}' AND NOT granted");
+        wait_until("sessions wait", LIMIT, || number(&mut self.0, &query) == waiting);
+    }
+
+    fn open(mut self) {
+        self.0.execute("SELECT pg_advisory_unlock(7)", &[]).unwrap();
+    }
 }
 
 /// Every row has its own embedding, and none was written twice.
@@ -54,10 +75,11 @@ fn two_sessions_share_the_work() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     table(&mut client);
-    let first = fill(cluster.connect());
-    wait_for_some(&mut client);
-    let second = fill(cluster.connect());
-    for session in [first, second] {
+    let mut gate = Gate::closed(&cluster);
+    let sessions = [fill(cluster.connect()), fill(cluster.connect())];
+    gate.wait_for(2);
+    gate.open();
+    for session in sessions {
         session.join().unwrap().1.unwrap();
     }
     assert_each_done_once(&mut client);
@@ -73,8 +95,9 @@ fn progress_is_seen_and_ends_with_the_session() {
     client.batch_execute("CREATE ROLE other LOGIN").unwrap();
     let mut working = cluster.connect();
     let backend = backend_pid(&mut working);
+    let mut gate = Gate::closed(&cluster);
     let session = fill(working);
-    wait_for_some(&mut client);
+    gate.wait_for(1);
     let query = "SELECT pid, relid::text, phase, rows_total, rows_done > 0 AND rows_done < rows_total
                    FROM clip_stat_progress_embed";
     let row = client.query_one(query, &[]).unwrap();
@@ -88,9 +111,11 @@ fn progress_is_seen_and_ends_with_the_session() {
     // Whether the client reads the reason before it sees that the connection is closed is a matter of luck.
     session.join().unwrap().1.unwrap_err();
     cluster.wait_for_log("terminating connection due to administrator command");
-    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_stat_progress_embed"), 0);
+    // It says so, and then it ends.
+    wait_until("its end is seen", LIMIT, || number(&mut client, "SELECT count(*) FROM clip_stat_progress_embed") == 0);
     let before = number(&mut client, "SELECT count(embedding) FROM captions");
     assert!(before > 0 && before < ROWS, "{before}");
+    gate.open();
     fill(cluster.connect()).join().unwrap().1.unwrap();
     assert_each_done_once(&mut client);
     assert_eq!(number(&mut client, "SELECT count(*) FROM clip_search_internal.clip_embed_progress_data"), 0);
@@ -103,8 +128,9 @@ fn cancelled_and_called_again() {
     table(&mut client);
     let working = cluster.connect();
     let token = working.cancel_token();
+    let mut gate = Gate::closed(&cluster);
     let session = fill(working);
-    wait_for_some(&mut client);
+    gate.wait_for(1);
     token.cancel_query(NoTls).unwrap();
     let (mut working, outcome) = session.join().unwrap();
     assert_eq!(refusal(outcome).code().code(), "57014");
@@ -112,6 +138,7 @@ fn cancelled_and_called_again() {
     assert_eq!(number(&mut client, "SELECT count(*) FROM clip_stat_progress_embed"), 0);
     let before = number(&mut client, "SELECT count(embedding) FROM captions");
     assert!(before > 0 && before < ROWS, "{before}");
+    gate.open();
     fill(working).join().unwrap().1.unwrap();
     assert_each_done_once(&mut client);
 }
@@ -121,14 +148,16 @@ fn goes_on_when_the_server_is_killed() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     table(&mut client);
+    let mut gate = Gate::closed(&cluster);
     let session = fill(cluster.connect());
-    wait_for_some(&mut client);
+    gate.wait_for(1);
     let server = cluster.server();
     server.kill();
+    wait_until("the server's end", LIMIT, || !server.runs());
+    gate.open();
     let (working, outcome) = session.join().unwrap();
     // Batches under way are sent once more; a second end under them would be an error, and nothing lost.
     outcome.unwrap();
-    assert!(!server.runs());
     drop(working);
     assert_each_done_once(&mut client);
     cluster.assert_sessions_survived();
@@ -161,18 +190,27 @@ fn a_table_that_is_renamed_is_filled() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     table(&mut client);
+    let mut gate = Gate::closed(&cluster);
     let session = fill(cluster.connect());
-    wait_for_some(&mut client);
-    client
-        .batch_execute(
-            "BEGIN;
-             ALTER TABLE captions RENAME TO archive;
-             CREATE TABLE captions (LIKE archive INCLUDING ALL);
-             INSERT INTO captions SELECT n, 'another' FROM generate_series(1, 1000) AS n;
-             COMMIT",
-        )
-        .unwrap();
-    assert!(number(&mut client, "SELECT count(*) FROM archive WHERE embedding IS NULL") > 0);
+    gate.wait_for(1);
+    let mut other = cluster.connect();
+    let renaming = thread::spawn(move || {
+        let mut transaction = other.transaction().unwrap();
+        transaction
+            .batch_execute(
+                "ALTER TABLE captions RENAME TO archive;
+                 CREATE TABLE captions (LIKE archive INCLUDING ALL);
+                 INSERT INTO captions SELECT n, 'another' FROM generate_series(1, 1000) AS n",
+            )
+            .unwrap();
+        let left = "SELECT count(*) FROM archive WHERE embedding IS NULL";
+        let left: i64 = transaction.query_one(left, &[]).unwrap().get(0);
+        transaction.commit().unwrap();
+        left
+    });
+    gate.wait_for_lock("relation", 1);
+    gate.open();
+    assert!(renaming.join().unwrap() > 0);
     session.join().unwrap().1.unwrap();
     assert_eq!(number(&mut client, "SELECT count(embedding) FROM archive"), ROWS);
     assert_eq!(number(&mut client, "SELECT count(embedding) FROM captions"), 0);
@@ -183,11 +221,15 @@ fn a_table_that_is_dropped_ends_it() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     table(&mut client);
+    let mut gate = Gate::closed(&cluster);
     let session = fill(cluster.connect());
-    wait_for_some(&mut client);
-    client
-        .batch_execute("BEGIN; DROP TABLE captions; CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector); COMMIT")
-        .unwrap();
+    gate.wait_for(1);
+    let dropping = thread::spawn(move || {
+        client.batch_execute("BEGIN; DROP TABLE captions; CREATE TABLE captions (id integer PRIMARY KEY, caption text, embedding vector); COMMIT")
+    });
+    gate.wait_for_lock("relation", 1);
+    gate.open();
+    dropping.join().unwrap().unwrap();
     let error = refusal(session.join().unwrap().1);
     assert_eq!((error.code().code(), error.message()), ("42P01", "public.captions was dropped meanwhile"));
     assert!(error.hint().unwrap().contains("call it again"));

@@ -11,7 +11,7 @@ fn killed_while_idle() {
     embed_text(&mut client, "before").unwrap();
     let old = cluster.server();
     old.kill();
-    wait_until("the server is gone", Duration::from_secs(5), || !old.runs());
+    wait_until("the server is gone", Duration::from_secs(20), || !old.runs());
     assert_eq!(embed_text(&mut client, "after").unwrap().len(), DIMENSION);
     let new = cluster.server();
     assert_ne!(new, old);

@@ -223,7 +223,7 @@ fn cancelled_timed_out_and_terminated() {
             cluster.model_commands().len() == 1 && hub.seen().iter().any(|seen| seen.path.contains("text_model"))
         });
     };
-    let gone = || wait_until("the child is gone", Duration::from_secs(5), || cluster.model_commands().is_empty());
+    let gone = || wait_until("the child is gone", Duration::from_secs(20), || cluster.model_commands().is_empty());
 
     // By the client.
     stalled();
@@ -238,7 +238,7 @@ fn cancelled_timed_out_and_terminated() {
     token.cancel_query(NoTls).unwrap();
     let (mut client, error) = installing.join().unwrap();
     assert_eq!(error.code().code(), "57014");
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     wait_out_cancel(&mut client);
     gone();
 
@@ -297,6 +297,8 @@ fn a_killed_child_is_an_error() {
         "{said}"
     );
     assert_nothing_installed(&cluster);
+    // It may not have got to what stalls.
+    hub.mend();
     install(&mut cluster.connect(), NAME).unwrap();
     cluster.assert_sessions_survived();
 }

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The generous bound of what should be immediate.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(20);
 
 fn connections(client: &mut Client) -> (i64, i64) {
     let row = client.query_one("SELECT connections, connections_refused FROM clip_stat_server", &[]).unwrap();
@@ -48,7 +48,9 @@ fn sessions_at_once() {
                 let answered = |step| match embed_text(&mut client, &format!("{session} {step}")) {
                     Ok(vector) => vector.len() == DIMENSION,
                     Err(error) => {
-                        assert_eq!(error.code().map(|code| code.code()), Some("53300"), "{error:?}");
+                        // The second is of one that had to make way twice.
+                        let code = error.code().map(|code| code.code());
+                        assert!(matches!(code, Some("53300" | "08006")), "{error:?}");
                         false
                     }
                 };

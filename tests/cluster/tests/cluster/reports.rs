@@ -190,7 +190,7 @@ fn fetching() {
     let cluster = Cluster::builder()
         .set("clip_search.url_fetch", "on")
         .set("clip_search.url_allow", "127.0.0.1")
-        .set("clip_search.url_timeout", "300ms")
+        .set("clip_search.url_timeout", "3s")
         .set("clip_search.url_retries", "0")
         .start();
     let mut client = cluster.connect();
@@ -199,7 +199,10 @@ fn fetching() {
         let said = report(client.query("SELECT clip_fetch_image($1)", &[&url]));
         assert_eq!(said.replace(&url, "URL"), expected);
     };
-    says("/silent", "58030: \"URL\" was not fetched within 300 ms\nHINT: Try again, or raise clip_search.url_timeout.");
+    says(
+        "/silent",
+        "58030: \"URL\" was not fetched within 3000 ms\nHINT: Try again, or raise clip_search.url_timeout.",
+    );
     says("/round", "58030: \"URL\" redirects more than 5 times\nHINT: Pass the URL that the image has now.");
     says("/broken", "58030: \"URL\" answered 503 Service Unavailable");
     says("/page", "58030: \"URL\" is not an image\nDETAIL: The answer has 6 bytes, text/html.");

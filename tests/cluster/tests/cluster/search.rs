@@ -27,7 +27,7 @@ fn inner_plan(cluster: &Cluster, client: &mut Client, call: &str) -> String {
         ))
         .unwrap();
     // The call's own plan is logged last.
-    wait_until("the plan is in the log", Duration::from_secs(5), || {
+    wait_until("the plan is in the log", Duration::from_secs(20), || {
         cluster.log()[before..].contains("Function Scan on")
     });
     let log = cluster.log()[before..].to_owned();

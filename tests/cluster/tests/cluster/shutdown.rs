@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 fn assert_none_stays(cluster: &Cluster) {
-    wait_until("no clip-search-server stays behind", Duration::from_secs(5), || cluster.servers().is_empty());
-    wait_until("no decoder stays behind", Duration::from_secs(5), || cluster.decoders().is_empty());
+    wait_until("no clip-search-server stays behind", Duration::from_secs(20), || cluster.servers().is_empty());
+    wait_until("no decoder stays behind", Duration::from_secs(20), || cluster.decoders().is_empty());
     cluster.assert_sessions_survived();
 }
 

@@ -24,7 +24,7 @@ fn hot_standby_answers() {
         assert_eq!(standby.server(), server);
         drop(client);
         standby.stop(StopMode::Fast);
-        wait_until("no server stays behind", Duration::from_secs(5), || standby.servers().is_empty());
+        wait_until("no server stays behind", Duration::from_secs(20), || standby.servers().is_empty());
         standby.assert_sessions_survived();
     }
 }

@@ -35,7 +35,7 @@ fn a_server_that_stands_still_is_replaced() {
         embed_text(&mut client, "before").unwrap();
         let old = cluster.server();
         old.freeze();
-        let request = Request::waiting(&cluster, client, "meanwhile");
+        let request = Request::text(client, "meanwhile");
         let (mut client, result) = request.join();
         assert_eq!(result.unwrap().len(), DIMENSION);
         assert_ne!(cluster.server(), old);
@@ -49,7 +49,7 @@ fn a_server_that_stands_still_is_replaced() {
 #[test]
 fn a_server_that_loads_a_model_or_is_busy_is_left_alone() {
     let cluster = Cluster::builder()
-        .set("clip_search.watchdog_timeout", "1s")
+        .set("clip_search.watchdog_timeout", "3s")
         .set("clip_search.text_cache_size", 0)
         .set("clip_search.bulk_step_ms", "60s")
         .set("clip_search.max_batch", 4096)

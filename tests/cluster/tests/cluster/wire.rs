@@ -138,7 +138,7 @@ fn silent_connections() {
 /// Old sessions go on; a new one works, or is told to call a function that helps.
 #[test]
 fn socket_file_is_removed() {
-    let cluster = Cluster::builder().set("clip_search.start_timeout", "3s").start();
+    let cluster = Cluster::builder().set("clip_search.start_timeout", "20s").start();
     let mut old = cluster.connect();
     embed_text(&mut old, "warm").unwrap();
     fs::remove_file(cluster.server_socket()).unwrap();
@@ -156,7 +156,7 @@ fn socket_file_is_removed() {
 /// The folder goes too, with the lock in it.
 #[test]
 fn socket_folder_is_removed() {
-    let cluster = Cluster::builder().set("clip_search.start_timeout", "5s").start();
+    let cluster = Cluster::builder().set("clip_search.start_timeout", "20s").start();
     embed_text(&mut cluster.connect(), "warm").unwrap();
     fs::remove_dir_all(cluster.data().join(SocketPaths::DIRECTORY)).unwrap();
     assert_eq!(embed_text(&mut cluster.connect(), "a new session").unwrap().len(), DIMENSION);

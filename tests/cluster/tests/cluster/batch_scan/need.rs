@@ -216,6 +216,7 @@ fn batches_grow_again() {
             .unwrap()
             .get(0)
     });
+    cluster.wait_for_log("took new settings");
     std::thread::sleep(Duration::from_millis(1100));
     let (requests, errors) = (status("requests"), status("errors"));
     client

@@ -1,6 +1,6 @@
 //! Whose fault a failure is: only a row's own counts as an attempt.
 
-use super::{DONE, LIMIT, number, number_of, table, upload, wait_for};
+use super::{DONE, LIMIT, number, number_of, table, upload, wait_for, worker};
 use cluster_tests::{Cluster, bits, image, wait_until};
 
 fn due_now(client: &mut postgres::Client) {
@@ -16,6 +16,8 @@ fn a_server_that_does_not_answer() {
     upload(&mut client, 0..1);
     wait_for(&mut client, 1);
     cluster.reconfigure(&[("clip_search.request_timeout", "300ms")]);
+    // The next one has the new setting.
+    wait_until("the worker's end", LIMIT, || worker(&mut client).is_none());
     let server = cluster.server();
     server.freeze();
     upload(&mut client, 1..4);
@@ -30,8 +32,10 @@ fn a_server_that_does_not_answer() {
     server.thaw();
     wait_until("all", LIMIT, || {
         due_now(&mut client);
-        number(&mut client, DONE) == 4
+        number_of(&mut client, "captions WHERE embedding IS NOT NULL") == 4
     });
+    // This session may still have the old setting.
+    assert_eq!(number(&mut cluster.connect(), DONE), 4);
     assert_eq!(number_of(&mut client, "clip_embed_errors"), 0);
     cluster.assert_sessions_survived();
 }

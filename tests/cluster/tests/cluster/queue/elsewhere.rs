@@ -265,7 +265,7 @@ fn a_database_is_dropped_beside_a_busy_worker() {
     doomed.batch_execute("CREATE EXTENSION clip_search CASCADE").unwrap();
     table(&mut doomed);
     doomed.batch_execute("INSERT INTO captions SELECT n, 'caption ' || n FROM generate_series(1, 20000) AS n").unwrap();
-    wait_until("a worker", LIMIT, || worker(&mut doomed).is_some());
+    wait_until("a worker in the middle", LIMIT, || number_of(&mut doomed, "captions WHERE embedding IS NOT NULL") > 0);
     drop(doomed);
     client.batch_execute("DROP DATABASE doomed").unwrap();
     cluster.assert_sessions_survived();

@@ -1,7 +1,7 @@
 //! Nothing is lost, whoever is killed.
 
-use super::{LIMIT, number, table, upload, wait_for, worker};
-use cluster_tests::{Cluster, StopMode, wait_until};
+use super::{LIMIT, number, number_of, table, upload, wait_for, worker};
+use cluster_tests::{Cluster, StopMode, embed_text, wait_until};
 use postgres::Client;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,7 +16,9 @@ fn upload_on(cluster: &Cluster, first: i32, is_over: &AtomicBool) -> BTreeSet<i3
             Some(client) => client,
             None => {
                 cluster.wait_for_sessions();
-                session.insert(cluster.connect())
+                // Killed again since?
+                let Ok(client) = cluster.try_connect() else { continue };
+                session.insert(client)
             }
         };
         match client.execute("INSERT INTO captions VALUES ($1, 'caption ' || $1::integer)", &[&id]) {
@@ -102,16 +104,16 @@ fn a_killed_worker_loses_nothing() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     table(&mut client);
+    embed_text(&mut client, "warm").unwrap();
+    // It waits for the server, so that it has not finished when it is killed. Frozen itself, it might hold what uploads wait for.
+    let server = cluster.server();
+    server.freeze();
     upload(&mut client, 0..200);
-    let mut worker_was_there = None;
-    wait_until("a worker", LIMIT, || {
-        worker_was_there = worker(&mut client);
-        worker_was_there.is_some()
-    });
-    // Held where it stands, so that it has not finished when it is killed.
-    worker_was_there.unwrap().freeze();
+    let is_waiting = "pg_stat_activity WHERE backend_type = 'clip_search worker' AND wait_event_type = 'Extension' AND backend_xmin IS NOT NULL";
+    wait_until("a worker that waits", LIMIT, || number_of(&mut client, is_waiting) == 1);
     upload(&mut client, 200..220);
-    worker_was_there.unwrap().kill();
+    worker(&mut client).expect("the worker").kill();
+    server.thaw();
     wait_until("the session's end", LIMIT, || client.simple_query("SELECT 1").is_err());
     cluster.wait_for_sessions();
     let mut client = cluster.connect();
@@ -163,7 +165,7 @@ fn worker_terminated_a_moment_ago() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
     table(&mut client);
-    cluster_tests::embed_text(&mut client, "connect").unwrap();
+    embed_text(&mut client, "connect").unwrap();
     let server = cluster.server();
     server.freeze();
     upload(&mut client, 0..1);

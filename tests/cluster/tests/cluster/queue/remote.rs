@@ -28,7 +28,8 @@ fn model_server(address: SocketAddr) -> played_oip::Server {
 /// While no endpoint can be reached, the queue waits: nothing is lost, given up or counted against a row.
 #[test]
 fn the_queue_waits_for_a_model_server() {
-    let first = model_server("127.0.0.1:0".parse().unwrap());
+    // An address that no other test listens on, which it gets back.
+    let first = model_server("127.0.0.77:0".parse().unwrap());
     let address = first.address();
     let cluster = Cluster::on_demand();
     let json = format!(r#"{{"text": {{"endpoints": ["http://{address}"], "model": "text"}}}}"#);

@@ -72,6 +72,10 @@ fn a_trigger_cannot_change_the_worker() {
              SELECT clip_sync('other', 'caption', mode => 'queued')",
         )
         .unwrap();
+    // While somebody may write to the queue, the worker stays.
+    let mut other = cluster.connect();
+    let mut stays = other.transaction().unwrap();
+    stays.batch_execute("LOCK TABLE clip_search_internal.clip_embed_queue IN ROW EXCLUSIVE MODE").unwrap();
     upload(&mut client, 0..5);
     wait_for(&mut client, 5);
     let before = worker(&mut client).expect("a worker");
@@ -80,6 +84,7 @@ fn a_trigger_cannot_change_the_worker() {
     let settings: String = client.query_one("SELECT settings FROM other", &[]).unwrap().get(0);
     assert_eq!(settings, "off read committed 10s");
     assert_eq!(worker(&mut client).expect("the worker"), before);
+    stays.rollback().unwrap();
     cluster.assert_sessions_survived();
 }
 

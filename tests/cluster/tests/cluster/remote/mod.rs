@@ -157,7 +157,7 @@ fn triton_that_hangs() {
     let Some(server) = triton(repository.path(), &[]) else { return };
     let cluster = Cluster::on_demand();
     let json = remote.to_string().replace("HOST:8001", &server.address());
-    install(&cluster, &["vision"], &json.replace("\"datatype\"", "\"timeout_ms\": 1500, \"datatype\""));
+    install(&cluster, &["vision"], &json.replace("\"datatype\"", "\"timeout_ms\": 5000, \"datatype\""));
     let mut client = cluster.connect();
     embed_text_with(&mut client, "a dog", REMOTE).unwrap();
     Process(server.id() as i32).freeze();
