@@ -227,10 +227,16 @@ fn converse(request: &Request, responses: usize, mut each: impl FnMut(Response) 
     let mut deadline = Deadline::of_request();
     let mut connection = pool::take(&deadline)?;
     connection.send(&frame, &deadline)?;
+    let mut is_kept = true;
     for _ in 0..responses {
-        each(connection.receive_response(&deadline)?)?;
+        let response = connection.receive_response(&deadline)?;
+        // After a failure, the server may be about to close it, and waits until the client does.
+        is_kept = !matches!(response, Response::Failed(_));
+        each(response)?;
         deadline = Deadline::of_request();
     }
-    connection.give_back();
+    if is_kept {
+        connection.give_back();
+    }
     Ok(())
 }

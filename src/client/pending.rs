@@ -69,7 +69,10 @@ impl Pending {
             return Err(Error::Lost { reason: "The server closed the connection.".to_owned() });
         };
         let response = connection.receive_response(deadline)?;
-        connection.give_back();
+        // After a failure, the server may be about to close it.
+        if !matches!(response, Response::Failed(_)) {
+            connection.give_back();
+        }
         Ok(response)
     }
 }

@@ -72,6 +72,9 @@ fn all_connections_are_in_use() {
     let tokens: Vec<_> = clients.iter().map(Client::cancel_token).collect();
     let requests: Vec<_> = clients.into_iter().map(|client| silence.fetch(client)).collect();
     silence.wait_for(3, 1);
+    let server = cluster.server();
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", server.0)).unwrap().count();
+    let before = descriptors();
     let mut late = cluster.connect();
     for _ in 0..3 {
         assert_eq!(
@@ -82,6 +85,7 @@ fn all_connections_are_in_use() {
         );
     }
     assert_eq!(silence.held(), 3, "nobody's request was ended for it");
+    wait_until("what was refused holds no descriptor of the server", SOON, || descriptors() <= before);
     tokens[0].cancel_query(NoTls).unwrap();
     wait_until("a place is free", Duration::from_secs(10), || embed_text(&mut late, "now it works").is_ok());
     tokens[1..].iter().for_each(|token| token.cancel_query(NoTls).unwrap());
