@@ -1,7 +1,7 @@
 //! What others may make of a worker that acts for the owners of tables.
 
 use super::{DONE, LIMIT, number, upload, wait_for, worker};
-use cluster_tests::{Cluster, wait_until};
+use cluster_tests::{Cluster, Gate, MODEL, embed_text, image, wait_until};
 
 /// A role that owns a table whose rows are queued, and one that may write it and create triggers.
 const OWNED: &str = "CREATE ROLE owner; CREATE ROLE app;
@@ -149,26 +149,29 @@ fn one_worker_whatever_fails() {
 fn changed_while_it_is_embedded() {
     let cluster = Cluster::on_demand();
     let mut client = cluster.connect();
-    client.batch_execute(OWNED).unwrap();
-    upload(&mut client, 0..1);
-    wait_for(&mut client, 1);
-    let server = cluster.server();
-    server.freeze();
-    client.batch_execute("UPDATE captions SET caption = 'before' WHERE id = 0").unwrap();
-    wait_until("the worker waits for the server", LIMIT, || {
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'clip_search worker' \
-                     AND state IS DISTINCT FROM 'idle' AND wait_event_type = 'Extension' AND backend_xmin IS NOT NULL";
-        number(&mut client, waits) == 1
-    });
-    // Neither the source nor anything else of the row is locked.
     client
         .batch_execute(
-            "SET lock_timeout = '5s'; UPDATE captions SET note = 'changed' WHERE id = 0;
-             UPDATE captions SET caption = 'after' WHERE id = 0; UPDATE captions SET note = 'again' WHERE id = 0",
+            "CREATE TABLE photos (id integer PRIMARY KEY, image bytea, note text, embedding vector);
+             SELECT clip_sync('photos', 'image', mode => 'queued')",
         )
         .unwrap();
-    server.thaw();
-    wait_for(&mut client, 1);
+    embed_text(&mut client, "the model is read").unwrap();
+    // The worker has read the row when the encoder is loaded for it.
+    let mut gate = Gate::before(&cluster.models().join(MODEL).join("onnx/vision_model.onnx"));
+    client.execute("INSERT INTO photos VALUES (0, $1)", &[&image("gradient.png")]).unwrap();
+    gate.wait();
+    // Neither the source nor anything else of the row is locked.
+    client.batch_execute("SET lock_timeout = '20s'; UPDATE photos SET note = 'changed'").unwrap();
+    client.execute("UPDATE photos SET image = $1", &[&image("black.png")]).unwrap();
+    client.batch_execute("UPDATE photos SET note = 'again'").unwrap();
+    gate.open();
+    wait_until("it is that of the row as it is", LIMIT, || {
+        number(&mut client, "SELECT count(*) FROM photos WHERE embedding = clip_embed_image(image)") == 1
+    });
+    wait_until("an empty queue", LIMIT, || {
+        number(&mut client, "SELECT count(*) FROM clip_search_internal.clip_embed_queue") == 0
+    });
+    assert_eq!(number(&mut client, "SELECT count(*) FROM clip_embed_errors"), 0);
     cluster.assert_sessions_survived();
 }
 
