@@ -12,8 +12,8 @@ use crate::errors::{Error, Result, UrlError};
 use crate::{memo, settings};
 use connection::Connection;
 use protocol::{
-    Embedding, Failure, FetchRequest, Fetched, FetchedImage, Frames, FramesRequest, ImageInfo, Items, Kind, Logits,
-    ModelInfo, Request, Response, Statistics, Thumbnail, ThumbnailRequest,
+    Embedding, ErrorClass, Failure, FetchRequest, Fetched, FetchedImage, Frames, FramesRequest, ImageInfo, Items, Kind,
+    Logits, ModelInfo, Request, Response, Statistics, Thumbnail, ThumbnailRequest,
 };
 
 /// Embeds items; one result for each, in order.
@@ -200,6 +200,11 @@ fn unexpected<T>(response: Response) -> Result<T> {
     }
 }
 
+/// Whether the server had no place for a connection. It waits until this side closes it.
+fn is_refusal(response: &Response) -> bool {
+    matches!(response, Response::Failed(Failure { class: ErrorClass::TooManyConnections, .. }))
+}
+
 /// Sends one request and waits for its answer. All requests are idempotent, so a connection that breaks is replaced
 /// and the request sent once more: the server may have been restarted since, or killed under it.
 fn ask(request: &Request) -> Result<Response> {
@@ -230,8 +235,7 @@ fn converse(request: &Request, responses: usize, mut each: impl FnMut(Response) 
     let mut is_kept = true;
     for _ in 0..responses {
         let response = connection.receive_response(&deadline)?;
-        // After a failure, the server may be about to close it, and waits until the client does.
-        is_kept = !matches!(response, Response::Failed(_));
+        is_kept = !is_refusal(&response);
         each(response)?;
         deadline = Deadline::of_request();
     }

@@ -69,8 +69,7 @@ impl Pending {
             return Err(Error::Lost { reason: "The server closed the connection.".to_owned() });
         };
         let response = connection.receive_response(deadline)?;
-        // After a failure, the server may be about to close it.
-        if !matches!(response, Response::Failed(_)) {
+        if !super::is_refusal(&response) {
             connection.give_back();
         }
         Ok(response)

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a full table of background workers is no error: other backends may be registering the supervisor too, and
-/// all but one of those workers end as soon as they run.
+/// all but one of those workers end as soon as they see that another holds the lock.
 const SLOT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to the server, which is started where none listens.
@@ -37,7 +37,7 @@ pub fn connect(request: &Deadline) -> Result<Connection> {
                 supervisor::check_files()?;
                 match supervisor::launch() {
                     Launch::Registered => launched = true,
-                    Launch::NoSlot if waited > SLOT_PATIENCE => return Err(Error::NoWorkerSlot),
+                    Launch::NoSlot if waited > SLOT_PATIENCE.min(limit) => return Err(Error::NoWorkerSlot),
                     Launch::NoSlot => {}
                 }
             }

@@ -1,6 +1,7 @@
 //! The files by which supervisor and backends know of each other, below the data directory.
 
 use crate::errors::{Error, Result};
+use pgrx::bgworkers::BackgroundWorker;
 use protocol::{SocketPaths, SupervisorState};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -34,7 +35,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// A supervisor that is about to end still holds the lock for a moment.
 const LOCK_TRIES: u32 = 20;
 /// Backends that ask who holds the lock share it for a moment each, longer where the processors are busy.
-const SHARED_LOCK_TRIES: u32 = 2000;
+const SHARED_LOCK_TRIES: u32 = 600;
 
 /// The supervisor's lock, held until this is dropped or the process ends.
 pub struct Lock {
@@ -61,7 +62,10 @@ impl Lock {
             if tries >= if is_shared { SHARED_LOCK_TRIES } else { LOCK_TRIES } {
                 return Ok(None);
             }
-            std::thread::sleep(LOCK_PAUSE);
+            // False where this worker is to end.
+            if !BackgroundWorker::wait_latch(Some(LOCK_PAUSE)) {
+                return Ok(None);
+            }
         }
         // What the last supervisor said is not true of this one.
         let _ = fs::remove_file(SocketPaths::STATE);

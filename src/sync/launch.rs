@@ -43,21 +43,31 @@ unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _argu
     }
 }
 
-/// Starts a worker where there is none. An upload does not fail for want of one: the entries wait for the next.
-fn launch() {
+/// Starts a worker where there is none; false where no slot is free. An upload does not fail for want of one: the entries wait
+/// for the next.
+fn launch() -> bool {
     if is_coming() || WorkerLock::is_held() {
-        return;
+        return true;
     }
-    // SAFETY: the database of this process.
-    let launched = load(unsafe { pg_sys::MyDatabaseId }, Reason::Upload);
-    let is_launched = launched.is_some();
-    LAUNCHED.set(launched.map(|worker| (Instant::now(), worker)));
+    let is_launched = launch_another();
     if !is_launched {
         pgrx::warning!(
             "clip_search: no background worker slot is free to embed what is queued; raise max_worker_processes. It is \
              kept, and the next upload tries again."
         );
     }
+    is_launched
+}
+
+/// Asks for a worker, whether one is there or not; false where no slot is free.
+fn launch_another() -> bool {
+    // SAFETY: the database of this process.
+    let launched = load(unsafe { pg_sys::MyDatabaseId }, Reason::Upload);
+    let is_launched = launched.is_some();
+    if is_launched {
+        LAUNCHED.set(launched.map(|worker| (Instant::now(), worker)));
+    }
+    is_launched
 }
 
 /// Whether one was asked for a moment ago, and has not been terminated since.
@@ -117,32 +127,29 @@ pub fn succeed() {
 
 /// Starts a worker where there is none, and waits a moment for it; whether one is there or coming.
 ///
-/// A worker that was asked for and terminated counts as coming until the postmaster has noticed its end. Then another is asked for,
-/// once: one that ends at once does not come to stay.
+/// A worker that was asked for and terminated counts as coming until the postmaster has noticed its end. Then, or where it has not
+/// come in time, another is asked for, once: one that ends at once does not come to stay.
 pub fn start() -> bool {
     let began = Instant::now();
-    launch();
     let mut is_again = false;
+    if !launch() {
+        return false;
+    }
     loop {
         if WorkerLock::is_held() {
             return true;
         }
-        let Some(has_ended) = LAUNCHED.with_borrow(|launched| launched.as_ref().map(|(_, worker)| has_ended(worker)))
-        else {
-            return false;
-        };
-        if has_ended && is_again {
-            return false;
-        }
-        if began.elapsed() > PATIENCE {
-            // Its end is noticed late, perhaps. One too many ends by itself.
-            LAUNCHED.set(None);
-            launch();
-            return LAUNCHED.with_borrow(Option::is_some);
-        }
+        // Where none was asked for, the lock was held then, and is not any more.
+        let has_ended = LAUNCHED.with_borrow(|launched| launched.as_ref().is_none_or(|(_, worker)| has_ended(worker)));
         if has_ended {
-            launch();
+            if is_again || !launch() {
+                return false;
+            }
             is_again = true;
+        } else if began.elapsed() > PATIENCE {
+            // Its end is noticed late, perhaps. One too many ends by itself; where no slot is free, the first is coming.
+            launch_another();
+            return true;
         }
         timeout::wait(LOOK_AGAIN, wait_event::worker_start());
         pgrx::check_for_interrupts!();
