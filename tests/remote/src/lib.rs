@@ -171,10 +171,11 @@ pub fn mlserver(repository: &Path, max_message: usize) -> Option<ModelServer> {
     let is_ready = || {
         let mut said = String::new();
         let asked = TcpStream::connect(("127.0.0.1", http)).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             stream.write_all(b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
             stream.read_to_string(&mut said)
         });
-        asked.is_ok() && said.starts_with("HTTP/1.1 200")
+        asked.is_ok() && said.starts_with("HTTP/1.1 200") && TcpStream::connect(("127.0.0.1", port)).is_ok()
     };
     let child = Command::new(venv.join("bin/mlserver"))
         .args(["start", "."])

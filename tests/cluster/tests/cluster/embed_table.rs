@@ -149,12 +149,16 @@ fn goes_on_when_the_server_is_killed() {
     let mut client = cluster.connect();
     table(&mut client);
     let mut gate = Gate::closed(&cluster);
-    let session = fill(cluster.connect());
+    let mut working = cluster.connect();
+    let backend = backend_pid(&mut working);
+    let session = fill(working);
     gate.wait_for(1);
+    // A batch is under way when it is killed.
     let server = cluster.server();
-    server.kill();
-    wait_until("the server's end", LIMIT, || !server.runs());
+    server.freeze();
     gate.open();
+    cluster.wait_for_waiting(backend);
+    server.kill();
     let (working, outcome) = session.join().unwrap();
     // Batches under way are sent once more; a second end under them would be an error, and nothing lost.
     outcome.unwrap();
@@ -170,6 +174,7 @@ fn sessions_share_the_work_whatever_their_isolation() {
         let cluster = Cluster::on_demand();
         let mut client = cluster.connect();
         table(&mut client);
+        let mut gate = Gate::closed(&cluster);
         let sessions: Vec<_> = (0..3)
             .map(|_| {
                 let mut session = cluster.connect();
@@ -177,6 +182,8 @@ fn sessions_share_the_work_whatever_their_isolation() {
                 fill(session)
             })
             .collect();
+        gate.wait_for(3);
+        gate.open();
         for session in sessions {
             session.join().unwrap().1.unwrap();
         }

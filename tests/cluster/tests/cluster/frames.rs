@@ -50,7 +50,6 @@ fn first(client: &mut Client, file: &[u8]) -> Vec<u8> {
 #[test]
 fn the_first_is_what_the_file_is() {
     let cluster = Cluster::on_demand();
-    let mut client = cluster.connect();
     let names = [
         "png_turned.png",
         "gif_keep_transparent.gif",
@@ -73,6 +72,7 @@ fn the_first_is_what_the_file_is() {
         wait_until("the settings take effect", LIMIT, || {
             Some(&embed_image(&mut cluster.connect(), turned).unwrap()) != seen.first()
         });
+        let mut client = cluster.connect();
         seen.clear();
         for (name, file) in names.iter().zip(&files) {
             let frame = first(&mut client, file);

@@ -41,6 +41,7 @@ fn sessions_that_rest_make_way() {
 fn sessions_at_once() {
     let cluster = Cluster::builder().set("clip_search.max_connections_server", 3).start();
     embed_text(&mut cluster.connect(), "warm").unwrap();
+    let server = cluster.server();
     let sessions: Vec<JoinHandle<usize>> = (0..10)
         .map(|session| {
             let mut client = cluster.connect();
@@ -60,6 +61,7 @@ fn sessions_at_once() {
         .collect();
     let answered: usize = sessions.into_iter().map(|session| session.join().unwrap()).sum();
     assert!(answered > 0);
+    assert_eq!(cluster.server(), server);
     assert_eq!(embed_text(&mut cluster.connect(), "after").unwrap().len(), DIMENSION);
     cluster.assert_sessions_survived();
 }

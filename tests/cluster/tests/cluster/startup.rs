@@ -99,7 +99,7 @@ fn pg_stat_activity_shows_the_supervisor() {
             let rows = client.query(query, &[]).unwrap();
             rows.len() == 1 && rows[0].get::<_, i32>(0) == cluster.supervisor().0
         });
-        // And so it can be ended from SQL, with its server; another comes after a second where the library is preloaded.
+        // And so it can be ended from SQL, with its server; another comes after a second.
         let server = cluster.server();
         client.execute("SELECT pg_terminate_backend($1)", &[&cluster.supervisor().0]).unwrap();
         wait_until("the server ends", Duration::from_secs(20), || !server.runs());

@@ -2,7 +2,7 @@
 //! place.
 
 use super::{LIMIT, assert_nothing_gained, number};
-use cluster_tests::{Cluster, backend_pid, embed_text, wait_until};
+use cluster_tests::{Cluster, Gate, MODEL, backend_pid, embed_image, embed_text, image, wait_until};
 use postgres::Client;
 use std::thread;
 
@@ -31,16 +31,14 @@ fn cluster() -> (Cluster, Client, Client) {
 #[test]
 fn while_the_worker_waits_for_the_server() {
     let (cluster, mut client, mut mallory) = cluster();
-    let server = cluster.server();
-    server.freeze();
+    client.batch_execute("SELECT clip_restart_server()").unwrap();
+    embed_image(&mut client, &image("exact.png")).unwrap();
+    // The worker has read the row when the encoder is loaded for it.
+    let mut gate = Gate::before(&cluster.models().join(MODEL).join("onnx/text_model.onnx"));
     client.batch_execute("INSERT INTO shared.captions VALUES (1, 'caption')").unwrap();
-    wait_until("the worker waits for the server", LIMIT, || {
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'clip_search worker' \
-                     AND state IS DISTINCT FROM 'idle' AND wait_event_type = 'Extension' AND backend_xmin IS NOT NULL";
-        number(&mut client, waits) == 1
-    });
+    gate.wait();
     mallory.batch_execute(SWAP).unwrap();
-    server.thaw();
+    gate.open();
     wait_until("the embedding", LIMIT, || number(&mut client, "SELECT count(embedding) FROM moved.captions") == 2);
     assert_nothing_gained(&mut client);
     cluster.assert_sessions_survived();
