@@ -27,12 +27,9 @@ pub fn of_one(model: &str, modality: Modality, input: Input) -> Result<Rc<[f32]>
     if let Some(known) = memo::get(&key) {
         return Ok(known);
     }
-    let is_memorable = !settings::reload_pending();
     let mut answers = client::embed(model.to_owned(), items(vec![input], modality))?;
     let embedding: Rc<[f32]> = answers.pop().expect("one answer for one item").map_err(Error::Server)?.into();
-    if is_memorable {
-        memo::put(key, Rc::clone(&embedding));
-    }
+    memo::put(key, Rc::clone(&embedding));
     Ok(embedding)
 }
 

@@ -1,7 +1,7 @@
 //! The labels of a zero-shot classification: embedded once, however many rows a query has.
 
 use crate::errors::{ArgumentError, Result};
-use crate::{client, embedding, scope, settings, text};
+use crate::{client, embedding, memo, scope, settings, text};
 use similarity::{Labels, Logits};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -86,7 +86,7 @@ pub fn known(same: impl Fn(&RawArguments) -> bool) -> Option<Rc<LabelSet>> {
 pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>> {
     check_size(&question)?;
     let Question { model, labels, templates } = question;
-    let (loaded_at, is_lasting) = (settings::loaded_at(), !settings::reload_pending());
+    let loaded_at = settings::loaded_at();
     let prompts = labels.iter().flat_map(|label| templates.iter().map(move |template| template.replace(PLACE, label)));
     let embeddings = embedding::of_texts(&model, prompts)?;
     let protocol::Logits { scale, bias } = client::logits(&model)?;
@@ -94,6 +94,7 @@ pub fn embed(question: Question, arguments: RawArguments) -> Result<Rc<LabelSet>
         Labels::new(&embeddings, templates.len(), Logits { scale, bias }).ok_or(ArgumentError::BadLabels)?;
     let names = labels.iter().map(|label| text::to_c(label).into_bytes()).collect();
     let set = Rc::new(LabelSet { names, labels: labels_embedded, model: model.clone() });
+    let is_lasting = memo::is_lasting();
     let known = Known { arguments, model, loaded_at, is_lasting, statement: scope::statement(), set: Rc::clone(&set) };
     KNOWN.with_borrow_mut(|all| {
         all.truncate(SETS - 1);

@@ -17,6 +17,8 @@ thread_local! {
     static MEMO: RefCell<LruCache<Key, Rc<[f32]>>> = RefCell::new(LruCache::new(ENTRIES));
     /// How often everything was forgotten.
     static GENERATION: Cell<u64> = const { Cell::new(0) };
+    /// The statement that everything is remembered for, and no other.
+    static STATEMENT: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
 /// BLAKE3 of everything that decides the vector: settings as of their last reload, model, modality, input. And of who asks:
@@ -51,12 +53,31 @@ pub enum Modality {
 
 /// The remembered vector, if there is one.
 pub fn get(key: &Key) -> Option<Rc<[f32]>> {
+    clear_if_of_another_statement();
     MEMO.with_borrow_mut(|memo| memo.get(key).cloned())
 }
 
 /// Remembers a vector, forgetting the least recently used one where there is no room.
 pub fn put(key: Key, vector: Rc<[f32]>) {
     MEMO.with_borrow_mut(|memo| memo.put(key, vector));
+}
+
+/// Remembers what there is for the statement at hand alone: the server has other settings than this process. Within a statement,
+/// both are right; a later one may want vectors of the new ones.
+pub fn end_with_statement() {
+    clear_if_of_another_statement();
+    STATEMENT.set(Some(scope::statement()));
+}
+
+fn clear_if_of_another_statement() {
+    if STATEMENT.get().is_some_and(|statement| statement != scope::statement()) {
+        clear();
+    }
+}
+
+/// Whether a later statement may use what is remembered.
+pub fn is_lasting() -> bool {
+    STATEMENT.get().is_none()
 }
 
 /// Changes whenever everything is forgotten: what was asked before is not to be remembered then.
@@ -67,5 +88,6 @@ pub fn generation() -> u64 {
 /// Forgets everything: another server answers, perhaps with other files.
 pub fn clear() {
     GENERATION.set(GENERATION.get() + 1);
+    STATEMENT.set(None);
     MEMO.with_borrow_mut(LruCache::clear);
 }

@@ -132,11 +132,7 @@ impl Prefetch {
         }
         // Those that are remembered must be of the server that is there.
         client::forget_if_lost();
-        let rows = match settings::reload_pending() {
-            // The memo takes no vectors then.
-            true => 1,
-            false => self.pace.step().min(self.limit.saturating_sub(self.rows_read).max(1)),
-        };
+        let rows = self.pace.step().min(self.limit.saturating_sub(self.rows_read).max(1));
         // SAFETY: as in `next`.
         unsafe {
             self.fill(context, rows);

@@ -3,7 +3,7 @@
 use super::connection::Deadline;
 use super::pool::{self, Borrowed};
 use crate::errors::{Error, Raise, Result};
-use crate::scope;
+use crate::{memo, scope};
 use protocol::{EmbedRequest, Embedding, Failure, Items, Kind, Request, Response};
 
 /// Items that the server is embedding. Dropped, it is given up.
@@ -48,7 +48,10 @@ impl Pending {
             outcome => outcome?,
         };
         match response {
-            Response::Embeddings { results, damaged } if results.len() == self.items => {
+            Response::Embeddings { results, damaged, settings } if results.len() == self.items => {
+                if settings != crate::settings::of_vectors() {
+                    memo::end_with_statement();
+                }
                 warn_of(&damaged, self.items);
                 Ok(results)
             }

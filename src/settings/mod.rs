@@ -18,6 +18,7 @@ use paths::{data_dir, package_dir, to_path};
 use pgrx::guc::GucSetting;
 use pgrx::pg_sys;
 use protocol::{Config, FetchConfig, Gray16, OnLongText, OnTruncated, Transparency};
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -182,13 +183,20 @@ pub fn loaded_at() -> i64 {
     unsafe { pg_sys::PgReloadTime }
 }
 
-/// Whether the configuration was read so short a time ago that the server may not know it yet. What is asked for then
-/// must not be remembered as made under these settings, whenever it is answered.
-pub fn reload_pending() -> bool {
-    // SAFETY: a number that is set once, before any process of the cluster is started, and the time.
-    let (started, now) = unsafe { (pg_sys::PgStartTime, pg_sys::GetCurrentTimestamp()) };
-    // What the postmaster read before it started is what the server was started with.
-    loaded_at() > started && now - loaded_at() < 1_000_000
+/// [`Config::of_vectors`] of the settings as this process has read them last. The server has others for a moment after a
+/// reload, and before, where this process is in the middle of a statement.
+pub fn of_vectors() -> u64 {
+    thread_local! {
+        static KNOWN: Cell<Option<(i64, u64)>> = const { Cell::new(None) };
+    }
+    match KNOWN.get() {
+        Some((since, known)) if since == loaded_at() => known,
+        _ => {
+            let number = server_config().of_vectors();
+            KNOWN.set(Some((loaded_at(), number)));
+            number
+        }
+    }
 }
 
 /// The server's settings as they are now.

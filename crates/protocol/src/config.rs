@@ -1,10 +1,11 @@
 //! What the supervisor tells the server, and the names of the files the two and the backends share.
 
 use serde::{Deserialize, Serialize};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 /// What to do with a text that has more tokens than the model's context.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLongText {
     /// Keep the first tokens and the end-of-text token, as the reference does.
@@ -15,7 +16,7 @@ pub enum OnLongText {
 }
 
 /// What becomes of transparent pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transparency {
     /// The colours below them show, as with PIL's `convert("RGB")`.
@@ -26,7 +27,7 @@ pub enum Transparency {
 }
 
 /// What becomes of gray of more than 8 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gray16 {
     /// Its upper bits are taken.
@@ -37,7 +38,7 @@ pub enum Gray16 {
 }
 
 /// What becomes of an image that ends too early.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnTruncated {
     /// It is refused.
@@ -110,6 +111,18 @@ pub struct Config {
     pub restarts: u32,
     /// How images are fetched by URL.
     pub fetch: FetchConfig,
+}
+
+impl Config {
+    /// A number for what decides the vector of an input: other settings have another one, as good as always. Processes of one
+    /// release agree on it.
+    pub fn of_vectors(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let files = (&self.model_roots, &self.onnxruntime_library, &self.device, &self.precision);
+        let reading = (self.on_long_text, self.transparency, self.apply_orientation, self.gray16);
+        (files, reading, self.on_truncated, self.jpeg_scaling).hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// How images are fetched by URL. Whether a session may is decided by PostgreSQL.

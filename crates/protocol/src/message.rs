@@ -214,6 +214,8 @@ pub enum Response {
         results: Vec<Result<Embedding, Failure>>,
         /// Damaged images of which what there is was embedded: position in the request, from 0, and what is wrong.
         damaged: Vec<(u32, String)>,
+        /// [`crate::Config::of_vectors`] of the settings that they were made with.
+        settings: u64,
     },
     /// The answer to [`Request::Logits`].
     Logits(Logits),

@@ -151,10 +151,10 @@ impl Service {
             Request::Embed(request) => {
                 let _in_flight = self.stats.begin();
                 let Settings { config, pool, models, cache, prepared, .. } = self.settings();
-                let (scheduler, stats) = (&self.scheduler, &*self.stats);
+                let (scheduler, stats, settings) = (&self.scheduler, &*self.stats, config.of_vectors());
                 let embedder = Embedder { config, pool, models, cache, prepared, scheduler, stats };
                 let embedded = embedder.embed(request).await;
-                embedded.map(|(results, damaged)| Response::Embeddings { results, damaged })
+                embedded.map(|(results, damaged)| Response::Embeddings { results, damaged, settings })
             }
             Request::Thumbnails(request) => {
                 let _in_flight = self.stats.begin();

@@ -294,6 +294,25 @@ fn how_images_are_read_follows_the_configuration() {
     assert!(cosine(&before, &after) < 0.999, "on white");
 }
 
+/// However late the server has a setting that a session knows already.
+#[test]
+fn vectors_of_old_settings_are_not_remembered() {
+    let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
+    let turned = turned(&image("photo_444.jpg"));
+    let before = embed_image(&mut client, &turned).unwrap();
+    let supervisor = cluster.supervisor();
+    supervisor.freeze();
+    cluster.reconfigure(&[("clip_search.apply_orientation", "off")]);
+    wait_until("the session has the setting", TAKES_EFFECT, || {
+        client.query_one("SHOW clip_search.apply_orientation", &[]).unwrap().get::<_, String>(0) == "off"
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(embed_image(&mut client, &turned).unwrap(), before);
+    supervisor.thaw();
+    wait_until("the server has it, too", TAKES_EFFECT, || embed_image(&mut client, &turned).unwrap() != before);
+}
+
 /// A photograph that is large beside the model's input has a vector near to that of the whole, and back again; nobody
 /// remembers the other one.
 #[test]

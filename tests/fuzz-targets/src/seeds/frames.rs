@@ -78,6 +78,7 @@ fn responses() -> Vec<(&'static str, Response)> {
             Response::Embeddings {
                 results: vec![Ok(vec![0.5, f32::NAN, -0.0]), Err(failure()), Ok(vec![])],
                 damaged: vec![(2, "it is cut".to_owned())],
+                settings: u64::MAX,
             },
         ),
         ("scale", Response::Logits(Logits { scale: Some(20.0), bias: Some(-10.0) })),

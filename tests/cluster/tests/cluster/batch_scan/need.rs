@@ -206,7 +206,6 @@ fn batches_grow_again() {
     };
     let resident = status("resident_bytes");
     cluster.reconfigure(&[("clip_search.max_server_memory", &format!("{}MB", (resident >> 20) + 100))]);
-    // For a second after a backend has read new settings, it embeds rows one by one.
     wait_until("the backend has read the settings", Duration::from_secs(10), || {
         client
             .query_one(
@@ -217,7 +216,6 @@ fn batches_grow_again() {
             .get(0)
     });
     cluster.wait_for_log("took new settings");
-    std::thread::sleep(Duration::from_millis(1100));
     let (requests, errors) = (status("requests"), status("errors"));
     client
         .batch_execute("SET clip_search.batch_memory = '256MB'; CREATE TABLE made AS SELECT id, clip_embed_image(image) AS e FROM mixed")
