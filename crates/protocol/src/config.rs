@@ -119,9 +119,13 @@ impl Config {
     pub fn of_vectors(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let files = (&self.model_roots, &self.onnxruntime_library, &self.device, &self.precision);
-        let reading = (self.on_long_text, self.transparency, self.apply_orientation, self.gray16);
-        (files, reading, self.on_truncated, self.jpeg_scaling).hash(&mut hasher);
+        (files, self.on_long_text, self.reading()).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// What decides the pixels that are read from an image.
+    pub fn reading(&self) -> impl Hash + PartialEq + use<> {
+        (self.transparency, self.apply_orientation, self.gray16, self.on_truncated, self.jpeg_scaling)
     }
 }
 

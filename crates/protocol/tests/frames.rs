@@ -77,7 +77,8 @@ proptest! {
     #[test]
     fn responses_survive(vector in prop::collection::vec(-1.0f32..1.0, 0..600), message in ".{0,80}") {
         let failure = Failure { class: ErrorClass::BadImage, message, detail: None, hint: Some("try".into()) };
-        let response = Response::Embeddings { results: vec![Ok(vector), Err(failure)], damaged: vec![(1, "cut".into())], settings: 7 };
+        let results = vec![Ok(vector), Err(failure)];
+        let response = Response::Embeddings { results, damaged: vec![(1, "cut".into())], settings: 7 };
         let frame = encode(Kind::Response, &response).unwrap();
         prop_assert_eq!(decode::<Response>(split(&frame).1).unwrap(), response);
     }

@@ -76,9 +76,7 @@ impl Service {
         }
         let what_models_hold = |config: &Config| {
             let Config { model_roots, device, precision, max_gpu_memory, .. } = config.clone();
-            let Config { transparency, apply_orientation, gray16, on_truncated, jpeg_scaling, .. } = *config;
-            let reading = (transparency, apply_orientation, gray16, on_truncated, jpeg_scaling);
-            (model_roots, device, precision, max_gpu_memory, config.threads, reading)
+            (model_roots, device, precision, max_gpu_memory, config.threads, config.reading())
         };
         let reload = what_models_hold(&config) != what_models_hold(&before);
         if reload {

@@ -50,6 +50,7 @@ fn first(client: &mut Client, file: &[u8]) -> Vec<u8> {
 #[test]
 fn the_first_is_what_the_file_is() {
     let cluster = Cluster::on_demand();
+    let mut client = cluster.connect();
     let names = [
         "png_turned.png",
         "gif_keep_transparent.gif",
@@ -70,9 +71,8 @@ fn the_first_is_what_the_file_is() {
         cluster.reconfigure(&settings);
         let turned = &files[0];
         wait_until("the settings take effect", LIMIT, || {
-            Some(&embed_image(&mut cluster.connect(), turned).unwrap()) != seen.first()
+            Some(&embed_image(&mut client, turned).unwrap()) != seen.first()
         });
-        let mut client = cluster.connect();
         seen.clear();
         for (name, file) in names.iter().zip(&files) {
             let frame = first(&mut client, file);
